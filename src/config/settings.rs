@@ -1,0 +1,197 @@
+//! The configuration as the rest of the program sees it: resolved, checked, complete.
+//!
+//! Defaults are filled in, overrides of databases and users are applied, secrets are read.
+//! Nothing here is optional that has a default, and 0 or `off` has become `None` (G4).
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use crate::auth::Secret;
+
+/// Everything that `pgusher serve` needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: Listen,
+    /// Where metrics and health are served; `None` = nowhere.
+    pub http: Option<SocketAddr>,
+    /// Threads that relay.
+    pub workers: usize,
+    /// How clients prove who they are.
+    pub auth: AuthMethod,
+    /// Logging.
+    pub log: Log,
+    /// Databases by the name that clients ask for; `"*"` stands for any other.
+    pub databases: BTreeMap<String, Database>,
+    /// Users by name.
+    pub users: BTreeMap<String, User>,
+}
+
+/// Where clients connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// At least one.
+    pub addresses: Vec<Address>,
+    /// Most client connections at once.
+    pub max_clients: usize,
+    /// Most connections that have not logged in yet (A15).
+    pub max_handshakes: usize,
+    /// A client must have logged in by then.
+    pub client_login_timeout: Option<Duration>,
+}
+
+/// A place to listen or to connect.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// `host:port`; the host may be a name, which is looked up anew for each connection.
+    Tcp(String, u16),
+    /// The path of a unix socket.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp(host, port) => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// How clients prove who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthMethod {
+    /// Nobody is asked: for sockets that only friends can reach.
+    Trust,
+    /// The password in clear.
+    Password,
+    /// MD5; users stored as SCRAM secrets are asked for SCRAM, as PostgreSQL does.
+    Md5,
+    /// SCRAM-SHA-256; users stored as MD5 hashes cannot log in.
+    Scram,
+}
+
+/// Logging.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// A `tracing` filter: `info`, `pgusher=debug` …
+    pub level: String,
+    /// Text for people or JSON for machines.
+    pub format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// When a server connection goes back to the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PoolMode {
+    /// When its transaction is over.
+    Transaction,
+    /// When the client leaves.
+    Session,
+}
+
+/// When a server connection is reset before somebody else gets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerReset {
+    /// When the client changed its session in a way that could be seen.
+    Dirty,
+    /// After each lease.
+    Always,
+}
+
+/// One database that clients can ask for.
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// Where it is and who logs in there.
+    pub upstream: Upstream,
+    /// When server connections are given back.
+    pub pool_mode: PoolMode,
+    /// When they are reset.
+    pub server_reset: ServerReset,
+    /// Sizes of each of its pools.
+    pub pool: PoolSizes,
+    /// Most server connections over all pools of this database; `None` = no limit.
+    pub max_db_connections: Option<usize>,
+    /// Most clients of this database; `None` = no limit.
+    pub max_clients: Option<usize>,
+    /// Its timeouts.
+    pub timeouts: Timeouts,
+}
+
+/// The sizes of one pool, that is of one (database, user).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolSizes {
+    /// Most server connections in normal times.
+    pub pool_size: usize,
+    /// Server connections kept open while the pool is in use.
+    pub min_pool_size: usize,
+    /// More server connections, once a client has waited for `reserve_pool_timeout`.
+    pub reserve_pool_size: usize,
+    /// How long a client waits before the reserve is opened.
+    pub reserve_pool_timeout: Duration,
+    /// Most requests that wait for a server connection.
+    pub max_waiting: usize,
+    /// Most server connections being opened at once (F5).
+    pub max_connecting: usize,
+}
+
+/// The server behind a database.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// Where it listens.
+    pub address: Address,
+    /// Who logs in; `None` = the client's own user.
+    pub user: Option<String>,
+    /// With which password; `None` = the client's own keys.
+    pub password: Option<Secret>,
+    /// The database there; `None` = the name the client asked for.
+    pub database: Option<String>,
+}
+
+/// Timeouts; `None` = off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Longest wait for a server connection.
+    pub query_wait_timeout: Option<Duration>,
+    /// Longest run of a request; it is cancelled then.
+    pub query_timeout: Option<Duration>,
+    /// Longest silence inside a transaction; it is rolled back then.
+    pub idle_transaction_timeout: Option<Duration>,
+    /// Longest transaction; it is rolled back then.
+    pub transaction_timeout: Option<Duration>,
+    /// Longest silence of a client outside a transaction; it is disconnected then.
+    pub client_idle_timeout: Option<Duration>,
+    /// Longest time to connect and log in to the server.
+    pub server_connect_timeout: Option<Duration>,
+    /// A server connection that idles longer is closed.
+    pub server_idle_timeout: Option<Duration>,
+    /// A server connection that is older is closed when it is idle.
+    pub server_lifetime: Option<Duration>,
+    /// How long a cancelled request may take to end before its server connection is closed.
+    pub cancel_wait_timeout: Option<Duration>,
+    /// How long waiting clients are kept waiting while the server cannot be reached at all.
+    pub server_outage_timeout: Option<Duration>,
+}
+
+/// One user.
+#[derive(Debug, Clone, Default)]
+pub struct User {
+    /// What the client must know; `None` = cannot log in, unless nobody is asked.
+    pub secret: Option<Secret>,
+    /// May work without a tenant.
+    pub bypass: bool,
+    /// Overrides the database's pool mode.
+    pub pool_mode: Option<PoolMode>,
+    /// Overrides the database's pool size.
+    pub pool_size: Option<usize>,
+    /// Most clients of this user; `None` = no limit.
+    pub max_clients: Option<usize>,
+}

@@ -1,0 +1,163 @@
+//! Every error that a client can hear from pgusher itself, defined once.
+//!
+//! A row says the SQLSTATE, how bad it is, whose fault it is and what it means. `docs/errors.md`
+//! is written from this table by a test. Only an [`Error`] may be shown to a client: the
+//! reasons that PostgreSQL or the operating system give are put into its text on purpose,
+//! one by one, never by formatting whatever went wrong.
+
+use crate::wire::write::{self, Report};
+
+/// Whose doing an error is: what operators count by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The client did something that PostgreSQL would not accept either.
+    Client,
+    /// The database server, or the way to it.
+    Database,
+    /// A limit or a rule in the configuration.
+    Limit,
+    /// The operator asked for it: a shutdown, a kill.
+    Operator,
+}
+
+/// What happens to the client's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The statement failed; the connection goes on.
+    Error,
+    /// The connection ends.
+    Fatal,
+}
+
+impl Severity {
+    /// As PostgreSQL writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "ERROR",
+            Self::Fatal => "FATAL",
+        }
+    }
+}
+
+macro_rules! kinds {
+    ($($kind:ident $code:literal $severity:ident $blame:ident $about:literal;)*) => {
+        /// The kinds of error; see the table in this file.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Kind { $(#[doc = $about] $kind,)* }
+
+        impl Kind {
+            /// All kinds, in the order of the table.
+            pub const ALL: &'static [Self] = &[$(Self::$kind,)*];
+
+            /// The SQLSTATE.
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$kind => $code,)* }
+            }
+
+            /// What becomes of the connection.
+            pub const fn severity(self) -> Severity {
+                match self { $(Self::$kind => Severity::$severity,)* }
+            }
+
+            /// Whose doing it is.
+            pub const fn blame(self) -> Blame {
+                match self { $(Self::$kind => Blame::$blame,)* }
+            }
+
+            /// What it means, for the documentation.
+            pub const fn about(self) -> &'static str {
+                match self { $(Self::$kind => $about,)* }
+            }
+
+            /// The name in the table, for logs and metrics.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$kind => stringify!($kind),)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    ProtocolViolation     "08P01" Fatal Client   "The client sent bytes that are not a message PostgreSQL knows, or too long a one.";
+    UnsupportedProtocol   "0A000" Fatal Client   "The client asked for a protocol version or a kind of connection (replication) that is not offered.";
+    LoginTimeout          "08P01" Fatal Client   "The client did not finish logging in within `client_login_timeout`.";
+    InvalidStartup        "28000" Fatal Client   "The startup message names no user.";
+    InvalidPassword       "28P01" Fatal Client   "The password was wrong, or the user does not exist: nobody is told which.";
+    DatabaseUnknown       "3D000" Fatal Client   "No database of this name is configured.";
+    StartupSetting        "22023" Fatal Client   "PostgreSQL does not accept a setting that the client sent when it connected.";
+    TooManyClients        "53300" Fatal Limit    "A limit on client connections (`max_clients`) is reached.";
+    IdleTimeout           "57P05" Fatal Limit    "The client sent nothing for `client_idle_timeout`.";
+    QueryWaitTimeout      "53300" Error Limit    "No server connection became free within `query_wait_timeout`. Nothing of the request was run.";
+    QueueFull             "53300" Error Limit    "Too many requests already wait for a server connection (`max_waiting`). Nothing of the request was run.";
+    QueryTimeout          "57014" Error Limit    "The statement ran longer than `query_timeout` and was cancelled.";
+    TransactionTimeout    "25P04" Error Limit    "The transaction was open longer than `transaction_timeout` and was rolled back.";
+    IdleInTransaction     "25P03" Error Limit    "The client was silent inside a transaction for `idle_transaction_timeout`; the transaction was rolled back.";
+    Canceled              "57014" Error Client   "The client cancelled its request while it still waited for a server connection.";
+    ServerUnavailable     "08001" Error Database "No connection to the database server can be made; the message says why. Nothing of the request was run.";
+    ServerLoginFailed     "08001" Fatal Database "The database server is not reachable or refuses pgusher's login, and so the client cannot be welcomed.";
+    ServerLost            "08006" Error Database "The connection to the database server broke while the request ran. Its transaction is rolled back, if it had not been committed in that moment.";
+    ServerProtocol        "08P01" Error Database "The database server sent bytes that are not a PostgreSQL message. The connection to it was closed.";
+    SettingLost           "08006" Error Database "A setting of the client's session could not be restored on the server connection; the request may not have had it.";
+    RowCut                "08006" Fatal Database "The connection to the database server broke in the middle of a row that was already on its way to the client.";
+    ShuttingDown          "57P01" Fatal Operator "pgusher is being stopped.";
+    NotSupported          "0A000" Error Client   "pgusher does not offer this in the pool's mode.";
+}
+
+/// An error with its words. What it holds is fit to be shown to the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    /// The row of the table.
+    pub kind: Kind,
+    /// One line, lower case, as PostgreSQL writes its own.
+    pub message: String,
+    /// More about it.
+    pub detail: Option<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Error {
+    /// An error that says `message`.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), detail: None, hint: None }
+    }
+
+    /// Adds a DETAIL.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Adds a HINT.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Appends the ErrorResponse.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        self.write_as(self.kind.severity(), out);
+    }
+
+    /// Appends the ErrorResponse with another severity: before a session exists, every error ends it.
+    pub fn write_as(&self, severity: Severity, out: &mut Vec<u8>) {
+        let report = Report {
+            severity: severity.as_str(),
+            code: self.kind.code(),
+            message: &self.message,
+            detail: self.detail.as_deref(),
+            hint: self.hint.as_deref(),
+        };
+        write::report(out, b'E', &report);
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.message, self.kind.code())
+    }
+}
+
+impl std::error::Error for Error {}

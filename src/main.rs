@@ -1,0 +1,3 @@
+//! The program: assembly only.
+
+fn main() {}
