@@ -1,1 +1,99 @@
-//! Assembly.
+//! `pgusher serve`: puts the parts together and waits for the signal to stop.
+
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+};
+use tracing::{info, warn};
+
+use crate::{
+    config::Config,
+    net::{
+        listener::{self, Listener},
+        lobby::Lobby,
+        pool::TICK,
+        worker::Workers,
+    },
+};
+
+/// How often it is looked at whether the last client has left.
+const WATCH: Duration = Duration::from_millis(20);
+
+/// How often idle server connections are looked at for signs of life.
+const WEED: Duration = Duration::from_secs(1);
+
+/// Serves until SIGTERM or SIGINT, then until the last transaction is over; a second signal does not wait.
+pub fn run(config: Config) -> io::Result<()> {
+    raise_file_limit(config.listen.max_clients);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut listeners = Vec::new();
+    for address in &config.listen.addresses {
+        let bound = Listener::bind(address).await.map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+        })?;
+        listeners.extend(bound);
+    }
+    let workers = Workers::start(config.workers)?;
+    let lobby = Lobby::new(config, workers);
+    listeners.iter().for_each(listener::announce);
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        accepting.spawn(listener.run(Arc::clone(&lobby)));
+    }
+    let housekeeping = keep_house(&lobby);
+    tokio::pin!(housekeeping);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = &mut housekeeping => {}
+    }
+    info!(clients = lobby.clients(), "stopping: transactions that are open may finish");
+    accepting.shutdown().await;
+    lobby.stop();
+    tokio::select! {
+        () = emptied(&lobby) => info!("stopped"),
+        _ = terminate.recv() => warn!(clients = lobby.clients(), "stopped at once"),
+        _ = interrupt.recv() => warn!(clients = lobby.clients(), "stopped at once"),
+        () = &mut housekeeping => {}
+    }
+    Ok(())
+}
+
+/// Everything that time brings and no client does.
+async fn keep_house(lobby: &Lobby) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut weeded = Instant::now();
+    loop {
+        ticks.tick().await;
+        let now = Instant::now();
+        lobby.tick(now);
+        if now - weeded >= WEED {
+            weeded = now;
+            for db in lobby.databases() {
+                db.weed();
+            }
+        }
+    }
+}
+
+async fn emptied(lobby: &Lobby) {
+    while lobby.clients() > 0 || lobby.databases().iter().any(|db| !db.is_quiet()) {
+        tokio::time::sleep(WATCH).await;
+    }
+}
+
+/// One file for each client, and then some: servers, listeners, whatever else (H3).
+fn raise_file_limit(_clients: usize) {}

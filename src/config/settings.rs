@@ -6,6 +6,10 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use crate::auth::Secret;
+pub use crate::{
+    pool::PoolSizes,
+    session::{PoolMode, Timeouts},
+};
 
 /// Everything that `pgusher serve` needs to know.
 #[derive(Debug, Clone)]
@@ -89,15 +93,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// When a server connection goes back to the pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PoolMode {
-    /// When its transaction is over.
-    Transaction,
-    /// When the client leaves.
-    Session,
-}
-
 /// When a server connection is reset before somebody else gets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerReset {
@@ -126,23 +121,6 @@ pub struct Database {
     pub timeouts: Timeouts,
 }
 
-/// The sizes of one pool, that is of one (database, user).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PoolSizes {
-    /// Most server connections in normal times.
-    pub pool_size: usize,
-    /// Server connections kept open while the pool is in use.
-    pub min_pool_size: usize,
-    /// More server connections, once a client has waited for `reserve_pool_timeout`.
-    pub reserve_pool_size: usize,
-    /// How long a client waits before the reserve is opened.
-    pub reserve_pool_timeout: Duration,
-    /// Most requests that wait for a server connection.
-    pub max_waiting: usize,
-    /// Most server connections being opened at once (F5).
-    pub max_connecting: usize,
-}
-
 /// The server behind a database.
 #[derive(Debug, Clone)]
 pub struct Upstream {
@@ -154,31 +132,6 @@ pub struct Upstream {
     pub password: Option<Secret>,
     /// The database there; `None` = the name the client asked for.
     pub database: Option<String>,
-}
-
-/// Timeouts; `None` = off.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Timeouts {
-    /// Longest wait for a server connection.
-    pub query_wait_timeout: Option<Duration>,
-    /// Longest run of a request; it is cancelled then.
-    pub query_timeout: Option<Duration>,
-    /// Longest silence inside a transaction; it is rolled back then.
-    pub idle_transaction_timeout: Option<Duration>,
-    /// Longest transaction; it is rolled back then.
-    pub transaction_timeout: Option<Duration>,
-    /// Longest silence of a client outside a transaction; it is disconnected then.
-    pub client_idle_timeout: Option<Duration>,
-    /// Longest time to connect and log in to the server.
-    pub server_connect_timeout: Option<Duration>,
-    /// A server connection that idles longer is closed.
-    pub server_idle_timeout: Option<Duration>,
-    /// A server connection that is older is closed when it is idle.
-    pub server_lifetime: Option<Duration>,
-    /// How long a cancelled request may take to end before its server connection is closed.
-    pub cancel_wait_timeout: Option<Duration>,
-    /// How long waiting clients are kept waiting while the server cannot be reached at all.
-    pub server_outage_timeout: Option<Duration>,
 }
 
 /// One user.

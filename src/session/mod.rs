@@ -1,1 +1,201 @@
-//! A session.
+//! One client's session, as a machine without sockets: bytes and a time in, actions out.
+//!
+//! The caller reads from the client or the server into a buffer and hands the session what it
+//! has. The session finds the frames in it, decides, and answers with what is to be written
+//! ([`Output`]), how much of the buffer it has used, and what comes next ([`Next`]). It never
+//! waits, never asks the time, and owns no connection: what is known of the server connection
+//! ([`Backend`]) is lent to it for as long as a lease lasts.
+//!
+//! A [`Session`] is what 10,000 idle clients each have one of, so it is small; a [`Backend`] is
+//! what twenty server connections have one of, so that is where queues live.
+//!
+//! | file | question |
+//! |---|---|
+//! | `client` | what does this frame of the client need? |
+//! | `server` | whose is this frame of the server? |
+//! | `pipeline` | what does the server still owe? |
+//! | `loss` | what is owed to a client whose server, or whose turn, is gone? |
+//! | `settings` | which settings must travel? |
+//! | `timers` | until when may this last? |
+#![warn(clippy::indexing_slicing)]
+
+mod backend;
+mod client;
+mod drain;
+mod loss;
+mod output;
+mod pipeline;
+mod server;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod timers;
+
+use std::{sync::Arc, time::Instant};
+
+pub use backend::{Backend, Meaning, Status};
+pub use drain::{Drain, Useless};
+pub use loss::printable;
+pub use output::{Gather, Output};
+pub use pipeline::{Entry, Pipeline, Request, Whose};
+pub use settings::{Profile, Reported};
+pub use timers::Timeouts;
+
+use self::{client::LongFrame, loss::Fate, timers::Timers};
+use crate::error::Error;
+
+/// A frame up to this size is seen whole before any of it is forwarded, so that a connection
+/// that breaks in the middle of it harms nobody on the other side. A larger one is streamed.
+/// Buffers that are handed to a session are at least this large.
+pub const WINDOW: usize = 32 * 1024;
+
+/// Requests that may be unanswered before reading from the client pauses. A client that sends
+/// without end and never reads would otherwise make the queue grow without end.
+pub const MOST_OUTSTANDING: usize = 64 * 1024;
+
+/// When a server connection goes back to the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PoolMode {
+    /// When its transaction is over.
+    Transaction,
+    /// When the client leaves.
+    Session,
+}
+
+/// What the caller does next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Read more: all is used but perhaps the beginning of a frame.
+    Read,
+    /// Get a server connection for the frame at hand, then go on with it.
+    Lease,
+    /// Keep what is left and go on when the server has answered.
+    Hold,
+    /// Give the server connection back.
+    Release,
+    /// Ask the server to cancel what it is doing.
+    Cancel,
+    /// Stop waiting for a server connection and call [`Session::refused`].
+    GiveUp(Error),
+    /// Part from the server connection and call [`Session::server_lost`]. It still works, and
+    /// may be rolled back and used again.
+    Part(Error),
+    /// Close the server connection and call [`Session::server_lost`].
+    Lost(Error),
+    /// Write what there is and close the client's connection.
+    Close,
+}
+
+/// How far a session got with the bytes that it was handed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes that are done with.
+    pub used: usize,
+    /// What comes next.
+    pub next: Next,
+}
+
+/// One client's session. See the module's documentation.
+#[derive(Debug)]
+pub struct Session {
+    mode: PoolMode,
+    /// The settings that the client's session has.
+    wanted: Arc<Profile>,
+    /// What the client has been told of its settings.
+    seen: Arc<Reported>,
+    /// The client's frame that is being streamed.
+    long_request: Option<LongFrame>,
+    /// The server's frame that is being streamed.
+    long_reply: Option<LongFrame>,
+    /// The client's messages are dropped up to its next Sync: they follow one that failed here.
+    skipping: bool,
+    /// What became of a transaction that was lost.
+    fate: Fate,
+    /// The client has state on its server connection that cannot be carried to another.
+    pinned: bool,
+    timers: Timers,
+}
+
+impl Session {
+    /// The session of a client that wants the settings `wanted` and has been told `seen`.
+    pub fn new(
+        mode: PoolMode,
+        timeouts: Arc<Timeouts>,
+        wanted: Arc<Profile>,
+        seen: Arc<Reported>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            mode,
+            wanted,
+            seen,
+            long_request: None,
+            long_reply: None,
+            skipping: false,
+            fate: Fate::Whole,
+            pinned: false,
+            timers: Timers::new(timeouts, now),
+        }
+    }
+
+    /// A server connection was leased: brings it to where this session is. What this writes goes
+    /// in front of the client's own bytes, in the same write.
+    pub fn attached(&mut self, backend: &mut Backend, out: &mut Output, now: Instant) {
+        self.long_reply = None;
+        self.timers.attached(now);
+        if !Arc::ptr_eq(&self.wanted, &backend.applied) {
+            self.restore_settings(backend, out);
+        }
+        if !backend.pipeline.is_empty() {
+            // The view is compared when the settings have been answered.
+        } else if !Arc::ptr_eq(&self.seen, &backend.reported) {
+            self.tell_news(backend, out);
+        }
+        if matches!(self.fate, Fate::Failed) {
+            self.fate = Fate::Whole;
+            loss::write_tombstone(backend, out);
+        }
+    }
+
+    fn restore_settings(&mut self, backend: &mut Backend, out: &mut Output) {
+        let mut sql = Vec::new();
+        self.wanted.write_change_from(&backend.applied, &mut sql);
+        backend.applied = Arc::clone(&self.wanted);
+        if !sql.is_empty() {
+            out.to_server.own(|bytes| crate::wire::write::query(bytes, &sql));
+            backend.pipeline.sent(Request::Query, Whose::Settings);
+        }
+    }
+
+    /// Tells the client what is different from what it was told before (E5).
+    fn tell_news(&mut self, backend: &Backend, out: &mut Output) {
+        out.to_client.own(|bytes| backend.reported.write_news_since(&self.seen, bytes));
+        self.seen = Arc::clone(&backend.reported);
+    }
+
+    /// Whether the server connection may go back: it owes nothing, no frame is half sent, and
+    /// nothing of this client lives on it.
+    fn may_release(&self, backend: &Backend) -> bool {
+        self.mode == PoolMode::Transaction && !self.pinned && self.is_at_rest(backend)
+    }
+
+    /// Between two transactions, and between two frames in both directions.
+    pub fn is_at_rest(&self, backend: &Backend) -> bool {
+        backend.is_free() && self.long_reply.is_none() && !self.is_mid_request()
+    }
+
+    /// The server has been sent the beginning of a frame, and not its end.
+    pub fn is_mid_request(&self) -> bool {
+        self.long_request.as_ref().is_some_and(|frame| frame.forward)
+    }
+
+    /// What the client has been told of its settings.
+    pub fn seen(&self) -> &Arc<Reported> {
+        &self.seen
+    }
+
+    /// The client holds its server connection beyond its transaction.
+    pub fn is_pinned(&self) -> bool {
+        self.pinned
+    }
+}

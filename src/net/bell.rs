@@ -1,0 +1,126 @@
+//! How others reach the task of a client: a bell it can be rung with, and a tray for what it waits for.
+
+use std::{
+    sync::atomic::{AtomicU8, AtomicU64, Ordering},
+    task::{Poll, Waker},
+};
+
+use atomic_waker::AtomicWaker;
+
+use super::lease::Lease;
+use crate::{error::Error, sync::Mutex};
+
+/// Why a bell was rung.
+pub(crate) mod ring {
+    /// A server connection, or a refusal, lies in the tray.
+    pub(crate) const TRAY: u8 = 1;
+    /// The deadline has passed.
+    pub(crate) const TIME: u8 = 2;
+    /// Somebody who knows the client's key asks to cancel what it does.
+    pub(crate) const CANCEL: u8 = 4;
+    /// pgusher is being stopped: leave when the transaction is over.
+    pub(crate) const STOP: u8 = 8;
+    /// A cancel request that was sent to the server has arrived there.
+    pub(crate) const CANCELLED: u8 = 16;
+}
+
+/// What a waiter finds.
+#[derive(Debug)]
+pub(crate) enum Tray {
+    /// It does not wait.
+    Closed,
+    /// It waits.
+    Empty,
+    /// It has been served.
+    Granted(Lease),
+    /// It waits in vain.
+    Refused(Error),
+}
+
+/// One client's bell.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    rung: AtomicU8,
+    waker: AtomicWaker,
+    tray: Mutex<Tray>,
+    /// When to ring for time, in the worker's milliseconds; `u64::MAX` = never.
+    pub(super) deadline: AtomicU64,
+    /// The earliest time at which the worker's alarm will look at `deadline`.
+    pub(super) armed: AtomicU64,
+}
+
+impl Bell {
+    pub(crate) fn new() -> Self {
+        Self {
+            rung: AtomicU8::new(0),
+            waker: AtomicWaker::new(),
+            tray: Mutex::new(Tray::Closed),
+            deadline: AtomicU64::new(u64::MAX),
+            armed: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// Wakes the client's task for `why`.
+    pub(crate) fn ring(&self, why: u8) {
+        self.rung.fetch_or(why, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// Takes what it was rung for, if it was.
+    pub(crate) fn poll_rung(&self) -> Poll<u8> {
+        // The plain load is all that an undisturbed client pays.
+        if self.rung.load(Ordering::Relaxed) == 0 {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.rung.swap(0, Ordering::Acquire))
+    }
+
+    /// Says which task is to be woken. A task's waker does not change, so once is enough.
+    pub(crate) fn belongs_to(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    /// From now on something may be laid into the tray.
+    pub(crate) fn open_tray(&self) {
+        *self.tray.lock() = Tray::Empty;
+    }
+
+    /// Takes what lies in the tray, and closes it.
+    pub(crate) fn close_tray(&self) -> Tray {
+        std::mem::replace(&mut *self.tray.lock(), Tray::Closed)
+    }
+
+    /// Takes what lies in the tray, if anything does; if not, it stays open.
+    pub(crate) fn take(&self) -> Option<Tray> {
+        let mut tray = self.tray.lock();
+        match *tray {
+            Tray::Granted(_) | Tray::Refused(_) => Some(std::mem::replace(&mut *tray, Tray::Closed)),
+            Tray::Closed | Tray::Empty => None,
+        }
+    }
+
+    /// Hands over a server connection. It comes back if nobody waits any more (G1).
+    pub(crate) fn grant(&self, lease: Lease) -> Result<(), Lease> {
+        {
+            let mut tray = self.tray.lock();
+            if !matches!(*tray, Tray::Empty) {
+                return Err(lease);
+            }
+            *tray = Tray::Granted(lease);
+        }
+        self.ring(ring::TRAY);
+        Ok(())
+    }
+
+    /// Says that there is no point in waiting.
+    pub(crate) fn refuse(&self, error: Error) {
+        {
+            let mut tray = self.tray.lock();
+            if !matches!(*tray, Tray::Empty) {
+                return;
+            }
+            *tray = Tray::Refused(error);
+        }
+        self.ring(ring::TRAY);
+    }
+}

@@ -1,0 +1,283 @@
+//! A client comes in: what it wants, who it is, where it sits.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tracing::{debug, info};
+
+use super::{
+    bell::Bell,
+    lobby::{Lobby, Pass},
+    login::{Broken, Dialogue},
+    relay::{self, Client},
+    stream::Stream,
+    welcome,
+    worker::Seat,
+};
+use crate::{
+    auth::{AuthError, Credential, Exchange, Proof, Random, Step},
+    config::settings::User,
+    error::{Error, Kind, Severity},
+    pool::PoolSizes,
+    session::{Profile, Session},
+    wire::{
+        startup::{self, Fault, Negotiated, Opening, Startup, Version},
+        write,
+    },
+};
+
+/// Encryption requests that are answered before a client must begin: one of each kind (A9).
+const MOST_REQUESTS: usize = 2;
+
+/// How a connection ends before it is a session.
+enum End {
+    /// With these words.
+    Told(Error),
+    /// Without any: it only wanted to cancel, or it has gone.
+    Silent,
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        Self::Told(error)
+    }
+}
+
+impl From<std::io::Error> for End {
+    fn from(_: std::io::Error) -> Self {
+        Self::Silent
+    }
+}
+
+impl From<Broken> for End {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Io(_) => Self::Silent,
+            Broken::Startup(bad) => {
+                let kind = match bad.fault {
+                    Fault::Protocol => Kind::ProtocolViolation,
+                    Fault::Unsupported => Kind::UnsupportedProtocol,
+                    Fault::NoUser => Kind::InvalidStartup,
+                    Fault::Setting | Fault::Syntax => Kind::StartupSetting,
+                };
+                Self::Told(Error::new(kind, bad.message))
+            }
+            broken => Self::Told(Error::new(Kind::ProtocolViolation, broken.to_string())),
+        }
+    }
+}
+
+/// Serves one connection from its first byte to its last.
+pub(crate) async fn serve(pass: Pass, seat: Seat, stream: Stream) {
+    // The login's future is large and short-lived; on the heap it does not weigh on the idle client it becomes.
+    if let Some(client) = Box::pin(come_in(pass, seat, stream)).await {
+        relay::run(client).await;
+    }
+}
+
+async fn come_in(pass: Pass, seat: Seat, stream: Stream) -> Option<Client> {
+    stream.tune();
+    let mut dialogue = Dialogue::new(stream);
+    let lobby = Arc::clone(pass.lobby());
+    match log_in(&lobby, &mut dialogue).await {
+        Ok(arrival) => Some(arrival.into_client(dialogue, pass, seat)),
+        Err(End::Told(error)) => {
+            info!(%error, "a client was turned away");
+            let mut out = Vec::new();
+            error.write_as(Severity::Fatal, &mut out);
+            // Whether it hears it is its own business.
+            let _ = tokio::time::timeout(Duration::from_secs(1), dialogue.write(&out)).await;
+            None
+        }
+        Err(End::Silent) => {
+            debug!("a connection ended before it became a session");
+            None
+        }
+    }
+}
+
+/// Everything that a session begins with.
+struct Arrival {
+    session: Session,
+    parts: relay::Parts,
+}
+
+impl Arrival {
+    fn into_client(self, dialogue: Dialogue, pass: Pass, seat: Seat) -> Client {
+        Client::new(dialogue.into_side(), self.session, self.parts, pass, seat)
+    }
+}
+
+async fn log_in(lobby: &Arc<Lobby>, dialogue: &mut Dialogue) -> Result<Arrival, End> {
+    let limit = lobby.config.listen.client_login_timeout.unwrap_or(Duration::MAX);
+    let (startup, proof) = {
+        let Some(_handshaking) = lobby.begin_handshake() else {
+            let message = "too many clients are logging in at once";
+            return Err(Error::new(Kind::TooManyClients, message).hint("Try again later.").into());
+        };
+        let shown = async {
+            let startup = open(lobby, dialogue).await?;
+            check(lobby, &startup)?;
+            let proof = authenticate(lobby, dialogue, &startup).await?;
+            Ok::<_, End>((startup, proof))
+        };
+        match tokio::time::timeout(limit, shown).await {
+            Ok(shown) => shown?,
+            Err(_) => {
+                let message = format!("the login was not finished within {limit:?}");
+                return Err(Error::new(Kind::LoginTimeout, message).into());
+            }
+        }
+    };
+    take_a_seat(lobby, dialogue, startup, proof).await
+}
+
+/// The first messages, up to the startup message or a cancel request.
+async fn open(lobby: &Lobby, dialogue: &mut Dialogue) -> Result<Startup, End> {
+    for _ in 0..=MOST_REQUESTS {
+        let packet = dialogue.startup_packet().await?;
+        match startup::parse(&packet).map_err(Broken::Startup)? {
+            Opening::Startup(startup) => {
+                announce(dialogue, &startup).await?;
+                return Ok(startup);
+            }
+            Opening::Cancel { pid, secret } => {
+                lobby.cancel(pid, &secret);
+                return Err(End::Silent);
+            }
+            Opening::Ssl | Opening::Gss => {
+                // What was sent behind the request, before its answer, can only come from
+                // somebody who pretends to be the client (A1).
+                if dialogue.has_more() {
+                    let message = "received unencrypted data after an encryption request";
+                    return Err(Error::new(Kind::ProtocolViolation, message).into());
+                }
+                dialogue.write(b"N").await?;
+            }
+        }
+    }
+    Err(Error::new(Kind::ProtocolViolation, "too many encryption requests").into())
+}
+
+/// Tells a client that asked for more than there is what it gets (A8).
+async fn announce(dialogue: &mut Dialogue, startup: &Startup) -> Result<(), End> {
+    if let Some(announcement) = negotiated(startup).announce {
+        let mut out = Vec::new();
+        write::negotiate_protocol(&mut out, announcement.version.number(), announcement.unknown);
+        dialogue.write(&out).await?;
+    }
+    Ok(())
+}
+
+fn negotiated(startup: &Startup) -> Negotiated<'_> {
+    startup::negotiate(startup.version, &startup.unknown_options)
+}
+
+/// What can be refused before anybody is asked for a password.
+fn check(lobby: &Lobby, startup: &Startup) -> Result<(), End> {
+    if lobby.is_stopping() {
+        return Err(Error::new(Kind::ShuttingDown, "pgusher is shutting down").into());
+    }
+    if lobby.clients() > lobby.config.listen.max_clients {
+        let hint = format!("The limit is max_clients = {}.", lobby.config.listen.max_clients);
+        return Err(Error::new(Kind::TooManyClients, "sorry, too many clients already").hint(hint).into());
+    }
+    if startup.replication {
+        let message = "replication connections cannot be pooled";
+        let hint = "Connect to the database server directly.";
+        return Err(Error::new(Kind::UnsupportedProtocol, message).hint(hint).into());
+    }
+    Ok(())
+}
+
+async fn authenticate(lobby: &Lobby, dialogue: &mut Dialogue, startup: &Startup) -> Result<Proof, End> {
+    let user = std::str::from_utf8(&startup.user).ok().and_then(|name| lobby.config.users.get(name));
+    let secret = user.and_then(|user: &User| user.secret.as_ref());
+    let (mut nonce, mut md5_salt) = ([0; 18], [0; 4]);
+    super::upstream::fill_random(&mut nonce);
+    super::upstream::fill_random(&mut md5_salt);
+    let random = Random { nonce, md5_salt, server_seed: &lobby.seed };
+    let mut exchange = Exchange::new(lobby.config.auth, &startup.user, secret, random);
+    let mut step = exchange.start();
+    loop {
+        step = match step {
+            Step::Ask(frame) => {
+                dialogue.write(&frame).await?;
+                exchange.answer(&dialogue.password().await?)
+            }
+            Step::Derive(derivation) => exchange.derived(&*lobby.keys.derive(derivation).await),
+            Step::Accepted { frames, proof } => {
+                dialogue.write(&frames).await?;
+                return Ok(proof);
+            }
+            Step::Refused(why) => return Err(refusal(&why, &startup.user)),
+        };
+    }
+}
+
+/// Nobody is told whether the user exists or what was wrong with the password (A4).
+fn refusal(why: &AuthError, user: &[u8]) -> End {
+    let user = crate::session::printable(user);
+    info!(user, %why, "a login was refused");
+    match why {
+        AuthError::ClientMessage(_) | AuthError::ClientUnsupported(_) | AuthError::OutOfTurn => {
+            Error::new(Kind::ProtocolViolation, why.told()).into()
+        }
+        _ => {
+            let message = format!("password authentication failed for user \"{user}\"");
+            Error::new(Kind::InvalidPassword, message).into()
+        }
+    }
+}
+
+/// Finds the client's pool and its place in it, learns what to tell it, and tells it.
+async fn take_a_seat(
+    lobby: &Arc<Lobby>,
+    dialogue: &mut Dialogue,
+    startup: Startup,
+    proof: Proof,
+) -> Result<Arrival, End> {
+    let user = text(&startup.user, "user")?;
+    let db = lobby.database(&text(&startup.database, "database")?)?;
+    let user_seat = lobby.admit_user(&user)?;
+    let settings = lobby.config.users.get(&user);
+    let upstream = &db.config.upstream;
+    let login = upstream.user.clone().unwrap_or_else(|| user.clone());
+    let credential = match &upstream.password {
+        Some(secret) => Credential::from(secret),
+        None if login == user => Credential::from(proof),
+        None => Credential::None,
+    };
+    let sizes = || PoolSizes {
+        pool_size: settings.and_then(|user| user.pool_size).unwrap_or(db.config.pool.pool_size),
+        ..db.config.pool.clone()
+    };
+    let membership = db.join(&login, credential, sizes)?;
+    let long_key = negotiated(&startup).speak >= Version::V3_2;
+    let bell = Arc::new(Bell::new());
+    let profile = Profile::new(startup.settings);
+    let welcome = welcome::welcome(membership.pool(), &bell, profile).await?;
+    let registration = lobby.register(&bell, long_key);
+
+    let mut out = Vec::new();
+    write::authentication(&mut out, 0, &[]);
+    for (name, value) in welcome.seen.iter() {
+        write::parameter_status(&mut out, name, value);
+    }
+    write::backend_key(&mut out, registration.key().pid, &registration.key().secret);
+    write::ready_for_query(&mut out, b'I');
+    dialogue.write(&out).await?;
+
+    let mode = settings.and_then(|user| user.pool_mode).unwrap_or(db.config.pool_mode);
+    let timeouts = Arc::clone(&db.timeouts);
+    let session = Session::new(mode, timeouts, welcome.wanted, welcome.seen, Instant::now());
+    Ok(Arrival { session, parts: relay::Parts { bell, membership, registration, user_seat } })
+}
+
+/// Names of users and databases are text in pgusher's own configuration.
+fn text(name: &[u8], what: &str) -> Result<String, Error> {
+    String::from_utf8(name.to_vec())
+        .map_err(|_| Error::new(Kind::InvalidStartup, format!("the {what} name is not valid UTF-8")))
+}

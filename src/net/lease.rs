@@ -1,0 +1,193 @@
+//! A server connection, and the right to use it for a while.
+
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    cancel::Flight,
+    cleanup,
+    pool::Pool,
+    side::{Filled, Side, at_desk},
+    worker::Workers,
+};
+use crate::session::{Backend, Drain};
+
+/// A connection that was idle for less is trusted to be alive as far as the runtime knows; one
+/// that was idle for longer, or comes from another thread, is looked at: one system call.
+const TRUSTED: Duration = Duration::from_millis(1);
+
+/// The address of a server connection's process, for a cancel.
+#[derive(Debug, Clone)]
+pub(crate) struct CancelKey {
+    pub(crate) pid: u32,
+    pub(crate) secret: Vec<u8>,
+    /// The very address that the connection was made to: a name may lead elsewhere by now.
+    pub(crate) place: Place,
+}
+
+/// Where a server connection leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    Tcp(std::net::SocketAddr),
+    Unix(std::path::PathBuf),
+}
+
+/// One open connection to a server.
+#[derive(Debug)]
+pub(crate) struct ServerConn {
+    pub(crate) side: Side,
+    pub(crate) backend: Backend,
+    /// The worker that it is registered with.
+    pub(crate) worker: usize,
+    /// When it is too old to be used again.
+    pub(crate) expires: Option<Instant>,
+    pub(crate) cancel_key: Option<CancelKey>,
+    /// A cancel request for what it did is on its way: nobody else may have it until that has arrived (B1).
+    pub(crate) cancelling: Arc<Flight>,
+    used: Instant,
+}
+
+impl ServerConn {
+    pub(crate) fn new(
+        side: Side,
+        backend: Backend,
+        worker: usize,
+        expires: Option<Instant>,
+        cancel_key: Option<CancelKey>,
+        now: Instant,
+    ) -> Box<Self> {
+        let cancelling = Arc::default();
+        Box::new(Self { side, backend, worker, expires, cancel_key, cancelling, used: now })
+    }
+
+    /// Whether it can be used by a client on `worker`.
+    pub(super) fn is_fit(&mut self, worker: usize, now: Instant) -> bool {
+        let at_home = self.worker == worker;
+        if at_home && now.saturating_duration_since(self.used) < TRUSTED {
+            return true;
+        }
+        self.is_sound()
+    }
+
+    /// Looks whether the server said something while the connection was idle: a notice is read
+    /// and forgotten, a farewell or the end means that it is dead.
+    pub(super) fn is_sound(&mut self) -> bool {
+        if !self.side.stream().has_news() && !self.side.has_kept() {
+            return true;
+        }
+        at_desk(|desk| {
+            let Ok(filled) = self.side.fill_now(&mut desk.window) else { return false };
+            let Filled::Bytes(filled) = filled else { return filled == Filled::Nothing };
+            let input = desk.window.get(..filled).unwrap_or_default();
+            let Ok(used) = Drain::default().bytes(input, &mut self.backend) else { return false };
+            self.side.keep(input.get(used..).unwrap_or_default());
+            !self.side.has_kept()
+        })
+    }
+
+    /// Says goodbye and closes.
+    pub(crate) fn close(mut self: Box<Self>) {
+        const TERMINATE: &[u8] = b"X\0\0\0\x04";
+        // A server that does not hear it finds out by the closed socket.
+        let _ = self.side.send_own(TERMINATE);
+    }
+}
+
+/// The right to use a server connection. Whatever happens to its holder, the books are told once (G1).
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pool: Arc<Pool>,
+    conn: Option<Box<ServerConn>>,
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("database", &self.db.name).field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+impl Lease {
+    pub(super) fn new(pool: Arc<Pool>, conn: Box<ServerConn>) -> Self {
+        Self { pool, conn: Some(conn) }
+    }
+
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// The connection.
+    #[expect(clippy::expect_used, reason = "only what consumes the lease takes it out")]
+    pub(crate) fn conn(&mut self) -> &mut ServerConn {
+        self.conn.as_mut().expect("a lease has its connection until it ends")
+    }
+
+    /// Moves the connection to this thread, if it is not there. An error means that it is lost.
+    pub(crate) fn bring_home(&mut self, workers: &Workers) -> io::Result<()> {
+        let here = workers.here().nth;
+        if self.conn.as_ref().is_none_or(|conn| conn.worker == here) {
+            return Ok(());
+        }
+        let Some(conn) = self.conn.take() else { return Ok(()) };
+        let ServerConn { side, backend, expires, cancel_key, cancelling, used, .. } = *conn;
+        let moved = side.rebind().map(|side| {
+            Box::new(ServerConn { side, backend, worker: here, expires, cancel_key, cancelling, used })
+        });
+        match moved {
+            Ok(conn) => {
+                self.conn = Some(conn);
+                Ok(())
+            }
+            Err(error) => {
+                self.pool.closed(Instant::now());
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives the connection back. If it is not certainly clean, it is cleaned first, or closed.
+    pub(crate) fn give_back(mut self, now: Instant) {
+        let Some(mut conn) = self.conn.take() else { return };
+        if self.pool.resets_always() {
+            conn.backend.dirty = true;
+        }
+        conn.used = now;
+        let pending = conn.cancelling.is_on();
+        let clean = conn.backend.is_free() && !conn.backend.dirty && !pending;
+        if clean && !conn.side.is_backed_up() && !conn.side.has_kept() {
+            conn.backend.pipeline.shrink();
+            self.pool.give_back(conn, now);
+        } else {
+            self.conn = Some(conn);
+            cleanup::start(self, Drain::default());
+        }
+    }
+
+    /// Gives back a connection that has just been cleaned.
+    pub(super) fn give_back_cleaned(mut self, now: Instant) {
+        if let Some(mut conn) = self.conn.take() {
+            conn.used = now;
+            conn.backend.pipeline.shrink();
+            self.pool.give_back(conn, now);
+        }
+    }
+
+    /// Closes the connection.
+    pub(crate) fn close(mut self) {
+        if let Some(conn) = self.conn.take() {
+            conn.close();
+            self.pool.closed(Instant::now());
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // Whoever let it fall did not say what state it is in.
+        if self.conn.take().is_some() {
+            self.pool.closed(Instant::now());
+        }
+    }
+}

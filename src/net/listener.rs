@@ -1,0 +1,142 @@
+//! Accepting connections and handing each to a worker.
+
+use std::{
+    io,
+    net::SocketAddr,
+    os::unix::fs::FileTypeExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use socket2::{Domain, Socket, Type};
+use tokio::net::{TcpListener, UnixListener};
+use tracing::{info, warn};
+
+use super::{handshake, lobby::Lobby, stream::Detached};
+use crate::{
+    config::settings::Address,
+    error::{Error, Kind, Severity},
+};
+
+/// Connections that may wait to be accepted: a serverless application opens thousands at once.
+const BACKLOG: i32 = 4096;
+
+/// The pause after an accept that failed for want of something, files most likely (H3).
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// One listening socket.
+pub(crate) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener, Unlink),
+}
+
+/// Takes the socket's file away when the listener goes.
+pub(crate) struct Unlink(PathBuf);
+
+impl Drop for Unlink {
+    fn drop(&mut self) {
+        // Somebody else may have taken it away before.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Listener {
+    /// Listens on every address that `address` means.
+    pub(crate) async fn bind(address: &Address) -> io::Result<Vec<Self>> {
+        match address {
+            Address::Unix(path) => Ok(vec![bind_unix(path)?]),
+            Address::Tcp(host, port) => {
+                let host = if host == "*" { "0.0.0.0" } else { host };
+                let found: Vec<SocketAddr> = tokio::net::lookup_host((host, *port)).await?.collect();
+                found.into_iter().map(bind_tcp).collect()
+            }
+        }
+    }
+
+    /// Where it listens: with the port that the system chose, if it was left to it.
+    pub(crate) fn address(&self) -> String {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map_or_else(|_| "?".to_owned(), |it| it.to_string()),
+            Self::Unix(_, Unlink(path)) => path.display().to_string(),
+        }
+    }
+
+    async fn accept(&self) -> io::Result<Detached> {
+        match self {
+            Self::Tcp(listener) => listener.accept().await?.0.into_std().map(Detached::Tcp),
+            Self::Unix(listener, _) => listener.accept().await?.0.into_std().map(Detached::Unix),
+        }
+    }
+
+    /// Accepts until it is dropped.
+    pub(crate) async fn run(self, lobby: Arc<Lobby>) {
+        let mut failing = false;
+        loop {
+            match self.accept().await {
+                Ok(stream) => {
+                    failing = false;
+                    welcome(&lobby, stream);
+                }
+                Err(error) => {
+                    // Said once; what follows is the same until it is over (H5).
+                    if !std::mem::replace(&mut failing, true) {
+                        warn!(%error, "cannot accept connections");
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<Listener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into()).map(Listener::Tcp)
+}
+
+/// A socket that a process left behind is in the way; one on which somebody answers is not ours to take.
+fn bind_unix(path: &Path) -> io::Result<Listener> {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_socket());
+    if is_socket && std::os::unix::net::UnixStream::connect(path).is_err() {
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    Ok(Listener::Unix(listener, Unlink(path.to_owned())))
+}
+
+/// Hands a connection to the worker with the fewest.
+fn welcome(lobby: &Arc<Lobby>, stream: Detached) {
+    let worker = lobby.workers.idlest();
+    let Some(pass) = lobby.enter() else { return turn_away(stream) };
+    let seat = worker.occupy();
+    worker.spawn(async move {
+        match stream.attach() {
+            Ok(stream) => handshake::serve(pass, seat, stream).await,
+            Err(error) => warn!(%error, "a connection could not be taken over"),
+        }
+    });
+}
+
+/// There is no room for it, not even to ask what it wants. The kernel's buffer of a fresh socket takes these words.
+fn turn_away(stream: Detached) {
+    use std::io::Write;
+    let mut out = Vec::new();
+    Error::new(Kind::TooManyClients, "sorry, too many clients already").write_as(Severity::Fatal, &mut out);
+    let _ = match stream {
+        Detached::Tcp(mut stream) => stream.write_all(&out),
+        Detached::Unix(mut stream) => stream.write_all(&out),
+    };
+}
+
+/// Says where clients can connect, in a form that tools can read.
+pub(crate) fn announce(listener: &Listener) {
+    info!(address = listener.address(), "listening");
+}

@@ -1,0 +1,223 @@
+//! What all connections share: the configuration, the databases, who is in and under which key.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use super::{
+    bell::{Bell, ring},
+    keys::Keys,
+    pool::Db,
+    upstream::fill_random,
+    worker::Workers,
+};
+use crate::{
+    cancel::{KEY_MATERIAL, Key, Registry},
+    config::settings::Config,
+    error::{Error, Kind},
+    sync::Mutex,
+};
+
+/// Databases that `"*"` may stand for at once. Each that is asked for costs a little memory for as long as it is in use.
+const MOST_WILDCARDS: usize = 1000;
+
+/// The place that everybody passes through.
+pub(crate) struct Lobby {
+    pub(crate) config: Config,
+    pub(crate) workers: Workers,
+    pub(crate) keys: Arc<Keys>,
+    /// Makes up salts for users that do not exist; the same for as long as the program runs.
+    pub(crate) seed: [u8; 32],
+    databases: Mutex<HashMap<String, Arc<Db>>>,
+    sessions: Mutex<Registry<Arc<Bell>>>,
+    users: Mutex<HashMap<String, usize>>,
+    clients: AtomicUsize,
+    handshakes: AtomicUsize,
+    stopping: AtomicBool,
+}
+
+impl Lobby {
+    pub(crate) fn new(config: Config, workers: Workers) -> Arc<Self> {
+        let mut seed = [0; 32];
+        fill_random(&mut seed);
+        let keys: Arc<Keys> = Arc::default();
+        let configured = config.databases.iter().filter(|(name, _)| *name != "*");
+        let databases = configured
+            .map(|(name, it)| {
+                (name.clone(), Db::new(name, it.clone(), workers.clone(), Arc::clone(&keys)))
+            })
+            .collect();
+        Arc::new(Self {
+            config,
+            workers,
+            keys,
+            seed,
+            databases: Mutex::new(databases),
+            sessions: Mutex::default(),
+            users: Mutex::default(),
+            clients: AtomicUsize::new(0),
+            handshakes: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+        })
+    }
+
+    /// The database that a client asks for.
+    pub(crate) fn database(&self, name: &str) -> Result<Arc<Db>, Error> {
+        let mut databases = self.databases.lock();
+        if let Some(db) = databases.get(name) {
+            return Ok(Arc::clone(db));
+        }
+        let unknown = || Error::new(Kind::DatabaseUnknown, format!("database \"{name}\" does not exist"));
+        let wildcard = self.config.databases.get("*").ok_or_else(unknown)?;
+        if databases.len() >= self.config.databases.len() + MOST_WILDCARDS {
+            return Err(unknown().detail("Too many databases are in use at once."));
+        }
+        let db = Db::new(name, wildcard.clone(), self.workers.clone(), Arc::clone(&self.keys));
+        databases.insert(name.to_owned(), Arc::clone(&db));
+        Ok(db)
+    }
+
+    /// All databases that are known now.
+    pub(crate) fn databases(&self) -> Vec<Arc<Db>> {
+        self.databases.lock().values().map(Arc::clone).collect()
+    }
+
+    /// Looks after the pools, and forgets databases that `"*"` stood for and nobody uses.
+    pub(crate) fn tick(&self, now: Instant) {
+        for db in self.databases() {
+            db.tick(now);
+        }
+        let named = &self.config.databases;
+        self.databases.lock().retain(|name, db| named.contains_key(name) || Arc::strong_count(db) > 1 || !db.is_vacant());
+    }
+
+    /// A connection comes in; `None` if there are too many. Leaves when the pass is dropped.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<Pass> {
+        let pass = Pass(Arc::clone(self));
+        let before = self.clients.fetch_add(1, Ordering::Relaxed);
+        (before < self.config.listen.max_clients).then_some(pass)
+    }
+
+    /// Clients that are in, those that have not logged in included.
+    pub(crate) fn clients(&self) -> usize {
+        self.clients.load(Ordering::Relaxed)
+    }
+
+    /// A login begins; `None` if too many are under way (A15).
+    pub(crate) fn begin_handshake(self: &Arc<Self>) -> Option<Handshaking> {
+        let handshaking = Handshaking(Arc::clone(self));
+        let before = self.handshakes.fetch_add(1, Ordering::Relaxed);
+        (before < self.config.listen.max_handshakes).then_some(handshaking)
+    }
+
+    /// Counts a client of `user` in.
+    pub(crate) fn admit_user(self: &Arc<Self>, user: &str) -> Result<UserSeat, Error> {
+        let limit = self.config.users.get(user).and_then(|user| user.max_clients);
+        let mut users = self.users.lock();
+        let count = users.entry(user.to_owned()).or_insert(0);
+        if limit.is_some_and(|limit| *count >= limit) {
+            let message = format!("too many connections for user \"{user}\"");
+            let hint = format!("Its max_clients is {}.", limit.unwrap_or(0));
+            return Err(Error::new(Kind::TooManyClients, message).hint(hint));
+        }
+        *count += 1;
+        Ok(UserSeat { lobby: Arc::clone(self), user: user.to_owned() })
+    }
+
+    /// Gives a session its cancel key.
+    pub(crate) fn register(self: &Arc<Self>, bell: &Arc<Bell>, long: bool) -> Registration {
+        let mut session = Arc::clone(bell);
+        loop {
+            let mut random = [0; KEY_MATERIAL];
+            fill_random(&mut random);
+            match self.sessions.lock().register(&random, long, session) {
+                Ok(key) => return Registration { lobby: Arc::clone(self), key },
+                Err(again) => session = again,
+            }
+        }
+    }
+
+    /// Somebody asks to cancel what the session with this key does. Nobody is told whether there is one.
+    pub(crate) fn cancel(&self, pid: u32, secret: &[u8]) {
+        if let Some(bell) = self.sessions.lock().find(pid, secret) {
+            bell.ring(ring::CANCEL);
+        }
+    }
+
+    /// From now on nobody comes in, and those inside leave when their transaction is over.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        for bell in self.sessions.lock().iter() {
+            bell.ring(ring::STOP);
+        }
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+}
+
+/// A connection's presence.
+pub(crate) struct Pass(Arc<Lobby>);
+
+impl Pass {
+    pub(crate) fn lobby(&self) -> &Arc<Lobby> {
+        &self.0
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.0.clients.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A login under way.
+pub(crate) struct Handshaking(Arc<Lobby>);
+
+impl Drop for Handshaking {
+    fn drop(&mut self) {
+        self.0.handshakes.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A client counted for its user.
+pub(crate) struct UserSeat {
+    lobby: Arc<Lobby>,
+    user: String,
+}
+
+impl Drop for UserSeat {
+    fn drop(&mut self) {
+        let mut users = self.lobby.users.lock();
+        if let Some(count) = users.get_mut(&self.user) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                users.remove(&self.user);
+            }
+        }
+    }
+}
+
+/// A session's cancel key, valid until it is dropped.
+pub(crate) struct Registration {
+    lobby: Arc<Lobby>,
+    key: Key,
+}
+
+impl Registration {
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.lobby.sessions.lock().forget(self.key.pid);
+    }
+}

@@ -1,0 +1,171 @@
+//! Frames before a session: a dialogue of small messages, read one by one.
+//!
+//! Both logins, the client's here and ours at a server, are a few messages each way. They are
+//! read into a buffer of their own that is bounded before it grows (A6) and handed on when the
+//! dialogue is over, so that nothing the peer sent early is lost.
+
+use std::{future::poll_fn, io};
+
+use super::{side::Side, stream::Stream};
+use crate::wire::{frame, startup};
+
+/// The largest message of a login. PostgreSQL takes startup packets of 10,000 bytes and
+/// passwords and tokens of 65,535; servers have been seen with large notices and SASL data.
+const LARGEST: usize = 70_000;
+
+/// How much is read at once.
+const STEP: usize = 4096;
+
+/// A stream that is not a session yet.
+#[derive(Debug)]
+pub(crate) struct Dialogue {
+    stream: Stream,
+    buffer: Vec<u8>,
+}
+
+/// A message with a tag.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) tag: u8,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Dialogue {
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self { stream, buffer: Vec::new() }
+    }
+
+    /// Something was sent that nobody asked for yet.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    /// Waits for more bytes. The end of the stream is an error.
+    async fn read_more(&mut self) -> io::Result<()> {
+        let filled = self.buffer.len();
+        loop {
+            poll_fn(|cx| self.stream.poll_read_ready(cx)).await?;
+            self.buffer.resize(filled + STEP, 0);
+            let room = self.buffer.get_mut(filled..).unwrap_or_default();
+            let read = self.stream.try_read(room);
+            self.buffer.truncate(filled + read.as_ref().map_or(0, |read| *read));
+            match read {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn take(&mut self, size: usize) -> Vec<u8> {
+        let rest = self.buffer.split_off(size.min(self.buffer.len()));
+        std::mem::replace(&mut self.buffer, rest)
+    }
+
+    /// The next message without a tag, whole.
+    pub(crate) async fn startup_packet(&mut self) -> Result<Vec<u8>, Broken> {
+        loop {
+            if let Some(size) = startup::length(&self.buffer).map_err(Broken::Startup)?
+                && self.buffer.len() >= size
+            {
+                return Ok(self.take(size));
+            }
+            self.read_more().await?;
+        }
+    }
+
+    /// The client's next message: while it logs in, only a password or a goodbye.
+    pub(crate) async fn password(&mut self) -> Result<Vec<u8>, Broken> {
+        loop {
+            if let Some(&tag) = self.buffer.first()
+                && tag != b'p'
+            {
+                return Err(Broken::Unexpected(tag));
+            }
+            if let Some(header) = frame::frontend(&self.buffer).map_err(Broken::Frame)? {
+                let message = self.whole(header)?;
+                if let Some(message) = message {
+                    return Ok(message.body);
+                }
+            }
+            self.read_more().await?;
+        }
+    }
+
+    /// The server's next message.
+    pub(crate) async fn server_message(&mut self) -> Result<Message, Broken> {
+        loop {
+            if let Some(header) = frame::backend(&self.buffer).map_err(Broken::Frame)?
+                && let Some(message) = self.whole(header)?
+            {
+                return Ok(message);
+            }
+            self.read_more().await?;
+        }
+    }
+
+    fn whole(&mut self, header: frame::Header) -> Result<Option<Message>, Broken> {
+        if header.size > LARGEST {
+            return Err(Broken::TooLarge(header.size));
+        }
+        if self.buffer.len() < header.size {
+            return Ok(None);
+        }
+        let mut body = self.take(header.size);
+        body.drain(..frame::HEADER.min(body.len()));
+        Ok(Some(Message { tag: header.tag, body }))
+    }
+
+    /// Writes all of `bytes`.
+    pub(crate) async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.stream.try_write(bytes) {
+                Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    poll_fn(|cx| self.stream.poll_write_ready(cx)).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The dialogue is over; what was read beyond it comes along.
+    pub(crate) fn into_side(self) -> Side {
+        let mut side = Side::new(self.stream);
+        side.keep(&self.buffer);
+        side
+    }
+}
+
+/// Why a dialogue cannot go on.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    Io(io::Error),
+    Startup(startup::BadStartup),
+    Frame(frame::BadFrame),
+    Unexpected(u8),
+    TooLarge(usize),
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                f.write_str("the connection was closed")
+            }
+            Self::Io(error) => error.fmt(f),
+            Self::Startup(bad) => bad.fmt(f),
+            Self::Frame(bad) => bad.fmt(f),
+            Self::Unexpected(tag) => write!(f, "expected password response, got message type {tag}"),
+            Self::TooLarge(size) => write!(f, "a message of {size} bytes is too large for a login"),
+        }
+    }
+}

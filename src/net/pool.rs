@@ -1,0 +1,302 @@
+//! The pools as they run: the books of `crate::pool` behind their lock, and the hands that do what the books say.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tracing::{debug, info, warn};
+
+use super::{
+    bell::{Bell, Tray},
+    keys::Keys,
+    lease::{Lease, ServerConn},
+    upstream,
+    welcome::Welcomes,
+    worker::Workers,
+};
+use crate::{
+    auth::Credential,
+    config::settings::{self, ServerReset},
+    error::Error,
+    pool::{Asked, Database, Given, PoolId, PoolSizes, Snapshot, Ticket, Work},
+    session::{PoolMode, Timeouts},
+    sync::Mutex,
+};
+
+type Books = Database<Box<ServerConn>, Arc<Bell>>;
+
+/// How often idle connections, the reserve and outages are looked after.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+
+/// One database: its settings and the books of its pools.
+pub(crate) struct Db {
+    pub(crate) name: String,
+    pub(crate) config: settings::Database,
+    pub(crate) timeouts: Arc<Timeouts>,
+    pub(crate) workers: Workers,
+    pub(crate) keys: Arc<Keys>,
+    books: Mutex<Books>,
+    pools: Mutex<HashMap<PoolId, Arc<Pool>>>,
+}
+
+/// One pool: the server connections of one user of one database.
+pub(crate) struct Pool {
+    pub(crate) db: Arc<Db>,
+    id: PoolId,
+    /// Who logs in to the server.
+    pub(crate) user: String,
+    /// With what; if it is the client's own, what the last client has shown.
+    credential: Mutex<Credential>,
+    pub(crate) welcomes: Welcomes,
+    /// The last opening failed; says so once in the log, and once when it is over (H5).
+    failing: AtomicBool,
+}
+
+/// What came of asking for a server connection.
+pub(crate) enum Claim {
+    Granted(Lease),
+    Queued(Queued),
+    Refused(Error),
+}
+
+impl Db {
+    pub(crate) fn new(
+        name: &str,
+        config: settings::Database,
+        workers: Workers,
+        keys: Arc<Keys>,
+    ) -> Arc<Self> {
+        let books = Database::new(
+            name,
+            workers.len(),
+            config.max_db_connections,
+            config.max_clients,
+            config.timeouts.server_outage_timeout,
+        );
+        Arc::new(Self {
+            name: name.to_owned(),
+            timeouts: Arc::new(config.timeouts.clone()),
+            config,
+            workers,
+            keys,
+            books: Mutex::new(books),
+            pools: Mutex::default(),
+        })
+    }
+
+    /// A client that logged in as `user` comes in.
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        user: &str,
+        credential: Credential,
+        sizes: impl FnOnce() -> PoolSizes,
+    ) -> Result<Membership, Error> {
+        let id = self.books.lock().join(user, sizes)?;
+        let pool = {
+            let mut pools = self.pools.lock();
+            let pool = pools.entry(id).or_insert_with(|| {
+                Arc::new(Pool {
+                    db: Arc::clone(self),
+                    id,
+                    user: user.to_owned(),
+                    credential: Mutex::new(Credential::None),
+                    welcomes: Welcomes::default(),
+                    failing: AtomicBool::new(false),
+                })
+            });
+            Arc::clone(pool)
+        };
+        *pool.credential.lock() = credential;
+        Ok(Membership(pool))
+    }
+
+    /// Does what the books want done.
+    fn perform(self: &Arc<Self>, work: Vec<Work<Box<ServerConn>, Arc<Bell>>>) {
+        for item in work {
+            match item {
+                Work::Open(id) => match self.pools.lock().get(&id) {
+                    Some(pool) => upstream::start_opening(pool),
+                    None => warn!(database = self.name, "an opening was asked for a pool that is not there"),
+                },
+                Work::Close(conn) => conn.close(),
+                Work::Refuse(bell, error) => bell.refuse(error),
+            }
+        }
+    }
+
+    fn work(self: &Arc<Self>, now: Instant) {
+        let work = self.books.lock().work(now);
+        self.perform(work);
+    }
+
+    /// Looks after what time brings: idle and old connections, the reserve, outages, dead sockets.
+    pub(crate) fn tick(self: &Arc<Self>, now: Instant) {
+        let work = {
+            let mut books = self.books.lock();
+            books.tick(self.timeouts.server_idle_timeout, now)
+        };
+        self.perform(work);
+    }
+
+    /// Closes idle connections whose server has gone, so that it is noticed before somebody needs one (F2).
+    pub(crate) fn weed(self: &Arc<Self>) {
+        let dead = self.books.lock().weed(|conn| !conn.is_sound());
+        if !dead.is_empty() {
+            info!(database = self.name, count = dead.len(), "idle server connections were closed by the server");
+        }
+    }
+
+    /// It has no client and no connection.
+    pub(crate) fn is_vacant(&self) -> bool {
+        let books = self.books.lock();
+        books.is_quiet() && books.total() == 0
+    }
+
+    /// Nobody uses or awaits a server connection.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.books.lock().is_quiet()
+    }
+}
+
+impl Pool {
+    pub(crate) fn credential(&self) -> Credential {
+        self.credential.lock().clone()
+    }
+
+    pub(crate) fn mode(&self) -> PoolMode {
+        self.db.config.pool_mode
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.db.books.lock().snapshot(self.id)
+    }
+
+    /// A server connection for the client with this bell, now or later: later, its tray is open.
+    pub(crate) fn claim(self: &Arc<Self>, bell: &Arc<Bell>, worker: usize, now: Instant) -> Claim {
+        loop {
+            let asked = self.db.books.lock().ask(self.id, worker, now);
+            match asked {
+                Asked::Granted(mut conn) => {
+                    if conn.is_fit(worker, now) {
+                        return Claim::Granted(Lease::new(Arc::clone(self), conn));
+                    }
+                    // It died while it was idle (F2). Nothing was sent on it: take the next.
+                    debug!(database = self.db.name, "an idle server connection was found dead");
+                    drop(Lease::new(Arc::clone(self), conn));
+                }
+                Asked::Refused(error) => return Claim::Refused(error),
+                Asked::Wait => break,
+            }
+        }
+        bell.open_tray();
+        let (ticket, work) = {
+            let mut books = self.db.books.lock();
+            // Between the question and this somebody may have given one back; then it is idle, and nobody would hand it over.
+            let ticket = books.wait(self.id, worker, Arc::clone(bell), now);
+            (ticket, books.serve(self.id, worker, now))
+        };
+        self.hand_out(work.0);
+        self.db.perform(work.1);
+        match ticket {
+            Some(ticket) => {
+                Claim::Queued(Queued { pool: Arc::clone(self), ticket, bell: Arc::clone(bell) })
+            }
+            None => Claim::Refused(Error::new(crate::error::Kind::ServerUnavailable, "the pool is gone")),
+        }
+    }
+
+    /// Gives a clean connection back, to the next in the queue if there is one.
+    pub(super) fn give_back(self: &Arc<Self>, conn: Box<ServerConn>, now: Instant) {
+        let (worker, expires) = (conn.worker, conn.expires);
+        let given = self.db.books.lock().give_back(self.id, conn, worker, expires, now);
+        self.settle(given, now);
+    }
+
+    /// A connection that was leased is closed and off the books.
+    pub(super) fn closed(self: &Arc<Self>, now: Instant) {
+        self.db.books.lock().closed(self.id);
+        self.db.work(now);
+    }
+
+    fn settle(self: &Arc<Self>, given: Given<Box<ServerConn>, Arc<Bell>>, now: Instant) {
+        match given {
+            Given::Kept => {}
+            Given::Close(conn) => {
+                conn.close();
+                self.db.work(now);
+            }
+            Given::To(bell, conn) => self.hand_out(Some((bell, conn))),
+        }
+    }
+
+    fn hand_out(self: &Arc<Self>, served: Option<(Arc<Bell>, Box<ServerConn>)>) {
+        if let Some((bell, conn)) = served {
+            // A waiter that has left in this moment lets the lease fall, which passes it on.
+            if let Err(lease) = bell.grant(Lease::new(Arc::clone(self), conn)) {
+                lease.give_back(Instant::now());
+            }
+        }
+    }
+
+    /// A connection is open; reported exactly once for each opening.
+    pub(super) fn opened(self: &Arc<Self>, conn: Box<ServerConn>, now: Instant) {
+        if self.failing.swap(false, Ordering::Relaxed) {
+            info!(database = self.db.name, user = self.user, "the database server is reachable again");
+        }
+        let (worker, expires) = (conn.worker, conn.expires);
+        let given = self.db.books.lock().opened(self.id, conn, worker, expires, now);
+        self.settle(given, now);
+    }
+
+    /// A connection could not be opened; reported exactly once for each opening.
+    pub(super) fn not_opened(self: &Arc<Self>, error: Error, hopeless: bool, jitter: u8, now: Instant) {
+        if !self.failing.swap(true, Ordering::Relaxed) {
+            warn!(database = self.db.name, user = self.user, %error, "no connection to the database server");
+        }
+        self.db.books.lock().not_opened(self.id, error, hopeless, jitter, now);
+        self.db.work(now);
+    }
+
+    /// Whether server connections are reset after each lease, whatever was seen of it.
+    pub(super) fn resets_always(&self) -> bool {
+        self.db.config.server_reset == ServerReset::Always
+    }
+}
+
+/// A client's place among those who may ask a pool. Leaves when it is dropped (G6).
+pub(crate) struct Membership(Arc<Pool>);
+
+impl Membership {
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.0
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.0.db.books.lock().leave(self.0.id);
+    }
+}
+
+/// A place in the queue. When it is dropped the client waits no longer; a connection that was
+/// handed over in that moment is passed on (G1).
+#[derive(Debug)]
+pub(crate) struct Queued {
+    pool: Arc<Pool>,
+    ticket: Ticket,
+    bell: Arc<Bell>,
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.pool.db.books.lock().withdraw(self.pool.id, self.ticket);
+        if let Tray::Granted(lease) = self.bell.close_tray() {
+            lease.give_back(Instant::now());
+        }
+    }
+}

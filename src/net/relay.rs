@@ -1,0 +1,481 @@
+//! The loop that serves a client: wait for something to happen, ask the session, do what it says.
+//!
+//! Nothing here decides over a message. Between two waits everything is done at once, so a task
+//! that is dropped while it waits leaves nothing half done: what was read is either forwarded or
+//! kept, and a server connection is either leased, in the tray, or in the books.
+
+use std::{
+    future::poll_fn,
+    io,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use tracing::debug;
+
+use super::{
+    bell::{Bell, Tray, ring},
+    cancel, cleanup,
+    lease::Lease,
+    lobby::{Pass, Registration, UserSeat},
+    pool::{Claim, Membership, Queued},
+    side::{Desk, Filled, Side, at_desk},
+    worker::Seat,
+};
+use crate::{
+    error::{Error, Kind, Severity},
+    session::{Backend, Next, Session, Whose},
+};
+
+/// Turns a client may take while others wait, before it lets them (D5).
+const MOST_TURNS: u32 = 8;
+
+/// What a client is besides its connection and its session. Dropping it takes the client off all lists.
+pub(super) struct Parts {
+    pub(super) bell: Arc<Bell>,
+    pub(super) membership: Membership,
+    pub(super) registration: Registration,
+    pub(super) user_seat: UserSeat,
+}
+
+/// A client that has logged in.
+pub(crate) struct Client {
+    side: Side,
+    session: Session,
+    lease: Option<Lease>,
+    queued: Option<Queued>,
+    /// The session wants nothing more of the client until the server has answered.
+    held: bool,
+    /// A cancel that could not be sent yet.
+    cancel_asked: bool,
+    stopping: bool,
+    /// Turns since the last time that nothing was to be done.
+    turns: u32,
+    parts: Parts,
+    seat: Seat,
+    pass: Pass,
+}
+
+/// Something has happened.
+enum Event {
+    Rung(u8),
+    Client,
+    ClientTakes,
+    Server,
+    ServerTakes,
+}
+
+/// The client's connection is over.
+struct Gone;
+
+impl From<io::Error> for Gone {
+    fn from(_: io::Error) -> Self {
+        Self
+    }
+}
+
+/// Serves the client until it goes.
+pub(super) async fn run(mut client: Client) {
+    poll_fn(|cx| {
+        client.parts.bell.belongs_to(cx.waker());
+        Poll::Ready(())
+    })
+    .await;
+    if client.begin().is_ok() {
+        loop {
+            let event = poll_fn(|cx| client.poll_event(cx)).await;
+            let turn = match event {
+                Event::Rung(why) => client.rung(why),
+                Event::Client => client.client_spoke(),
+                Event::ClientTakes => client.client_takes(),
+                Event::Server => client.server_spoke(),
+                Event::ServerTakes => client.server_takes(),
+            };
+            if turn.is_err() {
+                break;
+            }
+            let deadline = client.session.deadline();
+            client.seat.worker().alarm.set(&client.parts.bell, deadline);
+        }
+    }
+    client.part();
+}
+
+impl Client {
+    pub(super) fn new(side: Side, session: Session, parts: Parts, pass: Pass, seat: Seat) -> Self {
+        Self {
+            side,
+            session,
+            lease: None,
+            queued: None,
+            held: false,
+            cancel_asked: false,
+            stopping: false,
+            turns: 0,
+            parts,
+            seat,
+            pass,
+        }
+    }
+
+    /// Bytes that came with the login are the session's first.
+    fn begin(&mut self) -> Result<(), Gone> {
+        if self.pass.lobby().is_stopping() {
+            self.rung(ring::STOP)?;
+        }
+        if self.side.has_kept() { self.resume() } else { Ok(()) }
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        self.turns += 1;
+        if self.turns > MOST_TURNS {
+            self.turns = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let event = self.poll_ready(cx);
+        if event.is_pending() {
+            self.turns = 0;
+        }
+        event
+    }
+
+    /// What there is to do, the most urgent first. A side that is not to be read is not asked.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if let Poll::Ready(why) = self.parts.bell.poll_rung() {
+            return Poll::Ready(Event::Rung(why));
+        }
+        let client_backed_up = self.side.is_backed_up();
+        if client_backed_up && self.side.poll_writable(cx).is_ready() {
+            return Poll::Ready(Event::ClientTakes);
+        }
+        let mut server_backed_up = false;
+        if let Some(lease) = &mut self.lease {
+            let server = &lease.conn().side;
+            server_backed_up = server.is_backed_up();
+            if server_backed_up && server.poll_writable(cx).is_ready() {
+                return Poll::Ready(Event::ServerTakes);
+            }
+            if !client_backed_up && server.poll_readable(cx).is_ready() {
+                return Poll::Ready(Event::Server);
+            }
+        }
+        let room = !self.held && !server_backed_up && !self.side.is_full();
+        if room && self.side.poll_readable(cx).is_ready() {
+            return Poll::Ready(Event::Client);
+        }
+        Poll::Pending
+    }
+
+    /// Somebody rang.
+    fn rung(&mut self, why: u8) -> Result<(), Gone> {
+        if why & ring::CANCEL != 0 {
+            self.cancel_asked = true;
+        }
+        if why & ring::STOP != 0 {
+            self.stopping = true;
+        }
+        if why & ring::TRAY != 0
+            && let Some(tray) = self.parts.bell.take()
+        {
+            self.queued = None;
+            self.served(tray)?;
+        }
+        if self.cancel_asked {
+            self.cancel()?;
+        }
+        if why & ring::TIME != 0 {
+            self.time_passed()?;
+        }
+        self.leave_if_stopping()
+    }
+
+    /// The queue has come to an end, one way or the other.
+    fn served(&mut self, tray: Tray) -> Result<(), Gone> {
+        match tray {
+            Tray::Granted(lease) => at_desk(|desk| {
+                let filled = self.side.take_kept(&mut desk.window);
+                match self.attach(lease, desk) {
+                    Ok(()) => self.go_on(desk, filled),
+                    Err(error) => self.go_on_refused(desk, filled, &error),
+                }
+            }),
+            Tray::Refused(error) => self.refused(&error),
+            Tray::Closed | Tray::Empty => Ok(()),
+        }
+    }
+
+    /// The client said something.
+    fn client_spoke(&mut self) -> Result<(), Gone> {
+        at_desk(|desk| match self.side.fill(&mut desk.window)? {
+            Filled::End => Err(Gone),
+            Filled::Nothing => Ok(()),
+            Filled::Bytes(filled) if self.queued.is_some() => {
+                self.side.keep(desk.window.get(..filled).unwrap_or_default());
+                Ok(())
+            }
+            Filled::Bytes(filled) => self.go_on(desk, filled),
+        })
+    }
+
+    /// Goes on with what was kept.
+    fn resume(&mut self) -> Result<(), Gone> {
+        self.held = false;
+        at_desk(|desk| {
+            let filled = self.side.take_kept(&mut desk.window);
+            self.go_on(desk, filled)
+        })
+    }
+
+    /// Gives the session the client's bytes in the window until it has used them or must wait.
+    fn go_on(&mut self, desk: &mut Desk, filled: usize) -> Result<(), Gone> {
+        self.go_on_from(desk, 0, filled)
+    }
+
+    fn go_on_refused(&mut self, desk: &mut Desk, filled: usize, error: &Error) -> Result<(), Gone> {
+        let used = self.refuse(desk, 0, filled, error);
+        self.go_on_from(desk, used, filled)
+    }
+
+    fn go_on_from(&mut self, desk: &mut Desk, mut used: usize, filled: usize) -> Result<(), Gone> {
+        let now = Instant::now();
+        let outcome = loop {
+            desk.out.rebase(used);
+            let input = desk.window.get(used..filled).unwrap_or_default();
+            let backend = self.lease.as_mut().map(|lease| &mut lease.conn().backend);
+            let progress = self.session.client_bytes(input, backend, &mut desk.out, now);
+            used += progress.used;
+            match progress.next {
+                Next::Lease => match self.claim(desk, now) {
+                    Ok(true) => {}
+                    Ok(false) => break Ok(()),
+                    Err(error) => used += self.refuse(desk, used, filled, &error),
+                },
+                Next::Hold => {
+                    self.held = true;
+                    break Ok(());
+                }
+                Next::Close => break Err(Gone),
+                _ => break Ok(()),
+            }
+        };
+        self.side.keep(desk.window.get(used..filled).unwrap_or_default());
+        self.send(desk)?;
+        outcome
+    }
+
+    fn refuse(&mut self, desk: &mut Desk, used: usize, filled: usize, error: &Error) -> usize {
+        desk.out.rebase(used);
+        let input = desk.window.get(used..filled).unwrap_or_default();
+        self.session.refused(input, error, &mut desk.out).used
+    }
+
+    /// Gets a server connection: `true` = here it is, `false` = queued up.
+    fn claim(&mut self, desk: &mut Desk, now: Instant) -> Result<bool, Error> {
+        if self.stopping {
+            return Err(Error::new(Kind::ShuttingDown, "pgusher is shutting down"));
+        }
+        match self.parts.membership.pool().claim(&self.parts.bell, self.seat.worker().nth, now) {
+            Claim::Granted(lease) => self.attach(lease, desk).map(|()| true),
+            Claim::Queued(queued) => {
+                self.queued = Some(queued);
+                self.session.waiting(now);
+                Ok(false)
+            }
+            Claim::Refused(error) => Err(error),
+        }
+    }
+
+    fn attach(&mut self, mut lease: Lease, desk: &mut Desk) -> Result<(), Error> {
+        lease.bring_home(&self.pass.lobby().workers).map_err(|error| {
+            Error::new(Kind::ServerUnavailable, format!("a server connection could not be taken over: {error}"))
+        })?;
+        self.session.attached(&mut lease.conn().backend, &mut desk.out, Instant::now());
+        self.lease = Some(lease);
+        Ok(())
+    }
+
+    /// Writes what the session wants written, to both sides.
+    fn send(&mut self, desk: &Desk) -> Result<(), Gone> {
+        if let Some(lease) = &mut self.lease
+            && let Err(error) = lease.conn().side.send(&desk.out.to_server, &desk.window)
+        {
+            // Its last words may still be in the socket; reading finds them, or the end.
+            debug!(%error, "writing to a server failed");
+            lease.conn().side.deafen();
+        }
+        self.side.send(&desk.out.to_client, &desk.window)?;
+        Ok(())
+    }
+
+    /// The server said something.
+    fn server_spoke(&mut self) -> Result<(), Gone> {
+        let next = at_desk(|desk| {
+            let Some(lease) = &mut self.lease else { return Ok(Next::Read) };
+            let conn = lease.conn();
+            let filled = match conn.side.fill(&mut desk.window) {
+                Ok(Filled::Bytes(filled)) => filled,
+                Ok(Filled::Nothing) => return Ok(Next::Read),
+                Ok(Filled::End) => return Ok(Next::Lost(lost("closed the connection unexpectedly"))),
+                Err(error) => return Ok(Next::Lost(lost(&format!("connection failed: {}", error.kind())))),
+            };
+            let input = desk.window.get(..filled).unwrap_or_default();
+            let progress = self.session.server_bytes(input, &mut conn.backend, &mut desk.out, Instant::now());
+            conn.side.keep(input.get(progress.used..).unwrap_or_default());
+            self.send(desk)?;
+            Ok::<_, Gone>(progress.next)
+        })?;
+        match next {
+            Next::Release => {
+                if let Some(lease) = self.lease.take() {
+                    lease.give_back(Instant::now());
+                }
+                self.leave_if_stopping()?;
+            }
+            Next::Lost(error) => self.lose(error, Lease::close)?,
+            _ => {}
+        }
+        if self.cancel_asked {
+            self.cancel()?;
+        }
+        if self.held { self.resume() } else { Ok(()) }
+    }
+
+    fn client_takes(&mut self) -> Result<(), Gone> {
+        self.side.flush()?;
+        Ok(())
+    }
+
+    fn server_takes(&mut self) -> Result<(), Gone> {
+        if let Some(lease) = &mut self.lease
+            && lease.conn().side.flush().is_err()
+        {
+            lease.conn().side.deafen();
+        }
+        Ok(())
+    }
+
+    /// The server connection is gone or given up: `dispose` of it, and tell the client.
+    fn lose(&mut self, error: Error, dispose: impl FnOnce(Lease)) -> Result<(), Gone> {
+        let Some(mut lease) = self.lease.take() else { return Ok(()) };
+        debug!(%error, "a client lost its server connection");
+        let next = at_desk(|desk| {
+            let next = self.session.server_lost(&mut lease.conn().backend, error, &mut desk.out);
+            dispose(lease);
+            self.side.send(&desk.out.to_client, &[])?;
+            Ok::<_, Gone>(next)
+        })?;
+        if next == Next::Close {
+            return Err(Gone);
+        }
+        if self.side.has_kept() { self.resume() } else { Ok(()) }
+    }
+
+    /// The request that waits is refused.
+    fn refused(&mut self, error: &Error) -> Result<(), Gone> {
+        at_desk(|desk| {
+            let filled = self.side.take_kept(&mut desk.window);
+            self.go_on_refused(desk, filled, error)
+        })
+    }
+
+    /// A cancel was asked for: it ends the waiting, or goes to the server once it can hit nothing but the client's own request.
+    fn cancel(&mut self) -> Result<(), Gone> {
+        if self.queued.take().is_some() {
+            self.cancel_asked = false;
+            let message = "canceling statement due to user request";
+            return self.refused(&Error::new(Kind::Canceled, message));
+        }
+        let Some(lease) = &mut self.lease else {
+            self.cancel_asked = false;
+            return Ok(());
+        };
+        let conn = lease.conn();
+        let running = conn.backend.pipeline.head().map(|entry| entry.whose);
+        match running {
+            // Nothing to cancel; PostgreSQL ignores it too.
+            None => self.cancel_asked = false,
+            // Settings that travel in front must arrive (B3); asked again when they have.
+            Some(whose) if whose != Whose::Client => {}
+            Some(_) if conn.cancelling.is_on() => {}
+            Some(_) => {
+                self.cancel_asked = false;
+                self.launch_cancel();
+            }
+        }
+        Ok(())
+    }
+
+    fn launch_cancel(&mut self) {
+        let patience = self.parts.membership.pool().db.timeouts.cancel_wait_timeout;
+        if let Some(lease) = &mut self.lease {
+            let bell = Some(Arc::clone(&self.parts.bell));
+            cancel::launch(lease.conn(), self.seat.worker(), patience, bell);
+        }
+    }
+
+    /// The deadline has passed, as far as the bell knows.
+    fn time_passed(&mut self) -> Result<(), Gone> {
+        let now = Instant::now();
+        let next = at_desk(|desk| {
+            let backend = self.lease.as_mut().map(|lease| &lease.conn().backend);
+            let next = self.session.expired(backend, &mut desk.out, now);
+            self.send(desk)?;
+            Ok::<_, Gone>(next)
+        })?;
+        match next {
+            Next::Close => Err(Gone),
+            Next::Cancel => {
+                self.launch_cancel();
+                Ok(())
+            }
+            Next::GiveUp(error) if self.queued.take().is_some() => self.refused(&error),
+            Next::Part(error) => self.lose(error, |lease| cleanup::start(lease, Default::default())),
+            Next::Lost(error) => self.lose(error, Lease::close),
+            _ => Ok(()),
+        }
+    }
+
+    /// pgusher is being stopped: goodbye, once nothing is under way.
+    fn leave_if_stopping(&mut self) -> Result<(), Gone> {
+        let at_rest = match &mut self.lease {
+            Some(lease) => self.session.is_at_rest(&lease.conn().backend),
+            None => self.queued.is_none(),
+        };
+        if !self.stopping || !at_rest {
+            return Ok(());
+        }
+        let mut goodbye = Vec::new();
+        let error = Error::new(Kind::ShuttingDown, "terminating connection: pgusher is shutting down");
+        error.write_as(Severity::Fatal, &mut goodbye);
+        self.side.send_own(&goodbye)?;
+        Err(Gone)
+    }
+
+    /// The client is gone: its server connection goes back if that is certainly clean, else through a cleaning.
+    fn part(mut self) {
+        self.queued = None;
+        let Some(mut lease) = self.lease.take() else { return };
+        let Self { session, .. } = self;
+        let backend: &Backend = &lease.conn().backend;
+        if session.is_mid_request() {
+            // It was sent the beginning of a message that will never end (C18).
+            lease.close();
+        } else {
+            let at_rest = session.is_at_rest(backend);
+            lease.conn().backend.dirty |= session.is_pinned();
+            if at_rest {
+                lease.give_back(Instant::now());
+            } else {
+                cleanup::start(lease, session.into_drain());
+            }
+        }
+    }
+}
+
+fn lost(how: &str) -> Error {
+    let message = format!("the database server {how}");
+    Error::new(Kind::ServerLost, message)
+        .hint("The transaction is lost; it can be tried again on this connection.")
+}

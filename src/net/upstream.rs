@@ -1,0 +1,212 @@
+//! Opening a connection to a server: finding it, logging in, learning what it reports.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::net::{TcpStream, UnixStream, lookup_host};
+
+use super::{
+    lease::{CancelKey, Place, ServerConn},
+    login::{Broken, Dialogue},
+    pool::Pool,
+    stream::Stream,
+};
+use crate::{
+    auth::{AuthError, Login, Reply},
+    config::settings::Address,
+    error::{Error, Kind},
+    session::{Backend, Reported, printable},
+    wire::{
+        backend::{self, Fields},
+        write,
+    },
+};
+
+/// The protocol that is spoken to servers: every version knows it.
+const PROTOCOL: u32 = 3 << 16;
+
+/// Why there is no connection, and whether trying again can help.
+struct Failure {
+    error: Error,
+    hopeless: bool,
+}
+
+/// One opening is under way: the books hear of its end exactly once.
+struct Opening(Option<Arc<Pool>>);
+
+impl Opening {
+    fn failed(mut self, failure: Failure) {
+        if let Some(pool) = self.0.take() {
+            pool.not_opened(failure.error, failure.hopeless, random_byte(), Instant::now());
+        }
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0.take() {
+            let error = Error::new(Kind::ServerUnavailable, "opening a server connection was abandoned");
+            pool.not_opened(error, false, random_byte(), Instant::now());
+        }
+    }
+}
+
+/// Opens a connection for `pool`, on a task of its own on this worker.
+pub(super) fn start_opening(pool: &Arc<Pool>) {
+    let worker = Arc::clone(pool.db.workers.here());
+    let mut opening = Opening(Some(Arc::clone(pool)));
+    let pool = Arc::clone(pool);
+    let nth = worker.nth;
+    worker.spawn(Box::pin(async move {
+        match open(&pool, nth).await {
+            Ok(conn) => {
+                opening.0 = None;
+                pool.opened(conn, Instant::now());
+            }
+            Err(failure) => opening.failed(failure),
+        }
+    }));
+}
+
+async fn open(pool: &Pool, worker: usize) -> Result<Box<ServerConn>, Failure> {
+    let limit = pool.db.timeouts.server_connect_timeout.unwrap_or(Duration::MAX);
+    match tokio::time::timeout(limit, connect_and_log_in(pool, worker)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(pool.unreachable(&format!("no answer within {limit:?} (server_connect_timeout)"))),
+    }
+}
+
+impl Pool {
+    fn unreachable(&self, why: &str) -> Failure {
+        let message = format!("cannot connect to the database server of \"{}\": {why}", self.db.name);
+        Failure { error: Error::new(Kind::ServerUnavailable, message), hopeless: false }
+    }
+
+    fn misconfigured(&self, why: &AuthError) -> Failure {
+        let message = format!("cannot log in to the database server of \"{}\": {why}", self.db.name);
+        Failure { error: Error::new(Kind::ServerUnavailable, message), hopeless: true }
+    }
+
+    /// The server said no. Whether it will say yes later, its SQLSTATE tells.
+    fn turned_away(&self, body: &[u8]) -> Failure {
+        let fields = Fields::read(body);
+        let code = printable(fields.code);
+        let message = format!(
+            "the database server of \"{}\" refuses connections: {}",
+            self.db.name,
+            printable(fields.message)
+        );
+        // 28: wrong password or no such user; 3D: no such database; 42: no privilege.
+        let hopeless = ["28", "3D", "42"].iter().any(|class| code.starts_with(class));
+        let detail = format!("The server's SQLSTATE was {code}.");
+        Failure { error: Error::new(Kind::ServerUnavailable, message).detail(detail), hopeless }
+    }
+}
+
+async fn connect_and_log_in(pool: &Pool, worker: usize) -> Result<Box<ServerConn>, Failure> {
+    let address = &pool.db.config.upstream.address;
+    let (stream, place) = match address {
+        Address::Unix(path) => {
+            let stream = UnixStream::connect(path).await;
+            stream.map(|stream| (Stream::Unix(stream), Place::Unix(path.clone())))
+        }
+        Address::Tcp(host, port) => connect_tcp(host, *port).await,
+    }
+    .map_err(|error| pool.unreachable(&format!("{address}: {error}")))?;
+    stream.tune();
+    let mut dialogue = Dialogue::new(stream);
+    let (reported, key) = log_in(pool, &mut dialogue).await?;
+    let backend = Backend::new(pool.welcomes.share(reported));
+    let cancel_key = key.map(|(pid, secret)| CancelKey { pid, secret, place });
+    let now = Instant::now();
+    let expires = pool.db.timeouts.server_lifetime.and_then(|life| now.checked_add(jittered(life)));
+    Ok(ServerConn::new(dialogue.into_side(), backend, worker, expires, cancel_key, now))
+}
+
+/// Tries each address that the name has now, in the resolver's order.
+async fn connect_tcp(host: &str, port: u16) -> io::Result<(Stream, Place)> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    let addresses: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok((Stream::Tcp(stream), Place::Tcp(address))),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+type Key = (u32, Vec<u8>);
+
+async fn log_in(pool: &Pool, dialogue: &mut Dialogue) -> Result<(Reported, Option<Key>), Failure> {
+    let broken = |error: Broken| pool.unreachable(&format!("during login: {error}"));
+    let io_broken = |error: io::Error| broken(Broken::Io(error));
+    let database = pool.db.config.upstream.database.as_ref().unwrap_or(&pool.db.name);
+    let mut hello = Vec::new();
+    let params = [("user", pool.user.as_str()), ("database", database.as_str())];
+    write::startup(&mut hello, PROTOCOL, params.map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+    dialogue.write(&hello).await.map_err(io_broken)?;
+
+    let mut nonce = [0; 18];
+    fill_random(&mut nonce);
+    let mut login = Login::new(pool.user.as_bytes(), pool.credential(), nonce);
+    let mut let_in = false;
+    let mut reported = Reported::default();
+    let mut key = None;
+    loop {
+        let message = dialogue.server_message().await.map_err(broken)?;
+        let body = message.body.as_slice();
+        match message.tag {
+            b'R' => {
+                let (kind, data) = backend::authentication(body)
+                    .map_err(|_| pool.unreachable("during login: malformed authentication request"))?;
+                match login.on_authentication(kind, data).map_err(|why| pool.misconfigured(&why))? {
+                    Reply::Send(frame) => dialogue.write(&frame).await.map_err(io_broken)?,
+                    Reply::Derive(derivation) => {
+                        let keys = pool.db.keys.derive(derivation).await;
+                        let frame = login.derived(&keys).map_err(|why| pool.misconfigured(&why))?;
+                        dialogue.write(&frame).await.map_err(io_broken)?;
+                    }
+                    Reply::Continue => {}
+                    Reply::Ok => let_in = true,
+                }
+            }
+            b'E' => return Err(pool.turned_away(body)),
+            // Settings and notices may come at any time, also before the login is decided (A14).
+            b'S' => {
+                if let Ok((name, value)) = backend::parameter_status(body) {
+                    reported.set(name, value);
+                }
+            }
+            b'K' => key = backend::backend_key(body).ok().map(|(pid, secret)| (pid, secret.to_vec())),
+            b'Z' if let_in => return Ok((reported, key.filter(|(pid, _)| *pid != 0))),
+            b'N' | b'v' | b'A' => {}
+            tag => {
+                let what = format!("during login: unexpected message {:?}", char::from(tag));
+                return Err(pool.unreachable(&what));
+            }
+        }
+    }
+}
+
+/// Connections that were opened together must not all end together (F5): ±10 %.
+fn jittered(life: Duration) -> Duration {
+    life.mul_f64(0.9 + 0.2 * f64::from(random_byte()) / 255.0)
+}
+
+fn random_byte() -> u8 {
+    let mut byte = [0];
+    fill_random(&mut byte);
+    let [byte] = byte;
+    byte
+}
+
+/// Random bytes from the operating system. Without them no nonce and no key is safe, and nothing goes on.
+#[expect(clippy::expect_used, reason = "a system without randomness cannot log anybody in safely")]
+pub(crate) fn fill_random(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("the operating system gives random bytes");
+}

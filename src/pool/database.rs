@@ -1,0 +1,371 @@
+//! The pools of one database, under one lock and one limit.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use super::{
+    PoolSizes,
+    outage::Outage,
+    single::{Idle, Pool},
+    waiters::Ticket,
+};
+use crate::error::{Error, Kind};
+
+/// One pool of a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PoolId(usize);
+
+/// The answer to a client that needs a server connection.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Asked<C> {
+    /// Take this one.
+    Granted(C),
+    /// None is free: queue up with [`Database::wait`].
+    Wait,
+    /// There is no point in waiting.
+    Refused(Error),
+}
+
+/// What became of a connection that was given back.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Given<C, W> {
+    /// It belongs to this waiter now; hand it over.
+    To(W, C),
+    /// It is idle.
+    Kept,
+    /// It is not needed, or too old: close it. It is off the books.
+    Close(C),
+}
+
+/// What is to be done outside the lock.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Work<C, W> {
+    /// Open a connection for this pool, and report [`Database::opened`] or [`Database::not_opened`].
+    Open(PoolId),
+    /// Close this connection. It is off the books.
+    Close(C),
+    /// Tell this waiter that it waits in vain.
+    Refuse(W, Error),
+}
+
+/// What a pool looks like from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Snapshot {
+    /// Connections nobody uses.
+    pub idle: usize,
+    /// Connections with a client.
+    pub busy: usize,
+    /// Connections being opened.
+    pub opening: usize,
+    /// Clients that wait.
+    pub waiting: usize,
+    /// Clients that may ask.
+    pub clients: usize,
+    /// Since when the first of them has waited.
+    pub oldest: Option<Instant>,
+}
+
+/// The books of one database.
+#[derive(Debug)]
+pub struct Database<C, W> {
+    name: String,
+    workers: usize,
+    pools: Vec<Pool<C, W>>,
+    by_user: HashMap<String, PoolId>,
+    max_connections: usize,
+    max_clients: usize,
+    clients: usize,
+    /// How long clients wait while the server cannot be reached at all.
+    patience: Option<Duration>,
+}
+
+impl<C, W> Database<C, W> {
+    /// Books without a pool. `None` = no limit.
+    pub fn new(
+        name: &str,
+        workers: usize,
+        max_connections: Option<usize>,
+        max_clients: Option<usize>,
+        patience: Option<Duration>,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            workers,
+            pools: Vec::new(),
+            by_user: HashMap::new(),
+            max_connections: max_connections.unwrap_or(usize::MAX),
+            max_clients: max_clients.unwrap_or(usize::MAX),
+            clients: 0,
+            patience,
+        }
+    }
+
+    /// A client of `user` comes in. Each one that does must [`leave`](Self::leave).
+    ///
+    /// Pools are never taken away, only emptied: their number is bounded by the users that could log in.
+    pub fn join(&mut self, user: &str, sizes: impl FnOnce() -> PoolSizes) -> Result<PoolId, Error> {
+        if self.clients >= self.max_clients {
+            let message = format!("too many clients for database \"{}\"", self.name);
+            let hint = format!("Its max_clients is {}.", self.max_clients);
+            return Err(Error::new(Kind::TooManyClients, message).hint(hint));
+        }
+        let id = match self.by_user.get(user) {
+            Some(id) => *id,
+            None => {
+                let id = PoolId(self.pools.len());
+                self.pools.push(Pool::new(sizes(), self.workers));
+                self.by_user.insert(user.to_owned(), id);
+                id
+            }
+        };
+        self.clients += 1;
+        if let Some(pool) = self.pool(id) {
+            pool.clients += 1;
+        }
+        Ok(id)
+    }
+
+    /// A client goes.
+    pub fn leave(&mut self, id: PoolId) {
+        self.clients = self.clients.saturating_sub(1);
+        if let Some(pool) = self.pool(id) {
+            pool.clients = pool.clients.saturating_sub(1);
+        }
+    }
+
+    fn pool(&mut self, id: PoolId) -> Option<&mut Pool<C, W>> {
+        self.pools.get_mut(id.0)
+    }
+
+    /// Server connections of all pools.
+    pub fn total(&self) -> usize {
+        self.pools.iter().map(Pool::total).sum()
+    }
+
+    /// A client on `worker` needs a server connection.
+    pub fn ask(&mut self, id: PoolId, worker: usize, now: Instant) -> Asked<C> {
+        let patience = self.patience;
+        let Some(pool) = self.pool(id) else { return Asked::Wait };
+        // Nobody overtakes the queue.
+        if pool.waiters.len() == 0
+            && let Some(conn) = pool.take_idle(worker)
+        {
+            pool.busy += 1;
+            return Asked::Granted(conn);
+        }
+        if let Some(outage) = &pool.outage
+            && pool.live() == 0
+            && pool.opening == 0
+            && !outage.may_try(now)
+            && outage.is_over_patience(patience, now)
+        {
+            return Asked::Refused(outage.reason().clone());
+        }
+        if pool.waiters.len() >= pool.sizes.max_waiting {
+            let message = format!("too many requests wait for a server connection of this pool (max_waiting = {})", pool.sizes.max_waiting);
+            return Asked::Refused(Error::new(Kind::QueueFull, message).hint("Try again later."));
+        }
+        Asked::Wait
+    }
+
+    /// Queues up, after [`Asked::Wait`]. Then see [`Self::work`].
+    pub fn wait(&mut self, id: PoolId, worker: usize, waiter: W, now: Instant) -> Option<Ticket> {
+        self.pool(id).map(|pool| pool.waiters.push(worker, waiter, now))
+    }
+
+    /// Serves the queue from what is idle, and says what else is to be done. A client that asks
+    /// and then queues up does so in two steps; in between a connection may have come back.
+    pub fn serve(&mut self, id: PoolId, worker: usize, now: Instant) -> (Option<(W, C)>, Vec<Work<C, W>>) {
+        if let Some(pool) = self.pool(id) {
+            if pool.idle_len() > 0
+                && let Some(waiter) = pool.waiters.pop(worker)
+            {
+                match pool.take_idle(worker) {
+                    Some(conn) => {
+                        pool.busy += 1;
+                        return (Some((waiter, conn)), Vec::new());
+                    }
+                    None => _ = pool.waiters.push(worker, waiter, now),
+                }
+            }
+            if pool.outage.is_none() && pool.wanted(now) == 0 {
+                return (None, Vec::new());
+            }
+        }
+        (None, self.work(now))
+    }
+
+    /// A waiter does not want to wait any longer; `false` if it has been served meanwhile.
+    pub fn withdraw(&mut self, id: PoolId, ticket: Ticket) -> bool {
+        self.pool(id).is_some_and(|pool| pool.waiters.remove(ticket).is_some())
+    }
+
+    /// A connection that was granted comes back, on `worker`, clean.
+    pub fn give_back(
+        &mut self,
+        id: PoolId,
+        conn: C,
+        worker: usize,
+        expires: Option<Instant>,
+        now: Instant,
+    ) -> Given<C, W> {
+        match self.pool(id) {
+            Some(pool) => {
+                pool.busy = pool.busy.saturating_sub(1);
+                Self::place(pool, conn, worker, expires, now)
+            }
+            None => Given::Close(conn),
+        }
+    }
+
+    fn place(
+        pool: &mut Pool<C, W>,
+        conn: C,
+        worker: usize,
+        expires: Option<Instant>,
+        now: Instant,
+    ) -> Given<C, W> {
+        if expires.is_some_and(|at| now >= at) || pool.total() >= pool.ceiling(now) {
+            return Given::Close(conn);
+        }
+        if let Some(waiter) = pool.waiters.pop(worker) {
+            pool.busy += 1;
+            return Given::To(waiter, conn);
+        }
+        match pool.idle.get_mut(worker) {
+            Some(stack) => {
+                stack.push(Idle { conn, since: now, expires });
+                Given::Kept
+            }
+            None => Given::Close(conn),
+        }
+    }
+
+    /// A connection that was granted is closed. Then see [`Self::work`].
+    pub fn closed(&mut self, id: PoolId) {
+        if let Some(pool) = self.pool(id) {
+            pool.busy = pool.busy.saturating_sub(1);
+        }
+    }
+
+    /// A connection that was to be opened is open.
+    pub fn opened(
+        &mut self,
+        id: PoolId,
+        conn: C,
+        worker: usize,
+        expires: Option<Instant>,
+        now: Instant,
+    ) -> Given<C, W> {
+        match self.pool(id) {
+            Some(pool) => {
+                pool.opening = pool.opening.saturating_sub(1);
+                pool.outage = None;
+                Self::place(pool, conn, worker, expires, now)
+            }
+            None => Given::Close(conn),
+        }
+    }
+
+    /// A connection could not be opened. Then see [`Self::work`].
+    pub fn not_opened(&mut self, id: PoolId, reason: Error, hopeless: bool, jitter: u8, now: Instant) {
+        if let Some(pool) = self.pool(id) {
+            pool.opening = pool.opening.saturating_sub(1);
+            pool.outage = Some(Outage::failed(pool.outage.take(), reason, hopeless, jitter, now));
+        }
+    }
+
+    /// What is to be done now: openings that are wanted and allowed, the longest waiting pool
+    /// first, and waiters whose hope has ended. Each opening is on the books when this returns.
+    pub fn work(&mut self, now: Instant) -> Vec<Work<C, W>> {
+        let mut work = Vec::new();
+        for pool in &mut self.pools {
+            let Some(outage) = &pool.outage else { continue };
+            let vain = pool.live() == 0 && pool.opening == 0 && !outage.may_try(now);
+            if vain && outage.is_over_patience(self.patience, now) {
+                let reason = outage.reason().clone();
+                let waiters = pool.waiters.drain().into_iter();
+                work.extend(waiters.map(|waiter| Work::Refuse(waiter, reason.clone())));
+            }
+        }
+        let mut wanting: Vec<(Option<Instant>, usize, usize)> = Vec::new();
+        for (nth, pool) in self.pools.iter_mut().enumerate() {
+            let wanted = pool.wanted(now);
+            if wanted > 0 {
+                wanting.push((pool.waiters.oldest_since(), nth, wanted));
+            }
+        }
+        // `None` (nobody waits, only a minimum is to be kept) sorts last.
+        wanting.sort_by_key(|(since, nth, _)| (since.is_none(), *since, *nth));
+        for (since, nth, wanted) in wanting {
+            for _ in 0..wanted {
+                if self.total() >= self.max_connections {
+                    // Another pool's idle connection makes room, but only for somebody who waits.
+                    let Some(conn) = since.and_then(|_| self.evict_for(nth)) else { break };
+                    work.push(Work::Close(conn));
+                }
+                if let Some(pool) = self.pools.get_mut(nth) {
+                    pool.opening += 1;
+                    work.push(Work::Open(PoolId(nth)));
+                }
+            }
+        }
+        work
+    }
+
+    /// Takes the connection out that has idled longest in any pool but `nth`.
+    fn evict_for(&mut self, nth: usize) -> Option<C> {
+        let pools = self.pools.iter_mut().enumerate().filter(|(other, _)| *other != nth);
+        let stacks = pools.flat_map(|(_, pool)| pool.idle.iter_mut());
+        let oldest = stacks.filter(|stack| !stack.is_empty()).min_by_key(|stack| stack.first().map(|idle| idle.since))?;
+        Some(oldest.remove(0).conn)
+    }
+
+    /// Takes out connections that have idled too long or are too old, and then all [`Self::work`].
+    pub fn tick(&mut self, idle_timeout: Option<Duration>, now: Instant) -> Vec<Work<C, W>> {
+        let mut work = Vec::new();
+        for pool in &mut self.pools {
+            let old = pool.retire(0, |idle| idle.expires.is_some_and(|at| now >= at));
+            let keep = if pool.clients > 0 { pool.sizes.min_pool_size } else { 0 };
+            let bored = pool.retire(keep, |idle| {
+                idle_timeout.is_some_and(|limit| now >= idle.since + limit)
+            });
+            work.extend(old.into_iter().chain(bored).map(Work::Close));
+        }
+        work.extend(self.work(now));
+        work
+    }
+
+    /// Takes out idle connections for which `gone` holds.
+    pub fn weed(&mut self, mut gone: impl FnMut(&mut C) -> bool) -> Vec<C> {
+        let mut out = Vec::new();
+        for stack in self.pools.iter_mut().flat_map(|pool| pool.idle.iter_mut()) {
+            out.extend(stack.extract_if(.., |idle| gone(&mut idle.conn)).map(|idle| idle.conn));
+        }
+        out
+    }
+
+    /// The pools by user.
+    pub fn users(&self) -> impl Iterator<Item = (&str, PoolId)> {
+        self.by_user.iter().map(|(user, id)| (user.as_str(), *id))
+    }
+
+    /// What a pool looks like.
+    pub fn snapshot(&self, id: PoolId) -> Snapshot {
+        self.pools.get(id.0).map_or_else(Snapshot::default, |pool| Snapshot {
+            idle: pool.idle_len(),
+            busy: pool.busy,
+            opening: pool.opening,
+            waiting: pool.waiters.len(),
+            clients: pool.clients,
+            oldest: pool.waiters.oldest_since(),
+        })
+    }
+
+    /// Nobody has a connection, waits for one or is about to get one.
+    pub fn is_quiet(&self) -> bool {
+        self.pools.iter().all(|pool| pool.busy == 0 && pool.opening == 0 && pool.waiters.len() == 0)
+    }
+}

@@ -1,0 +1,148 @@
+//! What is known of one server connection. It travels with the connection from client to client.
+
+use std::sync::Arc;
+
+use super::{
+    pipeline::{Entry, Pipeline, Request, Unexpected, Whose},
+    settings::{self, Profile, Reported},
+};
+use crate::wire::{backend as view, write};
+
+/// The transaction status that the last ReadyForQuery told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Status {
+    /// No transaction.
+    #[default]
+    Idle,
+    /// In a transaction block.
+    Open,
+    /// In a failed transaction block.
+    Failed,
+}
+
+impl Status {
+    /// As it stands in ReadyForQuery.
+    pub const fn byte(self) -> u8 {
+        match self {
+            Self::Idle => b'I',
+            Self::Open => b'T',
+            Self::Failed => b'E',
+        }
+    }
+
+    const fn read(body: &[u8]) -> Option<Self> {
+        match body {
+            b"I" => Some(Self::Idle),
+            b"T" => Some(Self::Open),
+            b"E" => Some(Self::Failed),
+            _ => None,
+        }
+    }
+}
+
+/// What a frame of the server means for whoever holds the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// It belongs to this request (or to none).
+    Reply(Option<Entry>),
+    /// A ParameterStatus: the view has changed.
+    Parameter(Option<Entry>),
+    /// An ErrorResponse that ends a request.
+    Failure(Option<Entry>),
+    /// ReadyForQuery: a request of this owner is over.
+    Ready(Entry),
+    /// A fatal error: the server closes the connection.
+    Farewell,
+    /// The server is not making sense.
+    Nonsense,
+}
+
+/// One server connection, as its messages tell.
+#[derive(Debug, Default)]
+pub struct Backend {
+    /// What it still owes.
+    pub pipeline: Pipeline,
+    /// The transaction status at the last ReadyForQuery.
+    pub status: Status,
+    /// What it reports of its settings.
+    pub reported: Arc<Reported>,
+    /// The settings that were applied to it.
+    pub applied: Arc<Profile>,
+    /// Its session was changed in a way that does not end with the transaction.
+    pub dirty: bool,
+}
+
+impl Backend {
+    /// A connection that has just logged in and reports `reported`.
+    pub fn new(reported: Arc<Reported>) -> Self {
+        Self { reported, ..Self::default() }
+    }
+
+    /// Nothing is owed, nothing is open: the next one may have it (C1), once it is clean.
+    pub fn is_free(&self) -> bool {
+        self.status == Status::Idle && self.pipeline.is_idle()
+    }
+
+    /// Reads one frame. `body` may be cut short if the frame is too large to be held.
+    pub fn read(&mut self, tag: u8, body: &[u8]) -> Meaning {
+        match self.try_read(tag, body) {
+            Ok(meaning) => meaning,
+            Err(Unexpected) => Meaning::Nonsense,
+        }
+    }
+
+    fn try_read(&mut self, tag: u8, body: &[u8]) -> Result<Meaning, Unexpected> {
+        match tag {
+            b'S' => {
+                let (name, value) = view::parameter_status(body).map_err(|_| Unexpected)?;
+                settings::note(&mut self.reported, name, value);
+                let head = self.pipeline.head();
+                // Somebody changed a setting, be it in a function where no SQL shows it (E4).
+                self.dirty |= head.is_some_and(|head| head.whose == Whose::Client);
+                Ok(Meaning::Parameter(head))
+            }
+            b'E' if view::Fields::read(body).is_fatal() => Ok(Meaning::Farewell),
+            b'E' => self.pipeline.answered(tag).map(Meaning::Failure),
+            b'Z' => {
+                let entry = self.pipeline.answered(tag)?.ok_or(Unexpected)?;
+                self.status = Status::read(body).ok_or(Unexpected)?;
+                Ok(Meaning::Ready(entry))
+            }
+            b'C' => {
+                let entry = self.pipeline.answered(tag)?;
+                self.dirty |= entry.is_some_and(|it| it.whose == Whose::Client) && leaves_traces(body);
+                Ok(Meaning::Reply(entry))
+            }
+            b'R' | b'K' | b'v' => Err(Unexpected),
+            b'D' | b'd' => Ok(Meaning::Reply(self.pipeline.head())),
+            _ => self.pipeline.answered(tag).map(Meaning::Reply),
+        }
+    }
+
+    /// Appends what makes the connection as new, once it is free. It is clean when all of it has been answered.
+    ///
+    /// `RESET ROLE` goes first and alone: `DISCARD ALL` refuses to run beside anything else, and
+    /// leaves the role on some versions (E2).
+    pub fn write_cleaning(&mut self, out: &mut Vec<u8>) {
+        for sql in [b"RESET ROLE".as_slice(), b"DISCARD ALL"] {
+            write::query(out, sql);
+            self.pipeline.sent(Request::Query, Whose::Cleaning);
+        }
+        self.applied = Arc::default();
+        self.dirty = false;
+    }
+}
+
+/// Whether a command of this tag can leave something behind that outlives its transaction.
+///
+/// The tag is the server's own word of what it has done. Listed are those that cannot; what is
+/// not listed is taken to have, at the price of a reset.
+fn leaves_traces(tag: &[u8]) -> bool {
+    const HARMLESS: [&[u8]; 26] = [
+        b"SELECT", b"INSERT", b"UPDATE", b"DELETE", b"MERGE", b"BEGIN", b"COMMIT", b"ROLLBACK",
+        b"START", b"SAVEPOINT", b"RELEASE", b"COPY", b"FETCH", b"MOVE", b"CLOSE", b"EXPLAIN", b"SHOW",
+        b"ANALYZE", b"VACUUM", b"TRUNCATE", b"LOCK", b"NOTIFY", b"ALTER", b"DROP", b"REINDEX", b"CHECKPOINT",
+    ];
+    let verb = tag.split(|byte| matches!(byte, b' ' | 0)).next().unwrap_or_default();
+    !HARMLESS.contains(&verb)
+}

@@ -1,0 +1,200 @@
+//! What each frame of the client needs.
+
+use std::time::Instant;
+
+use super::{
+    Backend, MOST_OUTSTANDING, Next, Output, Progress, Request, Session, WINDOW, Whose, loss::Fate,
+};
+use crate::{
+    error::{Error, Kind},
+    wire::{
+        frame::{self, BadFrame, HEADER, Header},
+        write,
+    },
+};
+
+/// A frame that is too large to be held: the rest of it passes as it comes.
+#[derive(Debug)]
+pub(super) struct LongFrame {
+    left: usize,
+    /// To the other side; otherwise it is dropped.
+    pub(super) forward: bool,
+}
+
+impl LongFrame {
+    /// The rest of a frame of `size` bytes, of which `seen` have passed.
+    pub(super) fn after(size: usize, seen: usize, forward: bool) -> Option<Self> {
+        let left = size.saturating_sub(seen);
+        (left > 0).then_some(Self { left, forward })
+    }
+
+    /// Takes what of `available` bytes belongs to the frame; `None` in its place when it has ended.
+    pub(super) fn take(frame: &mut Option<Self>, available: usize) -> Option<(usize, bool)> {
+        let long = frame.as_mut()?;
+        let taken = long.left.min(available);
+        let forward = long.forward;
+        long.left -= taken;
+        if long.left == 0 {
+            *frame = None;
+        }
+        Some((taken, forward))
+    }
+}
+
+/// What is to be done with one frame.
+enum Verdict {
+    Forward,
+    Drop,
+    Stop(Next),
+}
+
+impl Session {
+    /// Reads bytes of the client. `input` begins at the beginning of a frame, or in the middle of a streamed one.
+    pub fn client_bytes(
+        &mut self,
+        input: &[u8],
+        mut backend: Option<&mut Backend>,
+        out: &mut Output,
+        now: Instant,
+    ) -> Progress {
+        let mut used = 0;
+        let next = loop {
+            let rest = input.get(used..).unwrap_or_default();
+            if let Some((taken, forward)) = LongFrame::take(&mut self.long_request, rest.len()) {
+                if forward {
+                    out.to_server.input(used..used + taken);
+                }
+                used += taken;
+                continue;
+            }
+            let header = match frame::frontend(rest) {
+                Ok(Some(header)) => header,
+                Ok(None) => break Next::Read,
+                Err(bad) => break violation(bad, out),
+            };
+            if header.size > rest.len() && header.size <= WINDOW {
+                break Next::Read;
+            }
+            let seen = header.size.min(rest.len());
+            let body = rest.get(HEADER..seen).unwrap_or_default();
+            let forward = match self.client_frame(header, body, backend.as_deref_mut(), out) {
+                Verdict::Forward => true,
+                Verdict::Drop => false,
+                Verdict::Stop(next) => break next,
+            };
+            if forward {
+                out.to_server.input(used..used + seen);
+            }
+            self.long_request = LongFrame::after(header.size, seen, forward);
+            used += seen;
+        };
+        self.timers.moved(backend.as_deref(), now);
+        Progress { used, next }
+    }
+
+    fn client_frame(
+        &mut self,
+        header: Header,
+        body: &[u8],
+        backend: Option<&mut Backend>,
+        out: &mut Output,
+    ) -> Verdict {
+        match header.tag {
+            b'X' => return Verdict::Stop(Next::Close),
+            // Passwords have their time, and it is over.
+            b'p' => return Verdict::Stop(violation(BadFrame::Tag(b'p'), out)),
+            _ => {}
+        }
+        if self.skipping {
+            return self.skip(header.tag, out);
+        }
+        if let Fate::Owed(_) = self.fate {
+            return self.break_the_news(header.tag, out);
+        }
+        match backend {
+            None => self.without_server(header.tag, out),
+            Some(backend) => self.with_server(header.tag, body, backend),
+        }
+    }
+
+    /// Outside a transaction most things need a server, and the rest is answered here.
+    fn without_server(&self, tag: u8, out: &mut Output) -> Verdict {
+        match tag {
+            b'S' => {
+                self.say_ready(out);
+                Verdict::Drop
+            }
+            // Flush has nothing to flush; COPY data behind a COPY that failed is ignored, as PostgreSQL does (D1).
+            b'H' | b'd' | b'c' | b'f' => Verdict::Drop,
+            _ => Verdict::Stop(Next::Lease),
+        }
+    }
+
+    fn with_server(&mut self, tag: u8, body: &[u8], backend: &mut Backend) -> Verdict {
+        if backend.pipeline.len() >= MOST_OUTSTANDING {
+            return Verdict::Stop(Next::Hold);
+        }
+        let request = match tag {
+            b'Q' => Request::Query,
+            b'F' => Request::Function,
+            b'S' => Request::Sync,
+            b'P' => {
+                // A named statement lives on the server connection that parsed it.
+                self.pinned |= body.first().is_some_and(|first| *first != 0);
+                Request::Parse
+            }
+            b'B' => Request::Bind,
+            b'D' => Request::Describe,
+            b'E' => Request::Execute,
+            b'C' => Request::Close,
+            b'c' | b'f' => Request::CopyEnd,
+            _ => return Verdict::Forward,
+        };
+        backend.pipeline.sent(request, Whose::Client);
+        Verdict::Forward
+    }
+
+    /// Something failed here: up to its Sync the client's messages are dropped, as PostgreSQL would (C3).
+    fn skip(&mut self, tag: u8, out: &mut Output) -> Verdict {
+        if tag == b'S' {
+            self.skipping = false;
+            self.say_ready(out);
+        }
+        Verdict::Drop
+    }
+
+    /// ReadyForQuery in the server's place: failed, if the client has yet to roll back a transaction that was lost.
+    pub(super) fn say_ready(&self, out: &mut Output) {
+        let status = self.fate.status().byte();
+        out.to_client.own(|bytes| write::ready_for_query(bytes, status));
+    }
+
+    /// Answers the request that begins with `tag` with `error`, as PostgreSQL would; says whether the frame is thereby done with.
+    pub(super) fn fail_request(&mut self, tag: u8, error: &Error, out: &mut Output) {
+        out.to_client.own(|bytes| error.write(bytes));
+        match tag {
+            b'Q' | b'F' | b'S' => self.say_ready(out),
+            _ => self.skipping = true,
+        }
+    }
+}
+
+/// The client does not speak the protocol. There is no way back into step.
+fn violation(bad: BadFrame, out: &mut Output) -> Next {
+    let error = Error::new(Kind::ProtocolViolation, bad.to_string());
+    out.to_client.own(|bytes| error.write(bytes));
+    Next::Close
+}
+
+impl Session {
+    /// The first message after a transaction was lost in silence hears why.
+    fn break_the_news(&mut self, tag: u8, out: &mut Output) -> Verdict {
+        if matches!(tag, b'H' | b'd' | b'c' | b'f') {
+            return Verdict::Drop;
+        }
+        if let Fate::Owed(error) = std::mem::replace(&mut self.fate, Fate::Failed) {
+            self.fail_request(tag, &error, out);
+        }
+        Verdict::Drop
+    }
+}

@@ -1,0 +1,150 @@
+//! What is owed to a client whose server connection is gone, or that did not get one.
+//!
+//! The client keeps its connection and is answered exactly as often as it asked: one
+//! ReadyForQuery for each Query, FunctionCall and Sync. If it was inside a transaction block,
+//! it stays inside a *failed* one until it rolls back: telling it "no transaction" would let the
+//! rest of its block run, statement by statement, outside of any.
+
+use super::{Backend, Next, Output, Progress, Request, Session, Status, Whose, client::LongFrame};
+use crate::{
+    error::{Error, Kind},
+    wire::{
+        backend::Fields,
+        frame,
+        write,
+    },
+};
+
+/// What became of the client's transaction.
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// Nothing was lost.
+    Whole,
+    /// It was lost while the client was silent; the next message hears why.
+    Owed(Box<Error>),
+    /// It was lost and the client knows; PostgreSQL itself will answer what follows, out of a
+    /// transaction that was made to fail ([`write_tombstone`]).
+    Failed,
+}
+
+impl Fate {
+    /// What the client believes.
+    pub(super) fn status(&self) -> Status {
+        match self {
+            Self::Whole => Status::Idle,
+            Self::Owed(_) | Self::Failed => Status::Failed,
+        }
+    }
+}
+
+/// Puts a server connection into a failed transaction, so that everything the client may say in
+/// one (25P02 to all but ROLLBACK and its kin, savepoints, extended messages) is answered by
+/// PostgreSQL and not by an imitation.
+pub(super) fn write_tombstone(backend: &mut Backend, out: &mut Output) {
+    const SQL: &[u8] = b"BEGIN;ROLLBACK TO SAVEPOINT pgusher_lost_transaction";
+    out.to_server.own(|bytes| write::query(bytes, SQL));
+    backend.pipeline.sent(Request::Query, Whose::Tombstone);
+}
+
+impl Session {
+    /// The server connection is gone, or was taken away, because of `error`. Answers what it owed.
+    pub fn server_lost(&mut self, backend: &mut Backend, error: Error, out: &mut Output) -> Next {
+        if self.long_reply.take().is_some_and(|frame| frame.forward) {
+            // The client is in the middle of a row: nothing that could be said now would be heard as an error.
+            return Next::Close;
+        }
+        if let Some(frame) = &mut self.long_request {
+            frame.forward = false;
+        }
+        self.pinned = false;
+        self.timers.detached();
+        let in_block = backend.status != Status::Idle;
+        let open = backend.pipeline.is_open();
+        if in_block {
+            self.fate = Fate::Failed;
+        }
+        let answered = self.answer_all(backend, &error, out);
+        match (open, answered) {
+            // The open batch has heard of it; its rest is dropped.
+            (true, Answered::InBatch) => self.skipping = true,
+            // Nobody has: the next message will.
+            (true, _) => self.fate = Fate::Owed(Box::new(error)),
+            // It knows already that its transaction has failed, if it has.
+            (false, Answered::Nothing) if backend.status == Status::Open => {
+                self.fate = Fate::Owed(Box::new(error));
+            }
+            _ => {}
+        }
+        Next::Read
+    }
+
+    /// Writes the error for each unit of work that is unanswered, and each ReadyForQuery that is owed.
+    fn answer_all(&mut self, backend: &mut Backend, error: &Error, out: &mut Output) -> Answered {
+        let mut answered = Answered::Nothing;
+        for entry in backend.pipeline.abandon().filter(|entry| entry.whose == Whose::Client) {
+            match entry.request {
+                Request::CopyEnd => continue,
+                Request::Query | Request::Function | Request::Sync => {
+                    if answered != Answered::InBatch {
+                        out.to_client.own(|bytes| error.write(bytes));
+                    }
+                    self.say_ready(out);
+                    answered = Answered::Unit;
+                }
+                _ if answered == Answered::InBatch => {}
+                _ => {
+                    out.to_client.own(|bytes| error.write(bytes));
+                    answered = Answered::InBatch;
+                }
+            }
+        }
+        answered
+    }
+
+    /// No server connection was to be had: answers the request at the front of `held`, of which nothing was sent.
+    pub fn refused(&mut self, held: &[u8], error: &Error, out: &mut Output) -> Progress {
+        self.timers.detached();
+        let Ok(Some(header)) = frame::frontend(held) else {
+            return Progress { used: 0, next: Next::Read };
+        };
+        self.fail_request(header.tag, error, out);
+        let seen = header.size.min(held.len());
+        self.long_request = LongFrame::after(header.size, seen, false);
+        Progress { used: seen, next: Next::Read }
+    }
+}
+
+/// What the client has heard of the loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answered {
+    Nothing,
+    /// An error and its ReadyForQuery.
+    Unit,
+    /// An error inside a batch whose Sync is still to come.
+    InBatch,
+}
+
+/// What a fatal report of the server (its frame's body) means to the client of this moment.
+pub(super) fn farewell(body: &[u8]) -> Error {
+    let fields = Fields::read(body);
+    let said = printable(fields.message);
+    Error::new(Kind::ServerLost, format!("the database server ended the connection: {said}"))
+        .detail(format!("The server's SQLSTATE was {}.", printable(fields.code)))
+        .hint("The transaction is lost; it can be tried again on this connection.")
+}
+
+/// Settings could not be restored; `body` is the server's error.
+pub(super) fn setting_lost(body: &[u8]) -> Error {
+    let fields = Fields::read(body);
+    let said = printable(fields.message);
+    Error::new(Kind::SettingLost, format!("a session setting could not be restored: {said}"))
+}
+
+/// The server's words as text. What is not ASCII may be in an encoding that is not the
+/// client's, and is left out rather than guessed.
+pub fn printable(text: &[u8]) -> String {
+    text.iter()
+        .map(|&byte| if (b' '..=b'~').contains(&byte) { char::from(byte) } else { '?' })
+        .collect()
+}
+

@@ -1,0 +1,224 @@
+//! What a server connection still owes: one entry for each message that it was sent.
+//!
+//! This is the memory that decides when a server is free again (only after *every*
+//! ReadyForQuery that it owes, C1), which reply belongs to whom (ours are swallowed), and what
+//! an error skips (C2). It mirrors `PostgresMain`'s own rules, and nothing else.
+
+use std::collections::VecDeque;
+
+/// A message that was sent to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// Simple query: ends with its own ReadyForQuery.
+    Query,
+    /// FunctionCall: ends with its own ReadyForQuery.
+    Function,
+    /// Sync: ends a batch of extended messages with a ReadyForQuery.
+    Sync,
+    /// Parse.
+    Parse,
+    /// Bind.
+    Bind,
+    /// Describe, of a statement or a portal.
+    Describe,
+    /// Execute.
+    Execute,
+    /// Close.
+    Close,
+    /// CopyDone or CopyFail that was sent before the server said it wants data. Not a request:
+    /// a mark of where the data ended.
+    CopyEnd,
+}
+
+impl Request {
+    const fn ends_with_ready(self) -> bool {
+        matches!(self, Self::Query | Self::Function | Self::Sync)
+    }
+
+    /// An error in it makes the server skip everything up to the next Sync.
+    const fn is_extended(self) -> bool {
+        matches!(self, Self::Parse | Self::Bind | Self::Describe | Self::Execute | Self::Close)
+    }
+}
+
+/// Who asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// The client: the reply is forwarded.
+    Client,
+    /// pgusher, to bring the client's settings along: the reply is swallowed, an error is not forgiven.
+    Settings,
+    /// pgusher, to put the server into a failed transaction like the one that the client lost: an error is the aim.
+    Tombstone,
+    /// pgusher, to clean the server before somebody else gets it.
+    Cleaning,
+}
+
+/// One message that the server has not answered yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// What was sent.
+    pub request: Request,
+    /// By whom.
+    pub whose: Whose,
+}
+
+/// The server sent a reply that nothing it was sent can have caused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unexpected;
+
+/// The open requests of one server connection.
+#[derive(Debug, Default)]
+pub struct Pipeline {
+    queue: VecDeque<Entry>,
+    /// Extended messages were sent and no Sync behind them yet.
+    open: bool,
+    /// The server has failed in an open batch and ignores everything up to a Sync that was not sent yet.
+    skipping: bool,
+    /// The server reads COPY data.
+    copying: bool,
+}
+
+impl Pipeline {
+    /// Notes that a message was sent.
+    pub fn sent(&mut self, request: Request, whose: Whose) {
+        if self.skipping && request != Request::Sync {
+            return;
+        }
+        match request {
+            // PostgreSQL ignores Sync while it reads COPY data, because libpq's users send it
+            // before they know that their statement is a COPY (D2).
+            Request::Sync if self.copying => return,
+            Request::CopyEnd if self.copying => {
+                self.copying = false;
+                return;
+            }
+            Request::CopyEnd if self.queue.is_empty() => return,
+            _ => {}
+        }
+        if request == Request::Sync {
+            self.skipping = false;
+        }
+        self.open = if request == Request::CopyEnd { self.open } else { request.is_extended() };
+        self.queue.push_back(Entry { request, whose });
+    }
+
+    /// The request that the server is answering.
+    pub fn head(&mut self) -> Option<Entry> {
+        while let Some(entry) = self.queue.front() {
+            if entry.request != Request::CopyEnd {
+                return Some(*entry);
+            }
+            self.queue.pop_front();
+        }
+        None
+    }
+
+    /// The server answered with a message of type `tag`: takes the requests that it completes and returns the one it belongs to.
+    pub fn answered(&mut self, tag: u8) -> Result<Option<Entry>, Unexpected> {
+        let Some(head) = self.head() else {
+            // Outside any request only notices, notifications, settings and a farewell may come.
+            return if matches!(tag, b'N' | b'A' | b'S' | b'E') { Ok(None) } else { Err(Unexpected) };
+        };
+        match (tag, head.request) {
+            (b'1', Request::Parse)
+            | (b'2', Request::Bind)
+            | (b'3', Request::Close)
+            | (b'T' | b'n', Request::Describe)
+            | (b'C' | b'I' | b's', Request::Execute) => {
+                self.queue.pop_front();
+                self.copying = false;
+            }
+            (b'C', Request::Query) => self.copying = false,
+            (b'Z', request) if request.ends_with_ready() => {
+                self.queue.pop_front();
+                self.copying = false;
+            }
+            (b'E', _) => self.failed(head),
+            (b'G' | b'W', Request::Query | Request::Execute) => self.copy_begins(),
+            (b'1' | b'2' | b'3' | b'n' | b't' | b's' | b'Z' | b'G' | b'W', _)
+                if !(tag == b't' && head.request == Request::Describe) =>
+            {
+                return Err(Unexpected);
+            }
+            _ => {}
+        }
+        Ok(Some(head))
+    }
+
+    /// An error ends a simple query by itself, and in an open batch everything up to its Sync.
+    fn failed(&mut self, head: Entry) {
+        self.copying = false;
+        if !head.request.is_extended() {
+            return;
+        }
+        while let Some(entry) = self.queue.front() {
+            if entry.request == Request::Sync {
+                return;
+            }
+            self.queue.pop_front();
+        }
+        self.skipping = true;
+        self.open = true;
+    }
+
+    /// The server wants COPY data: Syncs that were sent ahead of the data's end are ignored by it (D2).
+    fn copy_begins(&mut self) {
+        self.copying = true;
+        let extended = self.queue.front().is_some_and(|head| head.request.is_extended());
+        while let Some(next) = self.queue.get(1) {
+            match next.request {
+                Request::Sync => {
+                    self.queue.remove(1);
+                }
+                Request::CopyEnd => {
+                    self.queue.remove(1);
+                    self.copying = false;
+                    break;
+                }
+                _ => break,
+            }
+        }
+        if extended && self.queue.len() == 1 {
+            self.open = true;
+        }
+    }
+
+    /// The server owes nothing and waits for nothing.
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty() && !self.open && !self.skipping && !self.copying
+    }
+
+    /// Requests without their answer.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Nothing that was sent is unanswered (a batch may still be open).
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Extended messages were sent without a Sync behind them.
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// The server reads COPY data.
+    pub fn is_copying(&self) -> bool {
+        self.copying
+    }
+
+    /// Takes all entries: the server is gone and will answer none of them.
+    pub fn abandon(&mut self) -> impl Iterator<Item = Entry> + use<> {
+        self.open = false;
+        self.skipping = false;
+        self.copying = false;
+        std::mem::take(&mut self.queue).into_iter()
+    }
+
+    /// Gives back the room that a long pipeline took.
+    pub fn shrink(&mut self) {
+        self.queue.shrink_to(64);
+    }
+}

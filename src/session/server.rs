@@ -1,0 +1,141 @@
+//! Whose each frame of the server is: forwarded, swallowed, or the end of something.
+
+use std::time::Instant;
+
+use super::{
+    Backend, Entry, Meaning, Next, Output, Progress, Session, Status, WINDOW, Whose,
+    client::LongFrame, loss,
+};
+use crate::{
+    error::{Error, Kind},
+    wire::{
+        backend::Fields,
+        frame::{self, HEADER},
+    },
+};
+
+impl Session {
+    /// Reads bytes of the server. `input` begins at the beginning of a frame, or in the middle of a streamed one.
+    pub fn server_bytes(
+        &mut self,
+        input: &[u8],
+        backend: &mut Backend,
+        out: &mut Output,
+        now: Instant,
+    ) -> Progress {
+        let mut used = 0;
+        let next = loop {
+            let rest = input.get(used..).unwrap_or_default();
+            if let Some((taken, forward)) = LongFrame::take(&mut self.long_reply, rest.len()) {
+                if forward {
+                    out.to_client.input(used..used + taken);
+                }
+                used += taken;
+                continue;
+            }
+            let header = match frame::backend(rest) {
+                Ok(Some(header)) => header,
+                Ok(None) => break Next::Read,
+                Err(bad) => break nonsense(&bad.to_string()),
+            };
+            if header.size > rest.len() && header.size <= WINDOW {
+                break Next::Read;
+            }
+            let seen = header.size.min(rest.len());
+            let body = rest.get(HEADER..seen).unwrap_or_default();
+            let forward = match self.server_frame(header.tag, body, backend, out, now) {
+                Ok(forward) => forward,
+                Err(next) => break next,
+            };
+            if forward {
+                out.to_client.input(used..used + seen);
+            }
+            self.long_reply = LongFrame::after(header.size, seen, forward);
+            used += seen;
+        };
+        self.timers.moved(Some(backend), now);
+        let done = used == input.len() && matches!(next, Next::Read) && self.may_release(backend);
+        Progress { used, next: if done { Next::Release } else { next } }
+    }
+
+    /// Decides over one frame: `Ok(true)` = to the client as it is.
+    fn server_frame(
+        &mut self,
+        tag: u8,
+        body: &[u8],
+        backend: &mut Backend,
+        out: &mut Output,
+        now: Instant,
+    ) -> Result<bool, Next> {
+        match backend.read(tag, body) {
+            Meaning::Reply(entry) => Ok(is_for_client(entry)),
+            Meaning::Parameter(entry) => {
+                if is_for_client(entry) {
+                    // It goes to the client, so the client has seen it.
+                    self.follow_view(body);
+                    return Ok(true);
+                }
+                Ok(false)
+            }
+            Meaning::Failure(entry) => self.failure(entry, body, out),
+            Meaning::Ready(entry) => self.ready(entry, backend, out, now),
+            Meaning::Farewell => Err(Next::Lost(loss::farewell(body))),
+            Meaning::Nonsense => Err(nonsense(&format!("unexpected message {:?}", char::from(tag)))),
+        }
+    }
+
+    fn follow_view(&mut self, body: &[u8]) {
+        if let Ok((name, value)) = crate::wire::backend::parameter_status(body) {
+            super::settings::note(&mut self.seen, name, value);
+        }
+    }
+
+    fn failure(&mut self, entry: Option<Entry>, body: &[u8], out: &mut Output) -> Result<bool, Next> {
+        match entry.map(|entry| entry.whose) {
+            Some(Whose::Settings) => Err(Next::Lost(loss::setting_lost(body))),
+            Some(Whose::Tombstone | Whose::Cleaning) => Ok(false),
+            Some(Whose::Client) | None => {
+                // A cancel of ours must not look like one of the client's.
+                if Fields::read(body).code == Kind::QueryTimeout.code().as_bytes()
+                    && let Some(reason) = self.timers.take_cancel_reason()
+                {
+                    out.to_client.own(|bytes| reason.write(bytes));
+                    return Ok(false);
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    fn ready(
+        &mut self,
+        entry: Entry,
+        backend: &Backend,
+        out: &mut Output,
+        now: Instant,
+    ) -> Result<bool, Next> {
+        match entry.whose {
+            Whose::Client => {
+                self.timers.answered(now);
+                Ok(true)
+            }
+            Whose::Settings => {
+                self.tell_news(backend, out);
+                Ok(false)
+            }
+            Whose::Tombstone if backend.status == Status::Failed => Ok(false),
+            Whose::Tombstone => Err(nonsense("a transaction that had to fail did not")),
+            Whose::Cleaning => Ok(false),
+        }
+    }
+}
+
+/// What nobody asked for (notices, notifications) is for the client that holds the connection.
+fn is_for_client(entry: Option<Entry>) -> bool {
+    entry.is_none_or(|entry| entry.whose == Whose::Client)
+}
+
+fn nonsense(what: &str) -> Next {
+    let message = format!("the database server broke the protocol: {what}");
+    Next::Lost(Error::new(Kind::ServerProtocol, message))
+}

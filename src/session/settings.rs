@@ -1,0 +1,223 @@
+//! The settings of a session: those a client wants, and those it has been told of.
+//!
+//! In transaction mode a client meets another server connection each time. What it set when it
+//! connected must hold on each of them, and what `ParameterStatus` told it must stay true (E5).
+//! Both are shared between all clients that look alike, so comparing them is comparing two
+//! pointers for nearly everybody.
+
+use std::sync::Arc;
+
+use crate::wire::write;
+
+/// Settings that a client wants to hold, sorted by name (lower case).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Profile {
+    entries: Vec<(Box<[u8]>, Box<[u8]>)>,
+}
+
+impl Profile {
+    /// Sorts `entries`; of two with the same name the later one wins.
+    pub fn new(entries: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Self {
+        let mut sorted: Vec<(Box<[u8]>, Box<[u8]>)> = Vec::new();
+        for (mut name, value) in entries {
+            name.make_ascii_lowercase();
+            match sorted.binary_search_by(|(known, _)| known.as_ref().cmp(&name)) {
+                Ok(at) => {
+                    if let Some(entry) = sorted.get_mut(at) {
+                        entry.1 = value.into();
+                    }
+                }
+                Err(at) => sorted.insert(at, (name.into(), value.into())),
+            }
+        }
+        Self { entries: sorted }
+    }
+
+    /// The settings in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.entries.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))
+    }
+
+    /// Nothing is wanted.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The value of `name`.
+    pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
+        let at = self.entries.binary_search_by(|(known, _)| known.as_ref().cmp(name)).ok()?;
+        self.entries.get(at).map(|(_, value)| value.as_ref())
+    }
+
+    /// All but `name`.
+    #[must_use]
+    pub fn without(&self, name: &[u8]) -> Self {
+        let others = self.entries.iter().filter(|(known, _)| known.as_ref() != name);
+        Self { entries: others.cloned().collect() }
+    }
+
+    /// Appends the SQL that brings a session from `current` to `self`; nothing if they are equal.
+    ///
+    /// `set_config` takes a value as a startup packet does: `SET search_path = 'a, b'` would be one
+    /// schema with a comma in its name, `set_config('search_path', 'a, b', false)` is two.
+    pub fn write_change_from(&self, current: &Self, sql: &mut Vec<u8>) {
+        for (name, _) in current.iter().filter(|(name, _)| self.get(name).is_none()) {
+            sql.extend_from_slice(b"RESET ");
+            push_identifier(sql, name);
+            sql.push(b';');
+        }
+        let mut opened = false;
+        for (name, value) in self.iter().filter(|(name, value)| current.get(name) != Some(value)) {
+            sql.extend_from_slice(if opened { b"," } else { b"SELECT " });
+            opened = true;
+            sql.extend_from_slice(b"pg_catalog.set_config(");
+            push_literal(sql, name);
+            sql.push(b',');
+            push_literal(sql, value);
+            sql.extend_from_slice(b",false)");
+        }
+    }
+}
+
+/// A string constant that means `text` under any setting: `E''` knows backslash escapes whatever
+/// `standard_conforming_strings` says, and bytes that are not plain ASCII text go as octal, so that
+/// no multi-byte encoding can swallow the closing quote.
+fn push_literal(sql: &mut Vec<u8>, text: &[u8]) {
+    sql.extend_from_slice(b" E'");
+    for &byte in text {
+        match byte {
+            b'\'' => sql.extend_from_slice(b"''"),
+            b'\\' => sql.extend_from_slice(b"\\\\"),
+            b' '..=b'~' => sql.push(byte),
+            _ => {
+                let octal = [b'\\', b'0' + (byte >> 6), b'0' + (byte >> 3 & 7), b'0' + (byte & 7)];
+                sql.extend_from_slice(&octal);
+            }
+        }
+    }
+    sql.push(b'\'');
+}
+
+/// A quoted name, dot by dot: `"app"."tenant_id"`.
+fn push_identifier(sql: &mut Vec<u8>, name: &[u8]) {
+    for (nth, part) in name.split(|byte| *byte == b'.').enumerate() {
+        if nth > 0 {
+            sql.push(b'.');
+        }
+        sql.push(b'"');
+        for &byte in part {
+            if byte == b'"' {
+                sql.push(byte);
+            }
+            sql.push(byte);
+        }
+        sql.push(b'"');
+    }
+}
+
+/// What `ParameterStatus` says of a session, sorted by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reported {
+    entries: Vec<(Box<[u8]>, Box<[u8]>)>,
+}
+
+/// The most parameters one server may report: PostgreSQL reports about fifteen, extensions may add some.
+const MOST_REPORTED: usize = 256;
+
+impl Reported {
+    /// Notes that the server reported `name`; says whether that is news.
+    pub fn set(&mut self, name: &[u8], value: &[u8]) -> bool {
+        match self.entries.binary_search_by(|(known, _)| known.as_ref().cmp(name)) {
+            Ok(at) => match self.entries.get_mut(at) {
+                Some(entry) if entry.1.as_ref() != value => {
+                    entry.1 = value.into();
+                    true
+                }
+                _ => false,
+            },
+            Err(_) if self.entries.len() >= MOST_REPORTED => false,
+            Err(at) => {
+                self.entries.insert(at, (name.into(), value.into()));
+                true
+            }
+        }
+    }
+
+    /// The value of `name`.
+    pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
+        let at = self.entries.binary_search_by(|(known, _)| known.as_ref().cmp(name)).ok()?;
+        self.entries.get(at).map(|(_, value)| value.as_ref())
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.entries.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))
+    }
+
+    /// Appends the ParameterStatus messages that bring a client from the view `seen` to `self`.
+    pub fn write_news_since(&self, seen: &Self, out: &mut Vec<u8>) {
+        for (name, value) in self.iter().filter(|(name, value)| seen.get(name) != Some(value)) {
+            write::parameter_status(out, name, value);
+        }
+    }
+}
+
+/// Sets one reported parameter in a shared map; says whether that was news.
+pub(super) fn note(shared: &mut Arc<Reported>, name: &[u8], value: &[u8]) -> bool {
+    if shared.get(name) == Some(value) {
+        return false;
+    }
+    Arc::make_mut(shared).set(name, value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn profile(entries: &[(&str, &str)]) -> Profile {
+        Profile::new(entries.iter().map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())))
+    }
+
+    fn change(from: &[(&str, &str)], to: &[(&str, &str)]) -> String {
+        let mut sql = Vec::new();
+        profile(to).write_change_from(&profile(from), &mut sql);
+        String::from_utf8(sql).unwrap()
+    }
+
+    #[test]
+    fn only_differences_travel() {
+        assert_eq!(change(&[("a", "1")], &[("a", "1")]), "");
+        assert_eq!(change(&[], &[("A.b", "1")]), "SELECT pg_catalog.set_config( E'a.b', E'1',false)");
+        assert_eq!(
+            change(&[("a", "1"), ("x.y", "2")], &[("a", "3"), ("b", "")]),
+            "RESET \"x\".\"y\";SELECT pg_catalog.set_config( E'a', E'3',false),\
+             pg_catalog.set_config( E'b', E'',false)"
+        );
+    }
+
+    #[test]
+    fn later_settings_win() {
+        assert_eq!(profile(&[("a", "1"), ("A", "2")]), profile(&[("a", "2")]));
+    }
+
+    // A17: neither a value nor a name ends its quotes.
+    #[test]
+    fn hostile_text_stays_text() {
+        assert_eq!(
+            change(&[("x\"; drop", "")], &[("a'", "b\\'\n\u{e9}")]),
+            "RESET \"x\"\"; drop\";SELECT pg_catalog.set_config( E'a''', E'b\\\\''\\012\\303\\251',false)"
+        );
+    }
+
+    #[test]
+    fn news_are_the_difference() {
+        let mut old = Reported::default();
+        assert!(old.set(b"TimeZone", b"UTC"));
+        assert!(!old.set(b"TimeZone", b"UTC"));
+        let mut new = old.clone();
+        assert!(new.set(b"DateStyle", b"ISO"));
+        let mut out = Vec::new();
+        new.write_news_since(&old, &mut out);
+        assert_eq!(out, b"S\0\0\0\x12DateStyle\0ISO\0");
+    }
+}
