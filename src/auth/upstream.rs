@@ -1,0 +1,264 @@
+//! How pgusher proves to a server who it is, and has the server prove the same.
+//!
+//! [`Login`] takes the server's Authentication messages and gives the frames to send. All other
+//! messages that a server may send meanwhile (notices, settings, errors) are the caller's (A14).
+
+use super::client::Proof;
+use super::scram::{
+    Derivation, DerivedKeys, MECHANISM, Nonce, ScramChallenged, ScramClient, ScramClientFinal,
+    ScramKeys,
+};
+use super::secret::{Password, Secret};
+use super::{AuthError, md5};
+use crate::wire::reader::{Malformed, Reader};
+use crate::wire::write;
+
+/// What pgusher can log in with.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// Nothing: only a server that asks nothing can be used.
+    None,
+    /// The password: good for everything.
+    Password(Password),
+    /// PostgreSQL's stored MD5 hash: good for MD5.
+    Md5Hash([u8; 32]),
+    /// The keys of a client that logged in with SCRAM: good for SCRAM with the same secret.
+    ScramKeys(ScramKeys),
+}
+
+impl Credential {
+    /// What it is, for an error.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::None => "no password",
+            Self::Password(_) => "a password",
+            Self::Md5Hash(_) => "an MD5 hash only",
+            Self::ScramKeys(_) => "SCRAM keys only",
+        }
+    }
+}
+
+impl From<&Secret> for Credential {
+    /// A configured secret. A SCRAM secret opens nothing: that is the point of it.
+    fn from(secret: &Secret) -> Self {
+        match secret {
+            Secret::Plain(password) => Self::Password(password.clone()),
+            Secret::Md5(hash) => Self::Md5Hash(*hash),
+            Secret::Scram(_) => Self::None,
+        }
+    }
+}
+
+impl From<Proof> for Credential {
+    fn from(proof: Proof) -> Self {
+        match proof {
+            Proof::Nothing => Self::None,
+            Proof::Password(password) => Self::Password(password),
+            Proof::Md5Hash(hash) => Self::Md5Hash(hash),
+            Proof::Scram(keys) => Self::ScramKeys(keys),
+        }
+    }
+}
+
+/// What to do about an Authentication message.
+#[derive(Debug)]
+pub enum Reply {
+    /// Send this frame.
+    Send(Vec<u8>),
+    /// Run this, where it delays nobody, or find it in a cache; [`Login::derived`] then has the frame to send.
+    Derive(Derivation),
+    /// Nothing; more is to come.
+    Continue,
+    /// The server has let us in.
+    Ok,
+}
+
+/// One login to a server.
+pub struct Login {
+    user: Vec<u8>,
+    credential: Credential,
+    state: State,
+}
+
+enum State {
+    /// The server may ask for anything.
+    Begun(Nonce),
+    /// It has what it asked for.
+    Answered,
+    ScramFirst(ScramClient),
+    ScramDeriving(ScramChallenged),
+    ScramFinal(ScramClientFinal),
+    /// Let in, or failed.
+    Over,
+}
+
+impl Login {
+    /// The login of `user`.
+    pub fn new(user: &[u8], credential: Credential, nonce: Nonce) -> Self {
+        Self {
+            user: user.to_vec(),
+            credential,
+            state: State::Begun(nonce),
+        }
+    }
+
+    /// Reads an Authentication message: its kind, and what follows the kind.
+    pub fn on_authentication(&mut self, kind: u32, data: &[u8]) -> Result<Reply, AuthError> {
+        let fixed = |len, what| {
+            if data.len() == len {
+                Ok(())
+            } else {
+                Err(AuthError::ServerMessage(what))
+            }
+        };
+        match (kind, std::mem::replace(&mut self.state, State::Over)) {
+            (0, State::Begun(_) | State::Answered) => {
+                fixed(0, "AuthenticationOk").map(|()| Reply::Ok)
+            }
+            // It would have us believe that it checked what it has no means to check.
+            (0, State::ScramFirst(_) | State::ScramDeriving(_) | State::ScramFinal(_)) => Err(
+                AuthError::Impostor("it ended the SCRAM exchange before it gave its own proof"),
+            ),
+            (3, State::Begun(_)) => {
+                fixed(0, "AuthenticationCleartextPassword")?;
+                self.cleartext()
+            }
+            (5, State::Begun(_)) => {
+                let salt = data.try_into();
+                self.md5(salt.map_err(|_| AuthError::ServerMessage("AuthenticationMD5Password"))?)
+            }
+            (10, State::Begun(nonce)) => self.sasl(data, nonce),
+            (11, State::ScramFirst(client)) => self.challenge(client.challenge(data)?),
+            (12, State::ScramFinal(client)) => {
+                client.verify(data)?;
+                self.state = State::Answered;
+                Ok(Reply::Continue)
+            }
+            (0 | 3 | 5 | 10..=12, _) => Err(AuthError::ServerMessage(
+                "an authentication request out of turn",
+            )),
+            (kind, _) => Err(AuthError::ServerMethod(method(kind))),
+        }
+    }
+
+    /// The frame to send once the keys are there.
+    pub fn derived(&mut self, keys: &DerivedKeys) -> Result<Vec<u8>, AuthError> {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::ScramDeriving(challenged) => self.respond(challenged, keys),
+            _ => Err(AuthError::OutOfTurn),
+        }
+    }
+
+    fn cleartext(&mut self) -> Result<Reply, AuthError> {
+        match &self.credential {
+            Credential::Password(password) => {
+                let text = password.as_bytes();
+                let frame = frame(|body| write::cstr(body, text));
+                self.state = State::Answered;
+                Ok(Reply::Send(frame))
+            }
+            _ => Err(self.missing("a cleartext password")),
+        }
+    }
+
+    fn md5(&mut self, salt: [u8; 4]) -> Result<Reply, AuthError> {
+        let shadow = match &self.credential {
+            Credential::Password(password) => md5::shadow(&self.user, password.as_bytes()),
+            Credential::Md5Hash(shadow) => *shadow,
+            _ => return Err(self.missing("an MD5 password")),
+        };
+        self.state = State::Answered;
+        Ok(Reply::Send(frame(|body| {
+            write::cstr(body, &md5::response(&shadow, salt))
+        })))
+    }
+
+    fn sasl(&mut self, mechanisms: &[u8], nonce: Nonce) -> Result<Reply, AuthError> {
+        let offered = offers_scram(mechanisms)
+            .map_err(|Malformed| AuthError::ServerMessage("AuthenticationSASL"))?;
+        if !offered {
+            return Err(AuthError::ServerMechanisms);
+        }
+        if !matches!(
+            self.credential,
+            Credential::Password(_) | Credential::ScramKeys(_)
+        ) {
+            return Err(self.missing("SCRAM-SHA-256"));
+        }
+        let client = ScramClient::new(nonce);
+        let frame = frame(|body| {
+            write::cstr(body, MECHANISM.as_bytes());
+            let first = client.first();
+            // Three dozen bytes of our own.
+            let len = u32::try_from(first.len()).unwrap_or(u32::MAX);
+            body.extend_from_slice(&len.to_be_bytes());
+            body.extend_from_slice(&first);
+        });
+        self.state = State::ScramFirst(client);
+        Ok(Reply::Send(frame))
+    }
+
+    fn challenge(&mut self, challenged: ScramChallenged) -> Result<Reply, AuthError> {
+        match &self.credential {
+            Credential::ScramKeys(keys) => {
+                let keys = keys.clone();
+                self.respond(challenged, &keys).map(Reply::Send)
+            }
+            Credential::Password(password) => {
+                let salt = challenged.salt.clone();
+                let derivation = Derivation::new(password.clone(), salt, challenged.iterations);
+                self.state = State::ScramDeriving(challenged);
+                Ok(Reply::Derive(derivation))
+            }
+            _ => Err(self.missing("SCRAM-SHA-256")),
+        }
+    }
+
+    fn respond(
+        &mut self,
+        challenged: ScramChallenged,
+        keys: &ScramKeys,
+    ) -> Result<Vec<u8>, AuthError> {
+        let (message, client) = challenged.respond(keys)?;
+        self.state = State::ScramFinal(client);
+        Ok(frame(|body| body.extend_from_slice(&message)))
+    }
+
+    fn missing(&self, asked: &'static str) -> AuthError {
+        AuthError::Credential {
+            asked,
+            held: self.credential.name(),
+        }
+    }
+}
+
+/// A `p` frame with what `body` writes.
+fn frame(body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut frame = Vec::new();
+    write::frame(&mut frame, b'p', body);
+    frame
+}
+
+/// Whether SCRAM-SHA-256 is in a list of names that an empty one ends.
+fn offers_scram(list: &[u8]) -> Result<bool, Malformed> {
+    let mut reader = Reader::new(list);
+    let mut offered = false;
+    loop {
+        match reader.cstr()? {
+            [] => return reader.finish().map(|()| offered),
+            name => offered |= name == MECHANISM.as_bytes(),
+        }
+    }
+}
+
+/// The name of an authentication request that pgusher does not answer.
+const fn method(kind: u32) -> &'static str {
+    match kind {
+        2 => "Kerberos V5",
+        4 => "crypt",
+        6 => "SCM credential",
+        7 | 8 => "GSSAPI",
+        9 => "SSPI",
+        _ => "an unknown kind of",
+    }
+}
