@@ -1,6 +1,7 @@
 //! What the session needs to see of a server's messages.
 
 use super::reader::{Malformed, Reader};
+use super::startup::SECRET_LENGTHS;
 
 /// ParameterStatus: name and value.
 pub fn parameter_status(body: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
@@ -16,7 +17,11 @@ pub fn backend_key(body: &[u8]) -> Result<(u32, &[u8]), Malformed> {
     let mut reader = Reader::new(body);
     let pid = reader.u32()?;
     let secret = reader.remaining();
-    if (4..=256).contains(&secret.len()) { Ok((pid, secret)) } else { Err(Malformed) }
+    if SECRET_LENGTHS.contains(&secret.len()) {
+        Ok((pid, secret))
+    } else {
+        Err(Malformed)
+    }
 }
 
 /// Authentication: the kind and its data.
@@ -48,7 +53,10 @@ impl<'a> Fields<'a> {
         let mut fields = Self::default();
         let mut reader = Reader::new(body);
         while let Ok(code) = reader.u8() {
-            let Ok(text) = reader.cstr() else { break };
+            // A zero ends the list: bytes behind it are no fields, whatever they look like.
+            let (true, Ok(text)) = (code != 0, reader.cstr()) else {
+                break;
+            };
             match code {
                 b'S' if fields.severity.is_empty() => fields.severity = text,
                 b'V' => fields.severity = text,
@@ -65,5 +73,75 @@ impl<'a> Fields<'a> {
     /// After this report the server closes the connection.
     pub fn is_fatal(&self) -> bool {
         matches!(self.severity, b"FATAL" | b"PANIC")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_is_a_name_and_a_value_and_nothing_else() {
+        assert_eq!(parameter_status(b"a\0b\0"), Ok((&b"a"[..], &b"b"[..])));
+        assert_eq!(parameter_status(b"\0\0"), Ok((&b""[..], &b""[..])));
+        for bad in [&b""[..], b"a\0", b"a\0b", b"a\0b\0\0"] {
+            assert_eq!(parameter_status(bad), Err(Malformed), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_has_4_to_256_bytes_of_secret() {
+        // A8
+        for (len, good) in [(0, false), (3, false), (4, true), (256, true), (257, false)] {
+            let mut body = vec![0, 0, 1, 2];
+            body.resize(4 + len, 9);
+            let expected = if good {
+                Ok((258, &body[4..]))
+            } else {
+                Err(Malformed)
+            };
+            assert_eq!(backend_key(&body), expected, "{len}");
+        }
+        assert_eq!(backend_key(b"abc"), Err(Malformed));
+    }
+
+    #[test]
+    fn an_authentication_has_a_kind() {
+        assert_eq!(authentication(&[0, 0, 0, 5, 1, 2]), Ok((5, &[1, 2][..])));
+        assert_eq!(authentication(&[0, 0, 0, 0]), Ok((0, &[][..])));
+        assert_eq!(authentication(&[0, 0, 0]), Err(Malformed));
+    }
+
+    #[test]
+    fn a_report_is_read_as_far_as_it_goes() {
+        let fields = Fields {
+            severity: b"FATAL",
+            code: b"57P01",
+            message: b"bye",
+            detail: b"d",
+            hint: b"h",
+        };
+        assert_eq!(
+            Fields::read(b"SFATAL\0C57P01\0Mbye\0Dd\0Hh\0Zq\0\0"),
+            fields
+        );
+        // Without a terminator, and cut inside a field.
+        assert_eq!(
+            Fields::read(b"SFATAL\0C57P01\0Mbye\0Dd\0Hh\0Rrouti"),
+            fields
+        );
+        // A5: nothing is missed so much that it would be deadly.
+        for empty in [&b""[..], b"\0", b"C", b"C42601", b"\0C42601\0"] {
+            assert_eq!(Fields::read(empty), Fields::default(), "{empty:?}");
+        }
+    }
+
+    #[test]
+    fn fatal_is_what_the_untranslated_severity_says() {
+        assert!(Fields::read(b"SFATAL\0").is_fatal());
+        assert!(Fields::read(b"SFATALE\0VFATAL\0").is_fatal());
+        assert!(Fields::read(b"VPANIC\0SPANIK\0").is_fatal());
+        assert!(!Fields::read(b"SFATAL\0VERROR\0").is_fatal());
+        assert!(!Fields::read(b"").is_fatal());
     }
 }

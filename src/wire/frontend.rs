@@ -55,7 +55,11 @@ impl<'a> Bind<'a> {
         let mut reader = Reader::new(body);
         let portal = reader.cstr()?;
         let statement = reader.cstr()?;
-        Ok(Self { portal, statement, rest: reader.remaining() })
+        Ok(Self {
+            portal,
+            statement,
+            rest: reader.remaining(),
+        })
     }
 }
 
@@ -78,4 +82,69 @@ pub fn query(body: &[u8]) -> Result<&[u8], Malformed> {
     let text = reader.cstr()?;
     reader.finish()?;
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parse_is_used_up() {
+        let body = b"s\0select $1\0\0\x02\0\0\0\x17\0\0\0\x19";
+        let types = &[0, 0, 0, 0x17, 0, 0, 0, 0x19][..];
+        assert_eq!(
+            Parse::read(body),
+            Ok(Parse {
+                name: b"s",
+                text: b"select $1",
+                types
+            })
+        );
+        assert_eq!(
+            Parse::read(b"\0\0\0\0"),
+            Ok(Parse {
+                name: b"",
+                text: b"",
+                types: b""
+            })
+        );
+        for end in 0..body.len() {
+            assert_eq!(Parse::read(&body[..end]), Err(Malformed), "cut at {end}");
+        }
+        assert_eq!(Parse::read(b"\0\0\0\0\0"), Err(Malformed));
+        // As many types as the count can say, none of them there.
+        assert_eq!(Parse::read(b"\0\0\xff\xff"), Err(Malformed));
+    }
+
+    #[test]
+    fn a_bind_is_read_as_far_as_its_names() {
+        let bind = Bind {
+            portal: b"p",
+            statement: b"s",
+            rest: b"\0\0\0",
+        };
+        assert_eq!(Bind::read(b"p\0s\0\0\0\0"), Ok(bind));
+        for bad in [&b""[..], b"p", b"p\0", b"p\0s"] {
+            assert_eq!(Bind::read(bad), Err(Malformed), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_target_is_a_statement_or_a_portal() {
+        assert_eq!(target(b"Ss\0"), Ok(Target::Statement(b"s")));
+        assert_eq!(target(b"P\0"), Ok(Target::Portal(b"")));
+        for bad in [&b""[..], b"S", b"Ss", b"Ss\0\0", b"ss\0", b"\0\0"] {
+            assert_eq!(target(bad), Err(Malformed), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_query_ends_where_its_frame_ends() {
+        assert_eq!(query(b"select 'caf\xe9'\0"), Ok(&b"select 'caf\xe9'"[..]));
+        assert_eq!(query(b"\0"), Ok(&b""[..]));
+        // What stands behind the NUL a server would not run, or would run as something else.
+        for bad in [&b""[..], b"select 1", b"select 1\0;", b"select 1\0\0"] {
+            assert_eq!(query(bad), Err(Malformed), "{bad:?}");
+        }
+    }
 }

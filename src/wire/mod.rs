@@ -8,6 +8,7 @@
 pub mod backend;
 pub mod frame;
 pub mod frontend;
+mod options;
 pub mod reader;
 pub mod startup;
 pub mod write;

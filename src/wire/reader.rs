@@ -76,6 +76,48 @@ impl<'a> Reader<'a> {
 
     /// The end of the frame, exactly.
     pub fn finish(self) -> Result<(), Malformed> {
-        if self.rest.is_empty() { Ok(()) } else { Err(Malformed) }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(Malformed)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_in_network_order() {
+        let mut reader = Reader::new(&[1, 0, 2, 0xff, 0xff, 0xff, 0xfe, 0x80, 0, 0, 1]);
+        assert_eq!(reader.u8(), Ok(1));
+        assert_eq!(reader.u16(), Ok(2));
+        assert_eq!(reader.i32(), Ok(-2));
+        assert_eq!(reader.u32(), Ok(0x8000_0001));
+        assert_eq!(reader.finish(), Ok(()));
+    }
+
+    #[test]
+    fn a_read_that_fails_takes_nothing() {
+        let mut reader = Reader::new(b"abc");
+        assert_eq!(reader.take(4), Err(Malformed));
+        assert_eq!(reader.take(usize::MAX), Err(Malformed));
+        assert_eq!(reader.u32(), Err(Malformed));
+        assert_eq!(reader.cstr(), Err(Malformed));
+        assert_eq!(reader.remaining(), b"abc");
+        assert_eq!(reader.finish(), Err(Malformed));
+        assert_eq!(reader.take(3), Ok(&b"abc"[..]));
+        assert_eq!(reader.take(0), Ok(&b""[..]));
+        assert_eq!(reader.u8(), Err(Malformed));
+    }
+
+    #[test]
+    fn a_string_ends_at_its_first_nul() {
+        let mut reader = Reader::new(b"a\xff\0\0b\0c");
+        assert_eq!(reader.cstr(), Ok(&b"a\xff"[..]));
+        assert_eq!(reader.cstr(), Ok(&b""[..]));
+        assert_eq!(reader.cstr(), Ok(&b"b"[..]));
+        assert_eq!(reader.remaining(), b"c");
     }
 }

@@ -112,7 +112,11 @@ pub fn report(out: &mut Vec<u8>, tag: u8, report: &Report<'_>) {
 }
 
 /// The first message of a connection to a server.
-pub fn startup<'a>(out: &mut Vec<u8>, version: u32, params: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) {
+pub fn startup<'a>(
+    out: &mut Vec<u8>,
+    version: u32,
+    params: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+) {
     sized(out, |body| {
         body.extend_from_slice(&version.to_be_bytes());
         for (name, value) in params {
@@ -130,4 +134,81 @@ pub fn cancel_request(out: &mut Vec<u8>, pid: u32, secret: &[u8]) {
         body.extend_from_slice(&pid.to_be_bytes());
         body.extend_from_slice(secret);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        // Behind something else, as in a buffer that gathers several.
+        let mut out = b"before".to_vec();
+        write(&mut out);
+        out.split_off(6)
+    }
+
+    #[test]
+    fn every_message_has_its_bytes() {
+        let pairs = [(&b"user"[..], &b"u"[..])];
+        let unknown = [b"_pq_.a".to_vec()];
+        for (got, expected) in [
+            (
+                written(|out| ready_for_query(out, b'T')),
+                &b"Z\0\0\0\x05T"[..],
+            ),
+            (
+                written(|out| parameter_status(out, b"a", b"b")),
+                b"S\0\0\0\x08a\0b\0",
+            ),
+            (written(|out| query(out, b"")), b"Q\0\0\0\x05\0"),
+            (
+                written(|out| backend_key(out, 1, b"1234")),
+                b"K\0\0\0\x0c\0\0\0\x011234",
+            ),
+            (
+                written(|out| negotiate_protocol(out, 0x0003_0002, &unknown)),
+                b"v\0\0\0\x13\0\x03\0\x02\0\0\0\x01_pq_.a\0",
+            ),
+            (
+                written(|out| authentication(out, 5, b"salt")),
+                b"R\0\0\0\x0c\0\0\0\x05salt",
+            ),
+            (written(|out| password(out, b"pw\0")), b"p\0\0\0\x07pw\0"),
+            (
+                written(|out| startup(out, 0x0003_0000, pairs)),
+                b"\0\0\0\x10\0\x03\0\0user\0u\0\0",
+            ),
+            (
+                written(|out| cancel_request(out, 1, b"1234")),
+                b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x011234",
+            ),
+        ] {
+            assert_eq!(
+                got.escape_ascii().to_string(),
+                expected.escape_ascii().to_string()
+            );
+        }
+    }
+
+    #[test]
+    fn a_report_has_the_fields_that_are_given() {
+        let mut report = Report {
+            severity: "ERROR",
+            code: "53300",
+            message: "m",
+            detail: None,
+            hint: None,
+        };
+        let short = written(|out| super::report(out, b'E', &report));
+        assert_eq!(short, b"E\0\0\0\x1dSERROR\0VERROR\0C53300\0Mm\0\0");
+        (report.detail, report.hint) = (Some("d"), Some("h"));
+        let long = written(|out| super::report(out, b'N', &report));
+        assert_eq!(long, b"N\0\0\0\x23SERROR\0VERROR\0C53300\0Mm\0Dd\0Hh\0\0");
+    }
+
+    #[test]
+    fn a_nul_in_a_string_cannot_begin_another() {
+        let status = written(|out| parameter_status(out, b"a\0x", b"b\0y"));
+        assert_eq!(status, written(|out| parameter_status(out, b"a", b"b")));
+    }
 }
