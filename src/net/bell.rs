@@ -67,15 +67,17 @@ impl Bell {
     }
 
     /// Takes what it was rung for, if it was.
-    pub(crate) fn poll_rung(&self) -> Poll<u8> {
+    pub(crate) fn poll_rung(&self, waker: &Waker) -> Poll<u8> {
         // The plain load is all that an undisturbed client pays.
         if self.rung.load(Ordering::Relaxed) == 0 {
             return Poll::Pending;
         }
+        // Ringing has used up the waker that was left here.
+        self.waker.register(waker);
         Poll::Ready(self.rung.swap(0, Ordering::Acquire))
     }
 
-    /// Says which task is to be woken. A task's waker does not change, so once is enough.
+    /// Says which task is to be woken: once at the beginning, as a task's waker does not change.
     pub(crate) fn belongs_to(&self, waker: &Waker) {
         self.waker.register(waker);
     }

@@ -17,7 +17,11 @@ use super::{
     worker::Seat,
 };
 use crate::{
-    auth::{AuthError, Credential, Exchange, Proof, Random, Step},
+    auth::{
+        AuthError,
+        client::{Exchange, Proof, Random, Step},
+        upstream::Credential,
+    },
     config::settings::User,
     error::{Error, Kind, Severity},
     pool::PoolSizes,
@@ -221,15 +225,11 @@ async fn authenticate(lobby: &Lobby, dialogue: &mut Dialogue, startup: &Startup)
 fn refusal(why: &AuthError, user: &[u8]) -> End {
     let user = crate::session::printable(user);
     info!(user, %why, "a login was refused");
-    match why {
-        AuthError::ClientMessage(_) | AuthError::ClientUnsupported(_) | AuthError::OutOfTurn => {
-            Error::new(Kind::ProtocolViolation, why.told()).into()
-        }
-        _ => {
-            let message = format!("password authentication failed for user \"{user}\"");
-            Error::new(Kind::InvalidPassword, message).into()
-        }
-    }
+    let message = match why.told() {
+        Kind::InvalidPassword => format!("password authentication failed for user \"{user}\""),
+        _ => why.to_string(),
+    };
+    Error::new(why.told(), message).into()
 }
 
 /// Finds the client's pool and its place in it, learns what to tell it, and tells it.

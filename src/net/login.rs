@@ -4,7 +4,10 @@
 //! read into a buffer of their own that is bounded before it grows (A6) and handed on when the
 //! dialogue is over, so that nothing the peer sent early is lost.
 
-use std::{future::poll_fn, io};
+use std::{
+    future::poll_fn,
+    io::{self, IoSlice},
+};
 
 use super::{side::Side, stream::Stream};
 use crate::wire::{frame, startup};
@@ -47,7 +50,7 @@ impl Dialogue {
             poll_fn(|cx| self.stream.poll_read_ready(cx)).await?;
             self.buffer.resize(filled + STEP, 0);
             let room = self.buffer.get_mut(filled..).unwrap_or_default();
-            let read = self.stream.try_read(room);
+            let read = self.stream.read(room);
             self.buffer.truncate(filled + read.as_ref().map_or(0, |read| *read));
             match read {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -78,16 +81,10 @@ impl Dialogue {
     /// The client's next message: while it logs in, only a password or a goodbye.
     pub(crate) async fn password(&mut self) -> Result<Vec<u8>, Broken> {
         loop {
-            if let Some(&tag) = self.buffer.first()
-                && tag != b'p'
+            if let Some(header) = frame::login(&self.buffer).map_err(Broken::Frame)?
+                && let Some(message) = self.whole(header)?
             {
-                return Err(Broken::Unexpected(tag));
-            }
-            if let Some(header) = frame::frontend(&self.buffer).map_err(Broken::Frame)? {
-                let message = self.whole(header)?;
-                if let Some(message) = message {
-                    return Ok(message.body);
-                }
+                return Ok(message.body);
             }
             self.read_more().await?;
         }
@@ -120,7 +117,7 @@ impl Dialogue {
     /// Writes all of `bytes`.
     pub(crate) async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            match self.stream.try_write(bytes) {
+            match self.stream.write(&[IoSlice::new(bytes)]) {
                 Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     poll_fn(|cx| self.stream.poll_write_ready(cx)).await?;
@@ -145,7 +142,6 @@ pub(crate) enum Broken {
     Io(io::Error),
     Startup(startup::BadStartup),
     Frame(frame::BadFrame),
-    Unexpected(u8),
     TooLarge(usize),
 }
 
@@ -164,7 +160,6 @@ impl std::fmt::Display for Broken {
             Self::Io(error) => error.fmt(f),
             Self::Startup(bad) => bad.fmt(f),
             Self::Frame(bad) => bad.fmt(f),
-            Self::Unexpected(tag) => write!(f, "expected password response, got message type {tag}"),
             Self::TooLarge(size) => write!(f, "a message of {size} bytes is too large for a login"),
         }
     }

@@ -20,7 +20,7 @@ use super::{
     worker::Workers,
 };
 use crate::{
-    auth::Credential,
+    auth::upstream::Credential,
     config::settings::{self, ServerReset},
     error::Error,
     pool::{Asked, Database, Given, PoolId, PoolSizes, Snapshot, Ticket, Work},

@@ -92,7 +92,7 @@ impl Side {
     pub(crate) fn fill(&mut self, window: &mut [u8]) -> io::Result<Filled> {
         let kept = self.lay_out(window);
         let Some(room) = window.get_mut(kept..) else { return Ok(Filled::Nothing) };
-        let read = self.stream.try_read(room);
+        let read = self.stream.read(room);
         match read {
             Ok(0) => Ok(Filled::End),
             Ok(read) => {
@@ -179,18 +179,13 @@ impl Side {
     }
 
     fn write_once(&self, gather: &Gather, window: &[u8]) -> io::Result<usize> {
-        let result = if gather.len() == 1 {
-            let slice = gather.slices(window).next().unwrap_or_default();
-            self.stream.try_write(slice)
-        } else {
-            let mut slices = [IoSlice::new(&[]); MOST_SLICES];
-            let mut count = 0;
-            for (slot, slice) in slices.iter_mut().zip(gather.slices(window)) {
-                *slot = IoSlice::new(slice);
-                count += 1;
-            }
-            self.stream.try_write_vectored(slices.get(..count).unwrap_or_default())
-        };
+        let mut slices = [IoSlice::new(&[]); MOST_SLICES];
+        let mut count = 0;
+        for (slot, slice) in slices.iter_mut().zip(gather.slices(window)) {
+            *slot = IoSlice::new(slice);
+            count += 1;
+        }
+        let result = self.stream.write(slices.get(..count).unwrap_or_default());
         match result {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             result => result,
@@ -206,7 +201,7 @@ impl Side {
 
     /// Writes what was left over; the peer can take more now.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        match self.stream.try_write(&self.unsent) {
+        match self.stream.write(&[IoSlice::new(&self.unsent)]) {
             Ok(written) if written == self.unsent.len() => self.unsent = Vec::new(),
             Ok(written) => {
                 self.unsent.drain(..written);

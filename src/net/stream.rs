@@ -3,12 +3,16 @@
 use std::{
     io::{self, IoSlice},
     mem::MaybeUninit,
-    task::{Context, Poll},
+    pin::Pin,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::{
+    io::{AsyncRead, ReadBuf},
+    net::{TcpStream, UnixStream},
+};
 
 /// A connected, non-blocking stream that is registered with the runtime of one worker.
 #[derive(Debug)]
@@ -58,24 +62,38 @@ impl Stream {
     }
 
     /// Reads what is there; `WouldBlock` if nothing is.
-    pub(crate) fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_read(buf),
-            Self::Unix(stream) => stream.try_read(buf),
+    ///
+    /// `poll_read` and not `try_read`: a read that does not fill the buffer tells it that the
+    /// socket is empty, where `try_read` would ask the kernel once more. It is given no task to
+    /// wake; whoever wants to be woken polls for it.
+    pub(crate) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut room = ReadBuf::new(buf);
+        let mut cx = Context::from_waker(Waker::noop());
+        let read = match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(&mut cx, &mut room),
+            Self::Unix(stream) => Pin::new(stream).poll_read(&mut cx, &mut room),
+        };
+        match read {
+            Poll::Ready(outcome) => outcome.map(|()| room.filled().len()),
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 
-    pub(crate) fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_write(buf),
-            Self::Unix(stream) => stream.try_write(buf),
-        }
-    }
-
-    pub(crate) fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_write_vectored(bufs),
-            Self::Unix(stream) => stream.try_write_vectored(bufs),
+    /// Writes what the socket takes now; `WouldBlock` if that is nothing.
+    pub(crate) fn write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let written = match (self, bufs) {
+            (Self::Tcp(stream), [buf]) => stream.try_write(buf),
+            (Self::Tcp(stream), bufs) => stream.try_write_vectored(bufs),
+            (Self::Unix(stream), [buf]) => stream.try_write(buf),
+            (Self::Unix(stream), bufs) => stream.try_write_vectored(bufs),
+        };
+        match written {
+            // A stream that has just moved between workers is not known to be writable yet; mostly it is.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let socket = self.socket();
+                io::Write::write_vectored(&mut &*socket, bufs)
+            }
+            written => written,
         }
     }
 

@@ -16,7 +16,10 @@ use super::{
     stream::Stream,
 };
 use crate::{
-    auth::{AuthError, Login, Reply},
+    auth::{
+        AuthError,
+        upstream::{Login, Reply},
+    },
     config::settings::Address,
     error::{Error, Kind},
     session::{Backend, Reported, printable},
@@ -39,6 +42,12 @@ struct Failure {
 struct Opening(Option<Arc<Pool>>);
 
 impl Opening {
+    fn succeeded(mut self, conn: Box<ServerConn>) {
+        if let Some(pool) = self.0.take() {
+            pool.opened(conn, Instant::now());
+        }
+    }
+
     fn failed(mut self, failure: Failure) {
         if let Some(pool) = self.0.take() {
             pool.not_opened(failure.error, failure.hopeless, random_byte(), Instant::now());
@@ -58,14 +67,13 @@ impl Drop for Opening {
 /// Opens a connection for `pool`, on a task of its own on this worker.
 pub(super) fn start_opening(pool: &Arc<Pool>) {
     let worker = Arc::clone(pool.db.workers.here());
-    let mut opening = Opening(Some(Arc::clone(pool)));
+    let opening = Opening(Some(Arc::clone(pool)));
     let pool = Arc::clone(pool);
     let nth = worker.nth;
     worker.spawn(Box::pin(async move {
         match open(&pool, nth).await {
             Ok(conn) => {
-                opening.0 = None;
-                pool.opened(conn, Instant::now());
+                opening.succeeded(conn);
             }
             Err(failure) => opening.failed(failure),
         }
