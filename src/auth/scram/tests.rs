@@ -177,7 +177,6 @@ fn gs2_flags_are_taken_as_postgresql_takes_them() {
             "malformed message from the client: the SCRAM message is empty",
         ),
     ] {
-        // One comma fewer is another message: `n,` has an empty authzid and then nothing.
         let got = first(message.as_bytes());
         assert_eq!(got, answer, "{message:?}");
     }
