@@ -46,7 +46,7 @@ fn request(frame: &[u8]) -> (u32, &[u8]) {
     };
     assert_eq!(
         u32::from_be_bytes([*a, *b, *c, *d]) as usize,
-        rest.len() + 4
+        rest.len().saturating_add(4)
     );
     let (kind, data) = rest.split_first_chunk::<4>().unwrap();
     (u32::from_be_bytes(*kind), data)
