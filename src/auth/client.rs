@@ -89,7 +89,7 @@ enum State {
     /// A plain password is stored and SCRAM is to be spoken.
     Prepare(Password, Derivation),
     Preparing(Password),
-    /// Asks in clear; `None` = nobody can be right.
+    /// Asks in clear; an error = nobody can be right, and why.
     AskPassword(Result<Secret, AuthError>),
     Password(Result<Secret, AuthError>),
     /// Compares a password with a SCRAM secret.
