@@ -42,7 +42,7 @@ pub enum Step {
 }
 
 /// What a client's login gives pgusher to log in to a server with.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Proof {
     /// Nothing.
     Nothing,
@@ -52,6 +52,18 @@ pub enum Proof {
     Md5Hash([u8; 32]),
     /// The SCRAM keys.
     Scram(ScramKeys),
+}
+
+impl std::fmt::Debug for Proof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("Nothing"),
+            Self::Password(password) => write!(f, "Password({password:?})"),
+            // As good as a password.
+            Self::Md5Hash(_) => f.write_str("Md5Hash(…)"),
+            Self::Scram(keys) => write!(f, "Scram({keys:?})"),
+        }
+    }
 }
 
 /// The bytes that must not be guessed.
@@ -77,7 +89,7 @@ enum State {
     /// A plain password is stored and SCRAM is to be spoken.
     Prepare(Password, Derivation),
     Preparing(Password),
-    /// Asks in clear; `None` = nobody can be right.
+    /// Asks in clear; an error = nobody can be right, and why.
     AskPassword(Result<Secret, AuthError>),
     Password(Result<Secret, AuthError>),
     /// Compares a password with a SCRAM secret.
@@ -362,7 +374,7 @@ fn password(body: &[u8]) -> Result<&[u8], AuthError> {
         .and_then(|text| reader.finish().map(|()| text));
     match text {
         Err(Malformed) => Err(AuthError::ClientMessage("malformed password message")),
-        // Some directories take an empty password for no password at all and let anybody in.
+        // As PostgreSQL: nobody's password is empty, whatever the stored secret says.
         Ok([]) => Err(AuthError::WrongPassword),
         Ok(text) => Ok(text),
     }

@@ -18,6 +18,9 @@ mod secret;
 pub mod upstream;
 pub mod userlist;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::AuthError;
 pub use scram::{Derivation, DerivedKeys, ScramKeys};
 pub use secret::{Password, ScramSecret, Secret, SecretError};

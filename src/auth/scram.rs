@@ -29,7 +29,7 @@ pub const MECHANISM: &str = "SCRAM-SHA-256";
 pub const DEFAULT_ITERATIONS: u32 = 4096;
 
 /// Most rounds of PBKDF2. A server names the count before it has proved anything, and a hostile
-/// one must not buy hours of our processor with ten digits: this many take about a second.
+/// one must not buy hours of our processor with ten digits: this many take about half a second.
 pub const MAX_ITERATIONS: u32 = 1_000_000;
 
 /// Longest SASL message taken from a peer. PostgreSQL draws the same line

@@ -14,7 +14,7 @@ use crate::wire::reader::{Malformed, Reader};
 use crate::wire::write;
 
 /// What pgusher can log in with.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Credential {
     /// Nothing: only a server that asks nothing can be used.
     None,
@@ -35,6 +35,17 @@ impl Credential {
             Self::Md5Hash(_) => "an MD5 hash only",
             Self::ScramKeys(_) => "SCRAM keys only",
         }
+    }
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Password(_) => "Password(…)",
+            Self::Md5Hash(_) => "Md5Hash(…)",
+            Self::ScramKeys(_) => "ScramKeys(…)",
+        })
     }
 }
 
@@ -61,7 +72,6 @@ impl From<Proof> for Credential {
 }
 
 /// What to do about an Authentication message.
-#[derive(Debug)]
 pub enum Reply {
     /// Send this frame.
     Send(Vec<u8>),
@@ -71,6 +81,18 @@ pub enum Reply {
     Continue,
     /// The server has let us in.
     Ok,
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            // The frame may be the password.
+            Self::Send(frame) => write!(f, "Send({} bytes)", frame.len()),
+            Self::Derive(_) => f.write_str("Derive(…)"),
+            Self::Continue => f.write_str("Continue"),
+            Self::Ok => f.write_str("Ok"),
+        }
+    }
 }
 
 /// One login to a server.

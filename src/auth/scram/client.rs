@@ -133,12 +133,12 @@ impl ScramClientFinal {
         let (name, value) = attributes
             .any()
             .map_err(wrong)?
-            .ok_or(wrong("the last SCRAM message is empty"))?;
+            .ok_or_else(|| wrong("the last SCRAM message is empty"))?;
         match name {
             b'e' => Err(AuthError::ServerRefused(clean(value))),
             b'v' => {
                 attributes.finish().map_err(wrong)?;
-                let proof = key(value).ok_or(wrong("malformed proof of the server"))?;
+                let proof = key(value).ok_or_else(|| wrong("malformed proof of the server"))?;
                 if bool::from(proof.ct_eq(&self.expected)) {
                     Ok(())
                 } else {
