@@ -279,8 +279,10 @@ fn is_reserved(name: &[u8]) -> bool {
         || front.eq_ignore_ascii_case(PROTOCOL_OPTION)
 }
 
+type Pair<'a> = (&'a [u8], &'a [u8]);
+
 /// Names and values up to the empty name, which must be the last byte.
-fn pairs(mut reader: Reader<'_>) -> Result<Vec<(&[u8], &[u8])>, BadStartup> {
+fn pairs(mut reader: Reader<'_>) -> Result<Vec<Pair<'_>>, BadStartup> {
     let bad = |_| {
         let message = "invalid startup packet layout: expected terminator as last byte";
         BadStartup::new(Fault::Protocol, message)
