@@ -85,6 +85,8 @@ pub enum Fault {
     NoUser,
     /// A value cannot be what its name asks for.
     Setting,
+    /// A name is none that a setting can have.
+    UnknownSetting,
     /// `options` is not a command line.
     Syntax,
 }
@@ -97,6 +99,7 @@ impl Fault {
             Self::Unsupported => "0A000",
             Self::NoUser => "28000",
             Self::Setting => "22023",
+            Self::UnknownSetting => "42704",
             Self::Syntax => "42601",
         }
     }
@@ -257,7 +260,7 @@ fn startup(version: Version, reader: Reader<'_>) -> Result<Startup, BadStartup> 
     if let Some((name, _)) = settings.iter().find(|(name, _)| is_reserved(name)) {
         let name = name.escape_ascii();
         let message = format!("unrecognized configuration parameter \"{name}\"");
-        return Err(BadStartup::new(Fault::Setting, message));
+        return Err(BadStartup::new(Fault::UnknownSetting, message));
     }
     Ok(Startup {
         version,
