@@ -36,7 +36,9 @@ pub(super) fn settings(options: &[u8]) -> Result<Vec<Setting>, BadStartup> {
                 };
                 switches = &[];
             }
-            settings.extend(switch.setting(letter, argument)?);
+            // PostgreSQL names the word that it read last.
+            let last = if rest.is_empty() { &argument } else { &word };
+            settings.extend(switch.setting(letter, &argument, last)?);
         }
     }
     Ok(settings)
@@ -119,19 +121,18 @@ impl Switch {
         }
     }
 
-    fn setting(self, letter: u8, argument: Vec<u8>) -> Result<Option<Setting>, BadStartup> {
-        let (name, value): (&str, Vec<u8>) = match self {
-            Self::Assign => return assign(letter, &argument).map(Some),
-            Self::Fixed(name, value) => (name, value.into()),
+    fn setting(
+        self,
+        letter: u8,
+        argument: &[u8],
+        word: &[u8],
+    ) -> Result<Option<Setting>, BadStartup> {
+        let (name, value): (&str, &[u8]) = match self {
+            Self::Assign => return assign(letter, argument).map(Some),
+            Self::Fixed(name, value) => (name, value.as_bytes()),
             Self::Valued(name) => (name, argument),
-            Self::Plan => (
-                plan(&argument).ok_or_else(|| bad_word(&argument))?,
-                "false".into(),
-            ),
-            Self::Stats => (
-                stats(&argument).ok_or_else(|| bad_word(&argument))?,
-                "true".into(),
-            ),
+            Self::Plan => (plan(argument).ok_or_else(|| bad_word(word))?, b"false"),
+            Self::Stats => (stats(argument).ok_or_else(|| bad_word(word))?, b"true"),
             Self::Idle | Self::IdleValued => return Ok(None),
             Self::Refused => {
                 let switch = char::from(letter);
@@ -139,7 +140,7 @@ impl Switch {
                 return Err(BadStartup::new(Fault::Unsupported, message));
             }
         };
-        Ok(Some((name.into(), value)))
+        Ok(Some((name.into(), value.to_vec())))
     }
 }
 
@@ -277,8 +278,9 @@ mod tests {
             ("-- acme", format!("{bad}acme")),
             ("-c a=1 acme", format!("{bad}acme")),
             ("-x", format!("{bad}-x")),
-            ("-fz", format!("{bad}z")),
+            ("-fz", format!("{bad}-fz")),
             ("-t pz", format!("{bad}pz")),
+            ("-et pz", format!("{bad}pz")),
             ("-F", "options switch -F is not supported".into()),
             ("-N 5", "options switch -N is not supported".into()),
             ("-d5", "options switch -d is not supported".into()),

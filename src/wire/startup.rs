@@ -85,6 +85,8 @@ pub enum Fault {
     NoUser,
     /// A value cannot be what its name asks for.
     Setting,
+    /// A name is none that a setting can have.
+    UnknownSetting,
     /// `options` is not a command line.
     Syntax,
 }
@@ -97,6 +99,7 @@ impl Fault {
             Self::Unsupported => "0A000",
             Self::NoUser => "28000",
             Self::Setting => "22023",
+            Self::UnknownSetting => "42704",
             Self::Syntax => "42601",
         }
     }
@@ -257,7 +260,7 @@ fn startup(version: Version, reader: Reader<'_>) -> Result<Startup, BadStartup> 
     if let Some((name, _)) = settings.iter().find(|(name, _)| is_reserved(name)) {
         let name = name.escape_ascii();
         let message = format!("unrecognized configuration parameter \"{name}\"");
-        return Err(BadStartup::new(Fault::Setting, message));
+        return Err(BadStartup::new(Fault::UnknownSetting, message));
     }
     Ok(Startup {
         version,
@@ -279,8 +282,10 @@ fn is_reserved(name: &[u8]) -> bool {
         || front.eq_ignore_ascii_case(PROTOCOL_OPTION)
 }
 
+type Pair<'a> = (&'a [u8], &'a [u8]);
+
 /// Names and values up to the empty name, which must be the last byte.
-fn pairs(mut reader: Reader<'_>) -> Result<Vec<(&[u8], &[u8])>, BadStartup> {
+fn pairs(mut reader: Reader<'_>) -> Result<Vec<Pair<'_>>, BadStartup> {
     let bad = |_| {
         let message = "invalid startup packet layout: expected terminator as last byte";
         BadStartup::new(Fault::Protocol, message)

@@ -217,7 +217,7 @@ fn a_setting_cannot_be_named_like_what_a_startup_says_itself() {
         ("user\0u\0_PQ_.x\0\0\0", "_PQ_.x"),
     ] {
         let message = format!("unrecognized configuration parameter \"{name}\"");
-        assert_eq!(refusal(body), (Fault::Setting, message), "{body:?}");
+        assert_eq!(refusal(body), (Fault::UnknownSetting, message), "{body:?}");
     }
 }
 
