@@ -49,7 +49,9 @@ struct Pair {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poison| poison.into_inner())
+        self.state
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner())
     }
 }
 
@@ -64,7 +66,11 @@ impl Line {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().unwrap().port();
         let thread = listen(listener, Arc::clone(&shared));
-        Self { port, shared, listener: Mutex::new(Some(thread)) }
+        Self {
+            port,
+            shared,
+            listener: Mutex::new(Some(thread)),
+        }
     }
 
     /// Where to connect.
@@ -188,7 +194,11 @@ fn listen(listener: TcpListener, shared: Arc<Shared>) -> JoinHandle<()> {
             let number = state.accepted;
             let pair = || Some((caller.try_clone().ok()?, target.try_clone().ok()?));
             if let (Some(to), Some(back), Some((a, b))) = (pair(), pair(), pair()) {
-                state.open.push(Pair { number, caller: a, target: b });
+                state.open.push(Pair {
+                    number,
+                    caller: a,
+                    target: b,
+                });
                 forward(to.0, to.1, number, true, &shared);
                 forward(back.1, back.0, number, false, &shared);
             }
@@ -229,7 +239,10 @@ impl Shared {
         std::thread::sleep(delay);
         let mut state = self.state();
         while state.stalled && !state.closing && state.has(number) {
-            state = self.changed.wait(state).unwrap_or_else(|poison| poison.into_inner());
+            state = self
+                .changed
+                .wait(state)
+                .unwrap_or_else(|poison| poison.into_inner());
         }
         if !state.has(number) {
             return None;

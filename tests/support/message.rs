@@ -13,13 +13,18 @@ pub struct Message {
 impl Message {
     /// The text of one field of an ErrorResponse or NoticeResponse.
     pub fn field(&self, code: u8) -> Option<String> {
-        self.fields().into_iter().find(|(found, _)| *found == code).map(|(_, text)| text)
+        self.fields()
+            .into_iter()
+            .find(|(found, _)| *found == code)
+            .map(|(_, text)| text)
     }
 
     /// All fields of an ErrorResponse or NoticeResponse, in order.
     pub fn fields(&self) -> Vec<(u8, String)> {
         let texts = self.body.split(|byte| *byte == 0);
-        texts.filter_map(|text| Some((*text.first()?, lossy(&text[1..])))).collect()
+        texts
+            .filter_map(|text| Some((*text.first()?, lossy(&text[1..]))))
+            .collect()
     }
 
     /// The SQLSTATE of an ErrorResponse or NoticeResponse, or an empty string.
@@ -42,14 +47,21 @@ impl Message {
         let mut rest = Cursor(&self.body);
         let count = rest.int16();
         (0..count)
-            .map(|_| usize::try_from(rest.int32()).ok().map(|length| rest.take(length).to_vec()))
+            .map(|_| {
+                usize::try_from(rest.int32())
+                    .ok()
+                    .map(|length| rest.take(length).to_vec())
+            })
             .collect()
     }
 
     /// The two strings of a ParameterStatus.
     pub fn parameter(&self) -> (String, String) {
         let mut texts = self.body.split(|byte| *byte == 0).map(lossy);
-        (texts.next().unwrap_or_default(), texts.next().unwrap_or_default())
+        (
+            texts.next().unwrap_or_default(),
+            texts.next().unwrap_or_default(),
+        )
     }
 
     /// The type in the notation of transcripts: the letter, with what matters most beside it.
@@ -120,7 +132,9 @@ fn length_of(body: &[u8]) -> i32 {
 }
 
 fn count_of<T>(items: &[T]) -> [u8; 2] {
-    u16::try_from(items.len()).expect("less than 65536 items").to_be_bytes()
+    u16::try_from(items.len())
+        .expect("less than 65536 items")
+        .to_be_bytes()
 }
 
 fn push_text(body: &mut Vec<u8>, text: &str) {
@@ -132,7 +146,11 @@ fn push_value(body: &mut Vec<u8>, value: Option<&[u8]>) {
     match value {
         None => body.extend((-1_i32).to_be_bytes()),
         Some(bytes) => {
-            body.extend(i32::try_from(bytes.len()).expect("less than 2 GiB").to_be_bytes());
+            body.extend(
+                i32::try_from(bytes.len())
+                    .expect("less than 2 GiB")
+                    .to_be_bytes(),
+            );
             body.extend(bytes);
         }
     }
@@ -237,7 +255,10 @@ pub fn close(what: u8, name: &str) -> Vec<u8> {
 
 /// Execute a portal; a limit of 0 means all rows.
 pub fn execute(portal: &str, limit: u32) -> Vec<u8> {
-    message(b'E', &[portal.as_bytes(), b"\0", &limit.to_be_bytes()].concat())
+    message(
+        b'E',
+        &[portal.as_bytes(), b"\0", &limit.to_be_bytes()].concat(),
+    )
 }
 
 /// Sync.
@@ -284,5 +305,11 @@ pub fn function_call(oid: u32, values: &[Option<&[u8]>]) -> Vec<u8> {
 
 /// The whole of an unnamed extended query: Parse, Bind, Describe, Execute. No Sync.
 pub fn extended(sql: &str, values: &[Option<&[u8]>]) -> Vec<u8> {
-    [parse("", sql), bind("", "", values), describe(b'P', ""), execute("", 0)].concat()
+    [
+        parse("", sql),
+        bind("", "", values),
+        describe(b'P', ""),
+        execute("", 0),
+    ]
+    .concat()
 }

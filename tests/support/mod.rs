@@ -44,7 +44,9 @@ pub use transcript::Transcript;
 
 /// How long anything may take before a test gives up: `PGUSHER_TEST_PATIENCE` in seconds.
 pub fn patience() -> Duration {
-    let seconds = std::env::var("PGUSHER_TEST_PATIENCE").ok().and_then(|text| text.parse().ok());
+    let seconds = std::env::var("PGUSHER_TEST_PATIENCE")
+        .ok()
+        .and_then(|text| text.parse().ok());
     Duration::from_secs(seconds.unwrap_or(20))
 }
 
@@ -53,7 +55,11 @@ pub fn patience() -> Duration {
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + patience();
     while !condition() {
-        assert!(Instant::now() < deadline, "waited {:?} in vain until {what}", patience());
+        assert!(
+            Instant::now() < deadline,
+            "waited {:?} in vain until {what}",
+            patience()
+        );
         std::thread::sleep(Duration::from_millis(2));
     }
 }
@@ -62,14 +68,20 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 pub async fn eventually_async(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + patience();
     while !condition().await {
-        assert!(Instant::now() < deadline, "waited {:?} in vain until {what}", patience());
+        assert!(
+            Instant::now() < deadline,
+            "waited {:?} in vain until {what}",
+            patience()
+        );
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
 /// Connects as a driver does. The connection's task ends with the client.
 pub async fn connect(url: &str) -> tokio_postgres::Client {
-    try_connect(url).await.unwrap_or_else(|error| panic!("cannot connect to {url}: {error:?}"))
+    try_connect(url)
+        .await
+        .unwrap_or_else(|error| panic!("cannot connect to {url}: {error:?}"))
 }
 
 /// Connects as a driver does, or says why not.

@@ -72,7 +72,10 @@ impl Pgusher {
 
     /// A URL for drivers.
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://app:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
+        format!(
+            "postgres://app:{PASSWORD}@127.0.0.1:{}/{database}",
+            self.port
+        )
     }
 
     /// Logs in as `app`.
@@ -83,7 +86,12 @@ impl Pgusher {
 
     /// All that was logged so far.
     pub fn log(&self) -> String {
-        self.log.text.lock().unwrap_or_else(|poison| poison.into_inner()).0.clone()
+        self.log
+            .text
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner())
+            .0
+            .clone()
     }
 
     /// Was this logged?
@@ -95,7 +103,9 @@ impl Pgusher {
     #[track_caller]
     pub fn wait_for_log(&self, needle: &str) {
         assert!(
-            self.log.wait(|text| text.contains(needle).then_some(())).is_some(),
+            self.log
+                .wait(|text| text.contains(needle).then_some(()))
+                .is_some(),
             "{needle:?} was not logged"
         );
     }
@@ -128,7 +138,10 @@ impl Pgusher {
             if let Some(status) = self.process.try_wait().expect("its own child") {
                 return status;
             }
-            assert!(Instant::now() < deadline, "pgusher still runs after {timeout:?}");
+            assert!(
+                Instant::now() < deadline,
+                "pgusher still runs after {timeout:?}"
+            );
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -142,7 +155,8 @@ impl Pgusher {
     pub fn resident_kb(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).expect("VmRSS in kB")
+        line.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+            .expect("VmRSS in kB")
     }
 }
 
@@ -272,7 +286,12 @@ impl Builder {
         let log = Arc::new(Log::default());
         let stderr = process.stderr.take().expect("a pipe");
         log.fill_from(BufReader::new(stderr));
-        let mut pgusher = Pgusher { process, port: 0, log, home };
+        let mut pgusher = Pgusher {
+            process,
+            port: 0,
+            log,
+            home,
+        };
         match pgusher.log.wait(listening_port) {
             Some(port) => pgusher.port = port,
             None => return Err(pgusher.log()),
@@ -337,5 +356,7 @@ fn without_colours(line: &str) -> String {
 
 /// Waits until nobody listens at this port any more.
 pub fn eventually_refused(port: u16) {
-    eventually("nobody listens", || TcpStream::connect(("127.0.0.1", port)).is_err());
+    eventually("nobody listens", || {
+        TcpStream::connect(("127.0.0.1", port)).is_err()
+    });
 }

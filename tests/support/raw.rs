@@ -155,7 +155,9 @@ impl Raw {
 
     /// Leaves with a reset, as a client does whose machine lost its mind.
     pub fn reset(self) {
-        socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+        socket2::SockRef::from(&self.stream)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
     }
 
     /// The next message.
@@ -173,7 +175,10 @@ impl Raw {
     pub fn expect(&mut self, notation: &str) -> Message {
         let message = self.next();
         if message.notation() != notation {
-            self.fail(&format!("expected {notation}, heard {}", message.notation()));
+            self.fail(&format!(
+                "expected {notation}, heard {}",
+                message.notation()
+            ));
         }
         message
     }
@@ -279,19 +284,32 @@ impl Raw {
         }
         let rows = messages.iter().filter(|message| message.tag == b'D');
         let text = |bytes: Vec<u8>| message::lossy(&bytes);
-        rows.map(|row| row.columns().into_iter().map(|column| column.map(text)).collect()).collect()
+        rows.map(|row| {
+            row.columns()
+                .into_iter()
+                .map(|column| column.map(text))
+                .collect()
+        })
+        .collect()
     }
 
     /// Runs SQL by the simple protocol; the first column of the first row, or an empty string.
     #[track_caller]
     pub fn value(&mut self, sql: &str) -> String {
-        self.rows(sql).into_iter().flatten().next().flatten().unwrap_or_default()
+        self.rows(sql)
+            .into_iter()
+            .flatten()
+            .next()
+            .flatten()
+            .unwrap_or_default()
     }
 
     /// The process number of whoever answers.
     #[track_caller]
     pub fn backend_pid(&mut self) -> i32 {
-        self.value("SELECT pg_backend_pid()").parse().expect("a number")
+        self.value("SELECT pg_backend_pid()")
+            .parse()
+            .expect("a number")
     }
 
     /// The cancel key this client was given: the process number and the secret.

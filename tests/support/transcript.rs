@@ -86,8 +86,13 @@ fn masked(message: &Message) -> String {
 
 /// All but the place in PostgreSQL's sources (file, line, routine).
 fn fields(message: &Message) -> String {
-    let told = message.fields().into_iter().filter(|(code, _)| !b"FLR".contains(code));
-    told.map(|(code, text)| format!("{}={text:?}", char::from(code))).collect::<Vec<_>>().join(" ")
+    let told = message
+        .fields()
+        .into_iter()
+        .filter(|(code, _)| !b"FLR".contains(code));
+    told.map(|(code, text)| format!("{}={text:?}", char::from(code)))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn row(message: &Message) -> String {
@@ -113,11 +118,18 @@ fn row_description(body: &[u8]) -> String {
 
 fn parameter_description(body: &[u8]) -> String {
     let mut rest = Cursor(body);
-    (0..rest.int16()).map(|_| oid(rest.int32())).collect::<Vec<_>>().join(" ")
+    (0..rest.int16())
+        .map(|_| oid(rest.int32()))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn oid(number: i32) -> String {
-    if number < FIRST_NORMAL_OID { number.to_string() } else { String::from("<oid>") }
+    if number < FIRST_NORMAL_OID {
+        number.to_string()
+    } else {
+        String::from("<oid>")
+    }
 }
 
 /// As text; what is long becomes its length and a sum, so that two can be compared at sight.
@@ -130,5 +142,9 @@ fn escaped(bytes: &[u8]) -> String {
     let sum = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
         (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    format!("{}… {} bytes, sum {sum:016x}", bytes[..40].escape_ascii(), bytes.len())
+    format!(
+        "{}… {} bytes, sum {sum:016x}",
+        bytes[..40].escape_ascii(),
+        bytes.len()
+    )
 }

@@ -1,9 +1,7 @@
 //! COPY: the part of the protocol where both sides speak at once.
 
 use super::{Raw, Scenario, Transcript, joined, scenarios};
-use crate::support::message::{
-    bind, copy_data, copy_done, copy_fail, execute, parse, query, sync,
-};
+use crate::support::message::{bind, copy_data, copy_done, copy_fail, execute, parse, query, sync};
 
 fn table(client: &mut Raw) {
     client.rows("CREATE TABLE IF NOT EXISTS numbers (i int)");
@@ -172,7 +170,7 @@ scenarios! {
     ].concat());
 
     /// A message that has no place in COPY ends it, and with it the connection.
-    query_within_copy: "G FATAL:08P01 eof" => |client| {
+    query_within_copy: "G E:08P01 FATAL:08P01 eof" => |client| {
         table(client);
         client.send(&[query(IN), copy_data(b"1\n"), query("SELECT 'too early'")].concat());
         client.transcript_until_eof()

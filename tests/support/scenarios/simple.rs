@@ -123,7 +123,7 @@ scenarios! {
     ]);
 
     /// A setting that is reported to the client; the report comes once, with ReadyForQuery.
-    reported_setting: "C S:application_name Z:I C Z:T C Z:T C S:application_name Z:I" =>
+    reported_setting: "C S:application_name Z:I C Z:T C Z:T C C S:application_name Z:I" =>
         |client| joined([
             client.ask(&query("SET application_name = 'first'")),
             client.ask(&query("BEGIN")),
