@@ -6,7 +6,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use support::{
-    Line, Postgres, Raw, Version, both_versions, connect, eventually,
+    Line, Pgusher, Postgres, Raw, Version, both_versions, connect, eventually,
     message::{message, query, ssl_request, startup},
     patience,
     pgusher::listening_port,
@@ -350,9 +350,24 @@ fn the_port_is_read_from_the_log() {
     assert_eq!(listening_port(""), None);
 }
 
-/// `eventually` gives up.
+/// A pgusher that cannot start is told from one that is slow: at once, and with its log.
 #[test]
-fn patience_ends() {
+fn a_pgusher_that_does_not_start() {
+    let pg = support::postgres(Version::V15);
+    let start = Instant::now();
+    let started = Pgusher::in_front_of(pg)
+        .config("[nonsense]\nkey = 1")
+        .try_start();
+    assert!(
+        started.is_err(),
+        "it started with a configuration that makes no sense"
+    );
+    assert!(start.elapsed() < patience());
+}
+
+/// `eventually` waits for what becomes true.
+#[test]
+fn eventually_waits() {
     assert!(patience() >= Duration::from_secs(1));
     let mut tries = 0;
     eventually("the third try", || {
