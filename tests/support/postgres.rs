@@ -177,9 +177,11 @@ impl Postgres {
     /// As if the machine had lost it: no client hears anything but a closed connection.
     pub fn kill9(&self) {
         let postmaster = self.pid();
-        let mut all = descendants(postmaster);
-        all.push(postmaster);
-        signal("KILL", &all);
+        // Stopped first, or it would tell the other backends of the first one's death, and these
+        // their clients.
+        signal("STOP", &[postmaster]);
+        signal("KILL", &descendants(postmaster));
+        signal("KILL", &[postmaster]);
         self.stalled.store(false, Ordering::Relaxed);
         self.reap();
         eventually("the killed backends are gone", || {
