@@ -1,0 +1,51 @@
+# The only interface to building and testing. `make demo` and `make test` need Rust, make and a
+# package manager; what else is missing they install (scripts/).
+
+CARGO ?= cargo
+# Versions of PostgreSQL that the tests run against.
+POSTGRES := 15 18
+ARGS ?=
+
+.PHONY: help test check rust postgres demo bench docs build image
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+test: check postgres ## everything that must hold before a change is merged
+	@echo "== tests: units, architecture, PostgreSQL $(POSTGRES)"
+	$(CARGO) test --locked
+	@echo "== all tests passed"
+
+check: rust ## the gates that need no database: format, lints, layers
+	@echo "== format"
+	$(CARGO) fmt --check
+	@echo "== lints"
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	@echo "== the pure core builds without a runtime"
+	$(CARGO) check --locked --lib --no-default-features
+
+rust:
+	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: see https://rustup.rs"; exit 1; }
+
+postgres: ## find or install the PostgreSQL versions of the tests
+	@echo "== PostgreSQL $(POSTGRES)"
+	@scripts/postgres.sh $(POSTGRES)
+
+demo: rust ## a throwaway PostgreSQL with pgusher in front (ARGS=--once: look and leave)
+	@scripts/postgres.sh 15 >/dev/null
+	$(CARGO) run --locked --release --quiet -- demo $(ARGS)
+
+bench: rust ## measure against PostgreSQL alone and PgBouncer
+	$(CARGO) build --locked --release
+	python3 benches/compare.py $(ARGS)
+
+docs: rust ## write the pages that are generated from the code again
+	@# The test rewrites what is stale and fails; the second run must find nothing to do.
+	-@$(CARGO) test --locked --quiet --test reference >/dev/null 2>&1
+	$(CARGO) test --locked --test reference
+
+build: rust ## the program as it is shipped
+	$(CARGO) build --locked --release
+
+image: ## a container image
+	docker build -t pgusher .

@@ -1,0 +1,362 @@
+//! A pgusher process: the program as it is shipped, with a configuration of the test.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{BufRead as _, BufReader},
+    net::TcpStream,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Condvar, Mutex},
+    time::{Duration, Instant},
+};
+
+use super::{
+    Line, Postgres, Raw, eventually, patience,
+    postgres::{PASSWORD, signal},
+    temp::TempDir,
+};
+
+/// What a pgusher shall be like, before it starts.
+#[derive(Debug)]
+pub struct Builder {
+    upstream_port: u16,
+    upstream_user: Option<(String, String)>,
+    auth: String,
+    pool_size: usize,
+    listen: String,
+    database: String,
+    extra: String,
+    log: String,
+}
+
+/// A running pgusher. Killed on drop; its log is printed when the test failed.
+#[derive(Debug)]
+pub struct Pgusher {
+    process: Child,
+    port: u16,
+    log: Arc<Log>,
+    home: TempDir,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    text: Mutex<(String, bool)>,
+    grew: Condvar,
+}
+
+impl Pgusher {
+    /// A pgusher whose databases are all those of this server, under their own names, reached as
+    /// the user `app`; clients are asked for nothing. What differs is said by [`Builder`].
+    pub fn in_front_of(server: &Postgres) -> Builder {
+        Builder {
+            upstream_port: server.port(),
+            upstream_user: Some(("app".into(), PASSWORD.into())),
+            auth: "trust".into(),
+            pool_size: 5,
+            listen: String::new(),
+            database: String::new(),
+            extra: String::new(),
+            log: "debug".into(),
+        }
+    }
+
+    /// Where clients connect.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The process number.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// A URL for drivers.
+    pub fn url(&self, database: &str) -> String {
+        format!(
+            "postgres://app:{PASSWORD}@127.0.0.1:{}/{database}",
+            self.port
+        )
+    }
+
+    /// Logs in as `app`.
+    #[track_caller]
+    pub fn raw(&self, database: &str) -> Raw {
+        Raw::login(self.port, "app", PASSWORD, database)
+    }
+
+    /// All that was logged so far.
+    pub fn log(&self) -> String {
+        self.log
+            .text
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner())
+            .0
+            .clone()
+    }
+
+    /// Was this logged?
+    pub fn log_contains(&self, needle: &str) -> bool {
+        self.log().contains(needle)
+    }
+
+    /// Waits until this is logged.
+    #[track_caller]
+    pub fn wait_for_log(&self, needle: &str) {
+        assert!(
+            self.log
+                .wait(|text| text.contains(needle).then_some(()))
+                .is_some(),
+            "{needle:?} was not logged"
+        );
+    }
+
+    /// Replaces the configuration file; what to do next (SIGHUP) is the test's affair.
+    pub fn write_config(&self, text: &str) {
+        fs::write(self.home.path().join("pgusher.toml"), text).expect("a configuration file");
+    }
+
+    /// The configuration file's text.
+    pub fn config(&self) -> String {
+        fs::read_to_string(self.home.path().join("pgusher.toml")).expect("a configuration file")
+    }
+
+    /// Sends a signal by name: `HUP`, `TERM`, `USR1` …
+    pub fn signal(&self, name: &str) {
+        signal(name, &[self.pid()]);
+    }
+
+    /// Asks it to stop.
+    pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Waits until the process is gone; fails after `timeout`.
+    #[track_caller]
+    pub fn wait_exit(&mut self, timeout: Duration) -> ExitStatus {
+        let deadline = Instant::now() + timeout;
+        loop {
+            if let Some(status) = self.process.try_wait().expect("its own child") {
+                return status;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "pgusher still runs after {timeout:?}"
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Does the process still run?
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.process.try_wait(), Ok(None))
+    }
+
+    /// Memory that the process holds, in kB.
+    pub fn resident_kb(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+            .expect("VmRSS in kB")
+    }
+}
+
+impl Drop for Pgusher {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if std::thread::panicking() {
+            eprintln!("--- pgusher was started with:\n{}", self.config());
+            eprintln!("--- pgusher said:\n{}", self.log());
+        }
+    }
+}
+
+impl Builder {
+    /// Server connections per pool.
+    #[must_use]
+    pub fn pool_size(mut self, size: usize) -> Self {
+        self.pool_size = size;
+        self
+    }
+
+    /// Goes to the server over a line.
+    #[must_use]
+    pub fn through(mut self, line: &Line) -> Self {
+        self.upstream_port = line.port();
+        self
+    }
+
+    /// Logs in at the server as this user.
+    #[must_use]
+    pub fn upstream_user(mut self, user: &str, password: &str) -> Self {
+        self.upstream_user = Some((user.into(), password.into()));
+        self
+    }
+
+    /// Logs in at the server as the client did.
+    #[must_use]
+    pub fn upstream_as_client(mut self) -> Self {
+        self.upstream_user = None;
+        self
+    }
+
+    /// How clients prove who they are: `trust`, `password`, `md5`, `scram-sha-256`. The user
+    /// `app` exists with [`PASSWORD`]; more come by [`Self::config`].
+    #[must_use]
+    pub fn auth(mut self, method: &str) -> Self {
+        self.auth = method.into();
+        self
+    }
+
+    /// A line in `[listen]`.
+    #[must_use]
+    pub fn listen(mut self, line: &str) -> Self {
+        let _ = writeln!(self.listen, "{line}");
+        self
+    }
+
+    /// A line in `[databases."*"]`: `pool_mode = "session"`.
+    #[must_use]
+    pub fn database(mut self, line: &str) -> Self {
+        let _ = writeln!(self.database, "{line}");
+        self
+    }
+
+    /// More tables: `[timeouts]`, `[users.other]` …
+    #[must_use]
+    pub fn config(mut self, toml: &str) -> Self {
+        let _ = writeln!(self.extra, "{toml}");
+        self
+    }
+
+    /// The level of the log; `debug` if nothing is said.
+    #[must_use]
+    pub fn log_level(mut self, level: &str) -> Self {
+        self.log = level.into();
+        self
+    }
+
+    /// The configuration as it will be written.
+    pub fn toml(&self) -> String {
+        let port = self.upstream_port;
+        let url = match &self.upstream_user {
+            Some((user, password)) => format!("postgres://{user}:{password}@127.0.0.1:{port}"),
+            None => format!("postgres://127.0.0.1:{port}"),
+        };
+        format!(
+            "[listen]\naddress = \"127.0.0.1:0\"\n{listen}\n\
+             [auth]\nmethod = \"{auth}\"\n\n\
+             [log]\nlevel = \"{log}\"\n\n\
+             [users.app]\npassword = \"{PASSWORD}\"\n\n\
+             [databases.\"*\"]\nurl = \"{url}?sslmode=disable\"\npool_size = {size}\n{database}\n\
+             {extra}",
+            listen = self.listen,
+            auth = self.auth,
+            log = self.log,
+            size = self.pool_size,
+            database = self.database,
+            extra = self.extra,
+        )
+    }
+
+    /// Starts it and waits until it listens.
+    #[track_caller]
+    pub fn start(self) -> Pgusher {
+        match self.try_start() {
+            Ok(pgusher) => pgusher,
+            Err(log) => panic!("pgusher does not listen:\n{log}"),
+        }
+    }
+
+    /// Starts it and waits until it listens; its log, if it never does.
+    pub fn try_start(self) -> Result<Pgusher, String> {
+        let home = TempDir::new();
+        let file = home.path().join("pgusher.toml");
+        fs::write(&file, self.toml()).expect("a configuration file");
+        let mut process = Command::new(env!("CARGO_BIN_EXE_pgusher"))
+            .args(["serve", "--config"])
+            .arg(&file)
+            .env_remove("RUST_LOG")
+            .env_remove("DATABASE_URL")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("pgusher starts");
+        let log = Arc::new(Log::default());
+        let stderr = process.stderr.take().expect("a pipe");
+        log.fill_from(BufReader::new(stderr));
+        let mut pgusher = Pgusher {
+            process,
+            port: 0,
+            log,
+            home,
+        };
+        match pgusher.log.wait(listening_port) {
+            Some(port) => pgusher.port = port,
+            None => return Err(pgusher.log()),
+        }
+        Ok(pgusher)
+    }
+}
+
+impl Log {
+    fn fill_from(self: &Arc<Self>, mut lines: BufReader<impl std::io::Read + Send + 'static>) {
+        let log = Arc::clone(self);
+        std::thread::spawn(move || {
+            let mut line = Vec::new();
+            while matches!(lines.read_until(b'\n', &mut line), Ok(1..)) {
+                log.text.lock().unwrap().0 += &String::from_utf8_lossy(&line);
+                log.grew.notify_all();
+                line.clear();
+            }
+            log.text.lock().unwrap().1 = true;
+            log.grew.notify_all();
+        });
+    }
+
+    /// Waits until the log holds what is looked for, ends, or patience does.
+    fn wait<T>(&self, mut find: impl FnMut(&str) -> Option<T>) -> Option<T> {
+        let deadline = Instant::now() + patience();
+        let mut text = self.text.lock().unwrap();
+        loop {
+            if let Some(found) = find(&text.0) {
+                return Some(found);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if text.1 || left.is_zero() {
+                return None;
+            }
+            text = self.grew.wait_timeout(text, left).unwrap().0;
+        }
+    }
+}
+
+/// The port in the line that says `listening address=127.0.0.1:PORT`. Colours, quotes and what
+/// else stands on the line do not matter; an unfinished line does not count.
+pub fn listening_port(log: &str) -> Option<u16> {
+    let complete = &log[..=log.rfind('\n')?];
+    complete.lines().map(without_colours).find_map(|line| {
+        let (_, rest) = line.split_once("listening")?;
+        let (_, rest) = rest.split_once("address=")?;
+        let address = rest.split_whitespace().next()?;
+        let digits = address.trim_matches('"').rsplit(':').next()?;
+        digits.parse().ok().filter(|port| *port != 0)
+    })
+}
+
+fn without_colours(line: &str) -> String {
+    let mut parts = line.split('\u{1b}');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        plain += part.split_once('m').map_or("", |(_, rest)| rest);
+    }
+    plain
+}
+
+/// Waits until nobody listens at this port any more.
+pub fn eventually_refused(port: u16) {
+    eventually("nobody listens", || {
+        TcpStream::connect(("127.0.0.1", port)).is_err()
+    });
+}
