@@ -200,6 +200,7 @@ def main():
         os.chmod(directory, 0o755)
         server = postgres.Postgres(postgres.find_binaries(), directory)
         cleanup.callback(server.stop)
+        server.start()
 
         found = find_contenders(server, args.only, skipped)
         running = {}

@@ -56,27 +56,33 @@ def server_user():
 
 
 class Postgres:
-    """The server, started. `stop` ends it."""
+    """The server. `start` may end half-way; `stop` is right after it in any case."""
 
     def __init__(self, binaries, directory):
         self.binaries, self.port = binaries, processes.free_port()
+        self._directory = directory
         self._data = os.path.join(directory, "data")
         self._user = server_user()
+        self._process = None
+        self.version = self.secret = None
+
+    def start(self):
+        """Makes the cluster, starts it, fills the tables."""
         os.mkdir(self._data, 0o700)
         if self._user:
             shutil.chown(self._data, self._user, self._user)
-        self._initdb(directory)
+        self._initdb()
         self._process = processes.Process(
             "PostgreSQL",
             [self._binary("postgres"), "-D", self._data],
-            os.path.join(directory, "postgres.log"),
+            os.path.join(self._directory, "postgres.log"),
             self.port,
             user=self._user,
         )
         self._create_database()
 
-    def _initdb(self, directory):
-        password_file = os.path.join(directory, "password")
+    def _initdb(self):
+        password_file = os.path.join(self._directory, "password")
         with open(password_file, "w", encoding="ascii") as file:
             file.write(PASSWORD)
         os.chmod(password_file, 0o644)
@@ -129,4 +135,5 @@ class Postgres:
 
     def stop(self):
         """A fast shutdown."""
-        self._process.stop(signal.SIGINT)
+        if self._process:
+            self._process.stop(signal.SIGINT)

@@ -30,7 +30,12 @@ class Process:
                 **identity,
             )
         self.pid = self._popen.pid
-        self._wait_until_listening(port)
+        try:
+            self._wait_until_listening(port)
+        except BaseException:
+            # Also when a signal ends the wait: nobody else knows of this child yet.
+            self.stop()
+            raise
 
     def _wait_until_listening(self, port, seconds=20):
         deadline = time.monotonic() + seconds
@@ -42,7 +47,6 @@ class Process:
                 return
             except OSError:
                 time.sleep(0.02)
-        self.stop()
         raise Failed(f"{self.name} did not listen within {seconds} s: {self.last_words()}")
 
     def last_words(self):
