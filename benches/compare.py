@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs pgusher beside PostgreSQL, PgBouncer and a bare relay, in one go on one machine.
 
-    python3 benches/compare.py            a few minutes
+    python3 benches/compare.py            about eight minutes
     python3 benches/compare.py --quick    under a minute: does it work at all?
 
 The unit to look at is CPU microseconds of the proxy per transaction: user and system time of all
@@ -47,7 +47,7 @@ def arguments():
     )
     add = parser.add_argument
     add("--rounds", type=int, default=from_env("ROUNDS", 3), help="turns of everybody [3]")
-    add("--seconds", type=int, default=from_env("SECONDS", 2), help="length of one run [2]")
+    add("--seconds", type=int, default=from_env("SECONDS", 1), help="least length of one run [1]")
     add("--clients", type=numbers, default=from_env("CLIENTS", "1,32,200"), help="[1,32,200]")
     add("--modes", type=lambda text: text.split(","), default=from_env("MODES", "all"),
         help="of simple,extended,prepared [all]")
@@ -168,7 +168,7 @@ def header(args, machine_line, load_before, results):
     lines = [
         machine_line,
         "",
-        f"{args.rounds} interleaved round(s) of {args.seconds} s, medians; scale {postgres.SCALE}; "
+        f"{args.rounds} interleaved round(s) of {args.seconds} s or more, medians; scale {postgres.SCALE}; "
         f"pools of {contenders.POOL_SIZE}, transaction mode. CPU is the proxy's own, user and "
         "system time of all its threads.",
     ]
