@@ -1,0 +1,238 @@
+#!/usr/bin/env python3
+"""Runs pgusher beside PostgreSQL, PgBouncer and a bare relay, in one go on one machine.
+
+    python3 benches/compare.py            about eight minutes
+    python3 benches/compare.py --quick    under a minute: does it work at all?
+
+The unit to look at is CPU microseconds of the proxy per transaction: user and system time of all
+its threads. Throughput on one machine mostly says how client, proxy and server share its
+processors. Contenders take turns, round by round, so that whatever else the machine does meets
+all of them; figures are medians over the rounds.
+
+Needs Python, cargo and PostgreSQL (PG_BIN names its directory). PgBouncer is taken from PGBOUNCER,
+the PATH or Debian. Everything it starts it ends; its files are in a temporary directory but for
+the results in target/bench/.
+"""
+
+import argparse
+import collections
+import contextlib
+import os
+import resource
+import shutil
+import signal
+import statistics
+import sys
+import tempfile
+
+# The sources lie in the repository: no bytecode beside them.
+sys.dont_write_bytecode = True
+
+# pylint: disable=wrong-import-position
+from compare import contenders, load, machine, memory, postgres, report
+from compare.processes import Failed
+
+
+def arguments():
+    """Flags; each default may be set in the environment."""
+
+    def from_env(name, default):
+        return os.environ.get(f"BENCH_{name}", default)
+
+    def numbers(text):
+        return [int(part) for part in text.split(",")]
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--rounds", type=int, default=from_env("ROUNDS", 3), help="turns of everybody [3]")
+    add("--seconds", type=int, default=from_env("SECONDS", 1), help="least length of one run [1]")
+    add("--clients", type=numbers, default=from_env("CLIENTS", "1,32,200"), help="[1,32,200]")
+    add("--modes", type=lambda text: text.split(","), default=from_env("MODES", "all"),
+        help="of simple,extended,prepared [all]")
+    add("--only", default=from_env("ONLY", ""), help="contenders whose name starts with one of a,b")
+    add("--idle", type=int, default=from_env("IDLE", 2000), help="idle clients, 0 = none [2000]")
+    add("--quick", action="store_true", help="1 round of 1 s, 32 clients, 500 idle clients")
+    if "--quick" in sys.argv:
+        parser.set_defaults(rounds=1, seconds=1, clients=[32], idle=500)
+    args = parser.parse_args()
+    if args.modes == ["all"]:
+        args.modes = list(load.MODES)
+    if unknown := set(args.modes) - set(load.MODES):
+        parser.error(f"no such mode: {', '.join(sorted(unknown))}")
+    return args
+
+
+def find_contenders(server, wanted, skipped):
+    """Those that can take part; why the others cannot goes to `skipped`."""
+
+    def pgusher(workers):
+        binary = os.environ.get("PGUSHER") or os.path.join(
+            contenders.build("--bin", "pgusher"), "pgusher"
+        )
+        return contenders.Pgusher(server, binary, workers)
+
+    def floor():
+        binary = os.path.join(contenders.build("--example", "floor"), "examples", "floor")
+        return contenders.Floor(server, binary)
+
+    makers = {
+        "direct": lambda: contenders.Direct(server),
+        "floor": floor,
+        "PgBouncer": lambda: contenders.PgBouncer(server, contenders.find_pgbouncer()),
+        "pgusher, 1 worker": lambda: pgusher(1),
+        "pgusher, 2 workers": lambda: pgusher(2),
+    }
+    found = []
+    for name, make in makers.items():
+        if wanted and not any(name.startswith(start) for start in wanted.split(",")):
+            continue
+        try:
+            found.append(make())
+        except Failed as why:
+            skip(skipped, name, why)
+    return found
+
+
+def skip(skipped, what, why):
+    """Says so at once and again in the report."""
+    if what not in skipped:
+        print(f"skipped: {what}: {why}", file=sys.stderr, flush=True)
+        skipped[what] = str(why)
+
+
+def run_rounds(args, server, running, skipped, directory):
+    """All cells, round by round, contender by contender."""
+    results = collections.defaultdict(list)
+    broken = set()
+
+    def attempt(mode, contender, measure):
+        if (mode, contender.name) in broken:
+            return
+        try:
+            measure(running[contender])
+        except Failed as why:
+            # One that failed once is out for the mode: half its rounds would be no median.
+            broken.add((mode, contender.name))
+            for key in [key for key in results if key[0] == mode and key[2] == contender.name]:
+                del results[key]
+            skip(skipped, f"{contender.name}, {mode}", why)
+
+    for mode in args.modes:
+        for contender in running:
+            if why := contender.refuses(mode):
+                broken.add((mode, contender.name))
+                skip(skipped, f"{contender.name}, {mode}", why)
+            attempt(mode, contender, lambda it: load.warm_up(server, it, mode))
+
+    for turn in range(args.rounds):
+        print(f"round {turn + 1} of {args.rounds} …", file=sys.stderr, flush=True)
+        for mode in args.modes:
+            for clients in args.clients:
+                for contender in rotated(list(running), turn):
+
+                    def measure(it):
+                        sample = load.measure(server, it, mode, clients, args.seconds, directory)
+                        results[mode, clients, contender.name].append(sample)
+
+                    attempt(mode, contender, measure)
+    return results
+
+
+def rotated(contenders_in_order, turn):
+    """Another one goes first each time: nobody always runs after the same neighbour."""
+    first = turn % len(contenders_in_order)
+    return contenders_in_order[first:] + contenders_in_order[:first]
+
+
+def measure_idle(args, found, skipped, directory):
+    """Each pooler anew, so that what the load left behind does not count."""
+    idle = {}
+    for contender in found:
+        if not contender.pools or not args.idle:
+            continue
+        try:
+            running = contender.start(directory)
+            try:
+                idle[contender.name] = memory.measure(running, args.idle)
+            finally:
+                running.stop()
+        except (Failed, OSError) as why:
+            skip(skipped, f"{contender.name}, idle clients", why)
+    return idle
+
+
+def header(args, machine_line, load_before, results):
+    """What the figures belong to, and whether to trust them."""
+    lines = [
+        machine_line,
+        "",
+        f"{args.rounds} interleaved round(s) of {args.seconds} s or more, medians; scale {postgres.SCALE}; "
+        f"pools of {contenders.POOL_SIZE}, transaction mode. CPU is the proxy's own, user and "
+        "system time of all its threads.",
+    ]
+    stolen = [sample.stolen for samples in results.values() for sample in samples]
+    doubts = []
+    if load_before > 0.5:
+        doubts.append(f"the machine was already busy (load average {load_before:.1f})")
+    if stolen and statistics.mean(stolen) > 0.02:
+        doubts.append(f"the hypervisor took {statistics.mean(stolen):.0%} of the processor time")
+    if doubts:
+        lines += ["", f"**Take with care:** {' and '.join(doubts)}."]
+    return lines
+
+
+def main():
+    """Sets up, measures, reports; the context manager tears down whatever happens."""
+    args = arguments()
+    # Ended from outside it still ends its children.
+    for kind in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(kind, lambda *_: sys.exit(1))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+    load_before, skipped = machine.load(), {}
+    with contextlib.ExitStack() as cleanup:
+        directory = tempfile.mkdtemp(prefix="pgusher-bench-")
+        cleanup.callback(shutil.rmtree, directory, ignore_errors=True)
+        # PostgreSQL and PgBouncer run as somebody else when this runs as root.
+        os.chmod(directory, 0o755)
+        server = postgres.Postgres(postgres.find_binaries(), directory)
+        cleanup.callback(server.stop)
+        server.start()
+
+        found = find_contenders(server, args.only, skipped)
+        running = {}
+        for contender in found:
+            try:
+                running[contender] = contender.start(directory)
+                cleanup.callback(running[contender].stop)
+            except Failed as why:
+                skip(skipped, contender.name, why)
+
+        names = [contender.name for contender in running]
+        results = run_rounds(args, server, running, skipped, directory)
+        idle = measure_idle(args, list(running), skipped, directory)
+
+        line = machine.description([f"PostgreSQL {server.version}"])
+        top = header(args, line, load_before, results)
+        text = report.markdown(
+            top, args.modes, args.clients, names, results, skipped, idle, args.idle
+        )
+        save(text, report.as_json(line, results, idle))
+    print(text)
+
+
+def save(text, samples):
+    """Results outlive the temporary directory in `target/bench/`."""
+    directory = os.path.join(contenders.target_directory(), "bench")
+    os.makedirs(directory, exist_ok=True)
+    for name, content in (("compare.md", text), ("compare.json", samples)):
+        with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
+            file.write(content + "\n")
+    print(f"written to {directory}/compare.md and compare.json", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,11 @@
+"""What `benches/compare.py` is made of.
+
+    machine    what it runs on; who uses its processors
+    processes  children: started, watched, ended by their process id
+    postgres   a throw-away PostgreSQL server
+    scram      a client that can log in and then do nothing
+    contenders what is compared: how each is configured and started
+    load       one pgbench run
+    memory     what an idle client costs
+    report     the tables
+"""

@@ -1,0 +1,189 @@
+"""What is compared: how each is found, configured and started."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+
+from . import postgres, processes
+from .postgres import DATABASE, PASSWORD, USER
+from .processes import Failed, Process
+
+POOL_SIZE = 20
+# More than the idle clients of the memory test.
+MAX_CLIENTS = 10_000
+# pgbench names a statement per script command: the limit only has to be on.
+MAX_PREPARED = 200
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+class Direct:
+    """No proxy at all: what PostgreSQL itself can do."""
+
+    name, pools = "direct", False
+
+    def __init__(self, server):
+        self._server = server
+
+    def start(self, _directory):
+        """Nothing to start."""
+        return Running(self._server.port, None)
+
+    def refuses(self, _mode):
+        """Nothing."""
+        return None
+
+
+class Floor:
+    """A relay that only copies bytes, 1:1: what tokio and the kernel cost."""
+
+    name, pools = "floor (1:1 relay)", False
+
+    def __init__(self, server, binary):
+        self._server, self._binary = server, binary
+
+    def start(self, directory):
+        """`floor LISTEN UPSTREAM`"""
+        port = processes.free_port()
+        command = [self._binary, f"127.0.0.1:{port}", f"127.0.0.1:{self._server.port}"]
+        log = os.path.join(directory, "floor.log")
+        return Running(port, Process(self.name, command, log, port))
+
+    def refuses(self, _mode):
+        """Nothing."""
+        return None
+
+
+class PgBouncer:
+    """PgBouncer in transaction mode, one process."""
+
+    pools = True
+
+    def __init__(self, server, binary):
+        self._server, self._binary = server, binary
+        said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)
+        found = re.search(r"PgBouncer (\d+)\.(\d+)(\.\d+)?", said.stdout)
+        if not found:
+            raise Failed(f"{binary} --version says nothing about PgBouncer")
+        self._version = (int(found[1]), int(found[2]))
+        self.name = f"PgBouncer {found[0].split()[1]}"
+
+    def start(self, directory):
+        """Writes its two files and starts it."""
+        port = processes.free_port()
+        settings = os.path.join(directory, "pgbouncer.ini")
+        users = os.path.join(directory, "pgbouncer-users.txt")
+        with open(users, "w", encoding="ascii") as file:
+            file.write(f'"{USER}" "{self._server.secret}"\n')
+        with open(settings, "w", encoding="ascii") as file:
+            file.write(
+                "[databases]\n"
+                f"{DATABASE} = host=127.0.0.1 port={self._server.port} dbname={DATABASE} "
+                f"user={USER} password={PASSWORD}\n"
+                "[pgbouncer]\n"
+                f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+                f"auth_type = scram-sha-256\nauth_file = {users}\n"
+                f"pool_mode = transaction\ndefault_pool_size = {POOL_SIZE}\n"
+                f"max_client_conn = {MAX_CLIENTS}\n"
+                "log_connections = 0\nlog_disconnections = 0\n"
+                + (f"max_prepared_statements = {MAX_PREPARED}\n" if self._can_prepare() else "")
+            )
+        for path in (users, settings):
+            os.chmod(path, 0o644)
+        user = postgres.server_user()
+        log = os.path.join(directory, "pgbouncer.log")
+        return Running(port, Process(self.name, [self._binary, settings], log, port, user=user))
+
+    def _can_prepare(self):
+        return self._version >= (1, 21)
+
+    def refuses(self, mode):
+        """Why it has no figure in a mode, if so."""
+        if mode == "prepared" and not self._can_prepare():
+            return "no prepared statements in transaction mode before PgBouncer 1.21"
+        return None
+
+
+class Pgusher:
+    """pgusher in transaction mode with some number of workers."""
+
+    pools = True
+
+    def __init__(self, server, binary, workers):
+        self._server, self._binary, self._workers = server, binary, workers
+        self.name = f"pgusher, {workers} worker{'s' if workers > 1 else ''}"
+
+    def start(self, directory):
+        """Writes its configuration and starts it."""
+        port = processes.free_port()
+        settings = os.path.join(directory, f"pgusher-{self._workers}.toml")
+        upstream = f"127.0.0.1:{self._server.port}/{DATABASE}?sslmode=disable"
+        with open(settings, "w", encoding="ascii") as file:
+            file.write(
+                f'[listen]\naddress = "127.0.0.1:{port}"\nmax_clients = {MAX_CLIENTS}\n\n'
+                f"[runtime]\nworkers = {self._workers}\n\n"
+                f"[databases.{DATABASE}]\n"
+                f'url = "postgres://{USER}:{PASSWORD}@{upstream}"\n'
+                f'pool_mode = "transaction"\npool_size = {POOL_SIZE}\n\n'
+                f'[users.{USER}]\npassword = "{self._server.secret}"\nbypass = true\n'
+            )
+        log = os.path.join(directory, f"pgusher-{self._workers}.log")
+        command = [self._binary, "serve", "--config", settings]
+        return Running(port, Process(self.name, command, log, port))
+
+    def refuses(self, _mode):
+        """Nothing."""
+        return None
+
+
+class Running:
+    """A contender that takes connections; without a process it is the server itself."""
+
+    def __init__(self, port, process):
+        self.port, self._process = port, process
+        self.pid = process.pid if process else None
+
+    def cpu_seconds(self):
+        """CPU time of the proxy so far."""
+        return processes.cpu_seconds(self.pid) if self.pid else 0.0
+
+    def check(self):
+        """Fails if it has died."""
+        if self._process:
+            self._process.check()
+
+    def stop(self):
+        """Ends it."""
+        if self._process:
+            self._process.stop()
+
+
+def find_pgbouncer():
+    """`PGBOUNCER`, else the one on the PATH, else Debian's, installed if that can be."""
+    chosen = os.environ.get("PGBOUNCER")
+    if chosen:
+        return chosen
+    on_path = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    if on_path is None and postgres.install("pgbouncer"):
+        on_path = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin")
+    if on_path is None:
+        raise Failed("not found and not to be installed; PGBOUNCER=/path/to/pgbouncer names one")
+    return on_path
+
+
+def build(*targets):
+    """Builds in release mode; gives the directory of the results."""
+    command = ["cargo", "build", "--release", "--quiet", *targets]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if line.startswith("error")]
+        raise Failed(f"cargo build failed: {errors[0] if errors else done.stderr.strip()[-200:]}")
+    return os.path.join(target_directory(), "release")
+
+
+def target_directory():
+    """Where cargo puts what it builds."""
+    command = ["cargo", "metadata", "--format-version", "1", "--no-deps"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)["target_directory"]

@@ -1,0 +1,56 @@
+"""What a client costs that does nothing."""
+
+import dataclasses
+import time
+
+from . import processes
+from .postgres import DATABASE, PASSWORD, USER
+from .scram import Client
+
+# They touch what is set up once, so that it is not counted as a client's.
+WARM_CLIENTS = 50
+# A pooler may tidy up a moment after the last byte.
+SETTLE_SECONDS = 1.0
+
+
+@dataclasses.dataclass
+class Idle:
+    """KiB of resident memory per idle client."""
+
+    logged_in: float
+    after_query: float
+    # What is still held, per client, once all have left.
+    left_behind: float
+
+
+def measure(running, count):
+    """Logs in `count` clients, lets each run one query, lets them leave."""
+    for client in _connect(running, WARM_CLIENTS, query=True):
+        client.close()
+    before = _resident(running)
+    clients = _connect(running, count, query=False)
+    try:
+        logged_in = _resident(running)
+        for client in clients:
+            client.query("select 1")
+        after_query = _resident(running)
+    finally:
+        for client in clients:
+            client.close()
+    left_behind = _resident(running)
+    running.check()
+    per_client = [(x - before) / count / 1024 for x in (logged_in, after_query, left_behind)]
+    return Idle(*per_client)
+
+
+def _connect(running, count, query):
+    clients = [Client(running.port, USER, PASSWORD, DATABASE) for _ in range(count)]
+    if query:
+        for client in clients:
+            client.query("select 1")
+    return clients
+
+
+def _resident(running):
+    time.sleep(SETTLE_SECONDS)
+    return processes.resident_bytes(running.pid)

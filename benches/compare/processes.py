@@ -1,0 +1,103 @@
+"""Child processes: started, watched, and ended by their process id, never by name."""
+
+import glob
+import os
+import signal
+import socket
+import subprocess
+import time
+
+
+class Failed(Exception):
+    """A contender cannot take part; the text says why."""
+
+
+class Process:
+    """A child that listens on a port."""
+
+    def __init__(self, name, command, log, port, user=None, env=None):
+        self.name, self.log = name, log
+        identity = {"user": user, "group": user, "extra_groups": []} if user else {}
+        with open(log, "ab") as file:
+            self._popen = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                env={**os.environ, **(env or {})},
+                # Ctrl-C is for the parent, which then ends its children in the right order.
+                start_new_session=True,
+                **identity,
+            )
+        self.pid = self._popen.pid
+        try:
+            self._wait_until_listening(port)
+        except BaseException:
+            # Also when a signal ends the wait: nobody else knows of this child yet.
+            self.stop()
+            raise
+
+    def _wait_until_listening(self, port, seconds=20):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self._popen.poll() is not None:
+                raise Failed(f"{self.name} ended at once: {self.last_words()}")
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise Failed(f"{self.name} did not listen within {seconds} s: {self.last_words()}")
+
+    def last_words(self):
+        """The end of its log, on one line."""
+        with open(self.log, encoding="utf-8", errors="replace") as file:
+            return " / ".join(line.strip() for line in file.readlines()[-3:]) or "no output"
+
+    def check(self):
+        """A contender that died in the middle is a failure, not a fast one."""
+        if self._popen.poll() is not None:
+            raise Failed(f"{self.name} died: {self.last_words()}")
+
+    def stop(self, kind=signal.SIGTERM):
+        """Ends it, by force if need be."""
+        if self._popen.poll() is None:
+            self._popen.send_signal(kind)
+            try:
+                self._popen.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                self._popen.kill()
+                self._popen.wait()
+
+
+def cpu_seconds(pid):
+    """User and system time of all threads of a process so far.
+
+    The scheduler's own count is in nanoseconds; /proc/PID/stat only has ticks of 10 ms, which is
+    too coarse for runs of a few seconds. It stands in where the kernel keeps no such count.
+    """
+    nanoseconds = 0
+    for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+        try:
+            with open(path, encoding="ascii") as file:
+                nanoseconds += int(file.read().split()[0])
+        except OSError:
+            continue
+    if nanoseconds:
+        return nanoseconds / 1e9
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_bytes(pid):
+    """Memory of a process that is in RAM now."""
+    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def free_port():
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,110 @@
+"""A PostgreSQL client that can log in with SCRAM-SHA-256 and run one query; otherwise it idles.
+
+pgbench cannot hold thousands of clients that do nothing, and an extra driver is not worth its
+installation.
+"""
+
+import base64
+import functools
+import hashlib
+import hmac
+import os
+import socket
+import struct
+
+from .processes import Failed
+
+SASL, SASL_CONTINUE, SASL_FINAL, OK = 10, 11, 12, 0
+
+
+class Client:
+    """A connection that is logged in."""
+
+    def __init__(self, port, user, password, database):
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self._input = self._socket.makefile("rb", buffering=0)
+        words = ["user", user, "database", database, "", ""]
+        startup = struct.pack("!I", 196608) + "\0".join(words).encode()
+        self._socket.sendall(struct.pack("!I", len(startup) + 4) + startup)
+        self._log_in(password)
+        self._until_ready()
+
+    def query(self, sql):
+        """Runs a statement and throws its result away."""
+        self._send(b"Q", sql.encode() + b"\0")
+        self._until_ready()
+
+    def close(self):
+        """Says goodbye."""
+        try:
+            self._send(b"X", b"")
+        except OSError:
+            pass
+        self._input.close()
+        self._socket.close()
+
+    def _log_in(self, password):
+        nonce = base64.b64encode(os.urandom(18)).decode()
+        first = f"n=,r={nonce}"
+        proof = b""
+        while True:
+            kind, body = self._receive()
+            (request,) = struct.unpack("!I", body[:4])
+            if kind != b"R":
+                raise Failed(f"unexpected message {kind!r} during login")
+            if request == SASL:
+                initial = f"n,,{first}".encode()
+                header = b"SCRAM-SHA-256\0" + struct.pack("!I", len(initial))
+                self._send(b"p", header + initial)
+            elif request == SASL_CONTINUE:
+                proof = _final_message(password, first, body[4:].decode())
+                self._send(b"p", proof)
+            elif request == OK:
+                return
+            elif request != SASL_FINAL:
+                raise Failed(f"unexpected authentication request {request}")
+
+    def _until_ready(self):
+        while self._receive()[0] != b"Z":
+            pass
+
+    def _send(self, kind, body):
+        self._socket.sendall(kind + struct.pack("!I", len(body) + 4) + body)
+
+    def _receive(self):
+        header = self._exactly(5)
+        kind, (length,) = header[:1], struct.unpack("!I", header[1:])
+        body = self._exactly(length - 4)
+        if kind == b"E":
+            raise Failed(f"refused: {body.decode(errors='replace')}")
+        return kind, body
+
+    def _exactly(self, count):
+        parts = b""
+        while len(parts) < count:
+            part = self._input.read(count - len(parts))
+            if not part:
+                raise Failed("the connection was closed")
+            parts += part
+        return parts
+
+
+def _final_message(password, first, server_first):
+    fields = dict(part.split("=", 1) for part in server_first.split(","))
+    salted = _salted_password(password, fields["s"], int(fields["i"]))
+    without_proof = f"c=biws,r={fields['r']}"
+    signed = f"{first},{server_first},{without_proof}".encode()
+    client_key = _hmac(salted, b"Client Key")
+    signature = _hmac(hashlib.sha256(client_key).digest(), signed)
+    proof = bytes(a ^ b for a, b in zip(client_key, signature))
+    return f"{without_proof},p={base64.b64encode(proof).decode()}".encode()
+
+
+@functools.cache
+def _salted_password(password, salt, iterations):
+    """Slow by design; all clients share one user, so it is derived once."""
+    return hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(salt), iterations)
+
+
+def _hmac(key, text):
+    return hmac.digest(key, text, "sha256")
