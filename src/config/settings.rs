@@ -28,6 +28,8 @@ pub struct Config {
     pub databases: BTreeMap<String, Database>,
     /// Users by name.
     pub users: BTreeMap<String, User>,
+    /// What the operator should hear at the start: whole lines, with the place in the file.
+    pub warnings: Vec<String>,
 }
 
 /// Where clients connect.

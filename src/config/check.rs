@@ -1,0 +1,161 @@
+//! What is well formed and still makes no sense, each with the reason why it is refused.
+
+use std::net::IpAddr;
+
+use super::file::{Database, File, User};
+use super::problems::{Problems, nearest, quoted};
+use super::settings::{Address, AuthMethod};
+
+/// Notes what cannot work, and warns of what is probably not meant.
+pub(super) fn check(file: &File, problems: &mut Problems<'_>) {
+    let listen = &file.listen;
+    let bounded = "must be at least 1: everything that can grow has a limit";
+    at_least_one(
+        problems,
+        "listen",
+        "max_clients",
+        listen.max_clients,
+        bounded,
+    );
+    at_least_one(
+        problems,
+        "listen",
+        "max_handshakes",
+        listen.max_handshakes,
+        bounded,
+    );
+    let workers = file.runtime.workers.unwrap_or(1);
+    at_least_one(
+        problems,
+        "runtime",
+        "workers",
+        workers,
+        "must be at least 1: somebody must relay",
+    );
+
+    if file.databases.is_empty() {
+        problems.at(
+            "databases",
+            "",
+            "no database is configured: add [databases.NAME] with a url",
+        );
+    }
+    for (name, database) in &file.databases {
+        check_database(&format!("databases.{}", quoted(name)), database, problems);
+    }
+    for (name, user) in &file.users {
+        check_user(&format!("users.{}", quoted(name)), user, problems);
+    }
+    check_auth(file, problems);
+    check_tiers(file, problems);
+}
+
+fn at_least_one(problems: &mut Problems<'_>, section: &str, key: &str, number: usize, text: &str) {
+    if number == 0 {
+        problems.key(section, key, text);
+    }
+}
+
+fn check_database(section: &str, database: &Database, problems: &mut Problems<'_>) {
+    if database.url.is_none() && !problems.has(section, "url") {
+        problems.at(section, "", format_args!("[{section}] has no url"));
+    }
+    let useless = "must be at least 1: a pool without servers serves nobody";
+    at_least_one(problems, section, "pool_size", database.pool_size, useless);
+    let stuck = "must be at least 1: a pool that opens no server serves nobody";
+    at_least_one(
+        problems,
+        section,
+        "max_connecting",
+        database.max_connecting,
+        stuck,
+    );
+    let most = database.pool_size;
+    if database.min_pool_size > most {
+        problems.key(
+            section,
+            "min_pool_size",
+            format_args!("must be at most pool_size, which is {most}"),
+        );
+    }
+    if let Some(all) = database.max_db_connections.0 {
+        if database.min_pool_size > all {
+            let text = format!("must be at most max_db_connections, which is {all}");
+            problems.key(section, "min_pool_size", text);
+        } else if most > all {
+            let text = format!(
+                "pool_size in [{section}] is {most}, but max_db_connections allows only {all} over all pools"
+            );
+            problems.warn(section, "max_db_connections", text);
+        }
+    }
+}
+
+fn check_user(section: &str, user: &User, problems: &mut Problems<'_>) {
+    let useless = "must be at least 1: a pool without servers serves nobody";
+    at_least_one(
+        problems,
+        section,
+        "pool_size",
+        user.pool_size.unwrap_or(1),
+        useless,
+    );
+}
+
+fn check_auth(file: &File, problems: &mut Problems<'_>) {
+    if file.auth.method == AuthMethod::Trust {
+        for address in file
+            .listen
+            .address
+            .0
+            .iter()
+            .filter(|address| !is_local(address))
+        {
+            let text = format!(
+                r#"method = "trust" in [auth] lets everybody in who can reach {address}, under any name"#
+            );
+            problems.warn("auth", "method", text);
+        }
+    } else if file.auth.userlist.is_none()
+        && file.users.values().all(|user| user.password.is_none())
+    {
+        problems.warn(
+            "users",
+            "",
+            "no user has a password, so nobody can log in: add [users.NAME]",
+        );
+    }
+}
+
+/// Only processes of this machine can reach it.
+pub(super) fn is_local(address: &Address) -> bool {
+    match address {
+        Address::Unix(_) => true,
+        Address::Tcp(host, _) => {
+            host == "localhost" || host.parse().is_ok_and(|host: IpAddr| host.is_loopback())
+        }
+    }
+}
+
+fn check_tiers(file: &File, problems: &mut Problems<'_>) {
+    let tiers: Vec<&str> = file
+        .limits
+        .iter()
+        .flat_map(|limits| limits.tiers.keys().map(String::as_str))
+        .collect();
+    for (name, tenant) in &file.tenants {
+        let Some(tier) = &tenant.tier else { continue };
+        if !tiers.contains(&tier.as_str()) {
+            let meant = nearest(tier, tiers.iter().copied());
+            let meant = meant
+                .map(|tier| format!("; did you mean {tier:?}?"))
+                .unwrap_or_default();
+            let section = format!("tenants.{}", quoted(name));
+            problems.key(
+                &section,
+                "tier",
+                format_args!("names no section of [limits.tiers]{meant}"),
+            );
+        }
+    }
+}

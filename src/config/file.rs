@@ -1,0 +1,311 @@
+//! What is typed: every section and key with its type, its default and its meaning.
+//!
+//! The comments here are the reference: `config/reference.toml` and `docs/configuration.md` are
+//! written from them by `tests/reference.rs`. What is read here is well formed, not yet checked
+//! and not yet what the program works with; that is [`super::settings`].
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use toml::de::DeTable;
+
+use super::duration::Timeout;
+use super::problems::Problems;
+use super::schema::{Named, read_table, section};
+use super::secret::Hidden;
+use super::settings::{self, Address, AuthMethod, LogFormat, PoolMode, ServerReset};
+use super::value::{Addresses, IdFormat, Limit, SourceList, TlsMode};
+
+/// Reads the text; `None` if it is not TOML, which is noted.
+pub fn read(text: &str, problems: &mut Problems<'_>) -> Option<File> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    // The message only: printed whole, the error would show the line, and passwords stand in lines.
+    for error in &errors {
+        problems.syntax(
+            error.span().map(|span| span.start),
+            error.message().to_owned(),
+        );
+    }
+    errors
+        .is_empty()
+        .then(|| read_table(table.get_ref(), "", problems))
+}
+
+section! {
+    /// The whole file.
+    File {
+        /// Where clients connect.
+        listen: Listen = Listen::default();
+        /// How clients prove who they are.
+        auth: Auth = Auth::default();
+        /// The databases that clients can ask for, by name; `"*"` stands for any other name.
+        databases: Named<Database> = Named::new();
+        /// The users that can log in, by name.
+        users: Named<User> = Named::new();
+        /// How long things may take. 0 or `"off"` switches a timeout off.
+        timeouts: Timeouts = Timeouts::default();
+        /// Logging, to the standard error.
+        log: Log = Log::default();
+        /// Threads.
+        runtime: Runtime = Runtime::default();
+        /// Metrics and health for machines, and the dashboard for people.
+        http: Option<Http> = None;
+        /// The admin console.
+        console: Option<Console> = None;
+        /// What metrics count.
+        metrics: Option<Metrics> = None;
+        /// Who is the tenant, and what the database is told about it.
+        tenant: Option<Tenant> = None;
+        /// What one tenant may use: the default tier.
+        limits: Option<Limits> = None;
+        /// Tenants that are not of the default tier, by id.
+        tenants: Named<OneTenant> = Named::new();
+    }
+}
+
+section! {
+    /// Where clients connect.
+    Listen {
+        /// Where to listen: `host:port`, `[::1]:6432`, or the path of a unix socket (it begins
+        /// with `/` or `unix:`; `psql` looks for files named `.s.PGSQL.6432`).
+        address: Addresses = Addresses(vec![Address::Tcp("127.0.0.1".to_owned(), 6432)]);
+        /// Most client connections at once. Further ones are told so and closed.
+        max_clients: usize = 10_000;
+        /// Most connections at once that have not logged in yet. A login takes milliseconds, so
+        /// that this many are more than a machine works on at a time; it bounds what strangers who
+        /// only open connections can hold.
+        max_handshakes: usize = 1000;
+        /// TLS for clients.
+        tls: Option<Tls> = None;
+    }
+}
+
+section! {
+    /// TLS for clients.
+    Tls {
+        /// What clients must do.
+        mode: Option<TlsMode> = None, unset "must be given" example r#""disable""#;
+        /// The certificate and its chain, PEM.
+        cert: Option<PathBuf> = None, unset "none" example r#""server.crt""#;
+        /// Its private key, PEM.
+        key: Option<PathBuf> = None, unset "none" example r#""server.key""#;
+        /// Who signs client certificates, PEM; the `verify-` modes need it.
+        client_ca: Option<PathBuf> = None, unset "none" example r#""clients-ca.crt""#;
+    }
+}
+
+section! {
+    /// How clients prove who they are.
+    Auth {
+        /// The method. `scram-sha-256` never sees the password; `md5` is for old drivers and asks
+        /// users stored as SCRAM secrets for SCRAM; `password` is in clear; `trust` asks nobody.
+        method: AuthMethod = AuthMethod::Scram;
+        /// A file of more users, one in a line: `"name" "password"`, as PgBouncer has it. A relative
+        /// path starts beside this file.
+        userlist: Option<PathBuf> = None, unset "none" example r#""userlist.txt""#;
+    }
+}
+
+section! {
+    /// One database.
+    Database {
+        /// The server: `postgres://user:password@host:port/database`. Without a user, clients log
+        /// in there as themselves; without a database, it is the name that the client asked for;
+        /// without a host, it is the socket in `/var/run/postgresql`.
+        url: Option<Hidden> = None, unset "must be given" example r#""postgres://app:secret@127.0.0.1:5432/app""#;
+        /// When a server connection goes back to the pool: when the transaction is over, or when
+        /// the client leaves.
+        pool_mode: PoolMode = PoolMode::Transaction;
+        /// Most server connections of one pool, that is of one (database, user), over all threads.
+        pool_size: usize = 20;
+        /// Server connections that a pool in use keeps open.
+        min_pool_size: usize = 0;
+        /// More server connections for a pool whose clients wait too long.
+        reserve_pool_size: usize = 0;
+        /// How long a client waits before the reserve is used; off: it is never used.
+        reserve_pool_timeout: Timeout = Timeout::secs(5);
+        /// Most server connections over all pools of this database.
+        max_db_connections: Limit = Limit(None);
+        /// Most clients of this database.
+        max_clients: Limit = Limit(None);
+        /// Most requests of one pool that wait for a server connection. 0: only
+        /// `listen.max_clients` bounds them.
+        max_waiting: Limit = Limit(None);
+        /// Most server connections that one pool opens at the same time, so that a restarted
+        /// database is not run over.
+        max_connecting: usize = 4;
+        /// When a server connection is reset before somebody else gets it: when its client changed
+        /// the session, or always.
+        server_reset: ServerReset = ServerReset::Dirty;
+        flatten timeouts: Overrides;
+    }
+}
+
+section! {
+    /// One user.
+    User {
+        /// What the user must know: the password itself, `md5…` or `SCRAM-SHA-256$…`. Without it the
+        /// user cannot log in, unless it is in the `userlist`.
+        password: Option<Hidden> = None, unset "none" example r#"{ env = "APP_PASSWORD" }"#;
+        /// May work without a tenant: for migrations and background jobs. Without effect in this
+        /// version.
+        bypass: bool = false;
+        /// Overrides the database's.
+        pool_mode: Option<PoolMode> = None, unset "the database's" example r#""session""#;
+        /// Overrides the database's.
+        pool_size: Option<usize> = None, unset "the database's" example "5";
+        /// Most clients of this user.
+        max_clients: Limit = Limit(None);
+    }
+}
+
+/// Declares the timeouts once: for `[timeouts]`, and again for the databases that override them.
+macro_rules! timeouts {
+    ($( $(#[doc = $doc:literal])+ $key:ident = $default:expr; )+) => {
+        section! {
+            /// How long things may take.
+            Timeouts {
+                /// A client must have logged in by then.
+                client_login_timeout: Timeout = Timeout::secs(15);
+                $( $(#[doc = $doc])+ $key: Timeout = $default; )+
+            }
+        }
+
+        section! {
+            /// The timeouts of one database.
+            Overrides {
+                $(
+                    $(#[doc = $doc])+
+                    $key: Option<Timeout> = None, unset "that of `[timeouts]`" example r#""1m""#;
+                )+
+            }
+        }
+
+        impl Timeouts {
+            /// The timeouts of a database that overrides some of them.
+            pub fn with(&self, overrides: &Overrides) -> settings::Timeouts {
+                settings::Timeouts { $( $key: overrides.$key.unwrap_or(self.$key).0, )+ }
+            }
+        }
+    };
+}
+
+timeouts! {
+    /// Longest wait for a server connection.
+    query_wait_timeout = Timeout::secs(120);
+    /// Longest run of a request; it is cancelled then.
+    query_timeout = Timeout::OFF;
+    /// Longest silence inside a transaction; it is rolled back then.
+    idle_transaction_timeout = Timeout::OFF;
+    /// Longest transaction; it is rolled back then.
+    transaction_timeout = Timeout::OFF;
+    /// Longest silence of a client outside a transaction; it is disconnected then.
+    client_idle_timeout = Timeout::OFF;
+    /// Longest time to connect and log in to the server.
+    server_connect_timeout = Timeout::secs(15);
+    /// A server connection that idles longer is closed.
+    server_idle_timeout = Timeout::secs(600);
+    /// A server connection that is older is closed when it is idle.
+    server_lifetime = Timeout::secs(3600);
+    /// How long a cancelled request may take to end before its server connection is closed.
+    cancel_wait_timeout = Timeout::secs(10);
+    /// How long waiting clients are kept waiting while the server cannot be reached at all.
+    server_outage_timeout = Timeout::secs(15);
+}
+
+section! {
+    /// Logging.
+    Log {
+        /// How much: `error`, `warn`, `info`, `debug`, `trace`, or a filter as
+        /// `info,pgusher::net=debug`. The environment variable `PGUSHER_LOG` overrides it.
+        level: String = "info".to_owned();
+        /// Text for people or one JSON object a line for machines.
+        format: LogFormat = LogFormat::Text;
+    }
+}
+
+section! {
+    /// Threads.
+    Runtime {
+        /// Threads that relay.
+        workers: Option<usize> = None, unset "one per core" example "2";
+    }
+}
+
+section! {
+    /// Metrics and health.
+    Http {
+        /// Where: `/metrics`, `/healthz`, `/readyz`, and the dashboard at `/`.
+        address: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9930));
+    }
+}
+
+section! {
+    /// The admin console.
+    Console {
+        /// Users who may do everything there.
+        admin_users: Vec<String> = Vec::new();
+        /// Users who may look.
+        stats_users: Vec<String> = Vec::new();
+    }
+}
+
+section! {
+    /// What metrics count.
+    Metrics {
+        /// Tenants with series of their own; the rest is summed.
+        max_tenants: usize = 1000;
+    }
+}
+
+section! {
+    /// Who is the tenant.
+    Tenant {
+        /// The setting that each transaction gets.
+        setting: String = "app.tenant_id".to_owned();
+        /// The form of an id.
+        format: IdFormat = IdFormat::Text;
+        /// Where the tenant is learnt from. Those that are present must agree.
+        sources: SourceList = SourceList::usual();
+        /// Refuse who has no tenant.
+        required: bool = true;
+        /// Refuse a client that changes the setting itself although its tenant is known better.
+        protect: bool = true;
+    }
+}
+
+section! {
+    /// What one tenant may use: the default tier.
+    Limits {
+        /// More tiers, by name; what is left out there is inherited.
+        tiers: Named<Tier> = Named::new();
+        flatten default: Tier;
+    }
+}
+
+section! {
+    /// A tier.
+    Tier {
+        /// Transactions that may start in a second.
+        transactions_per_second: Option<Limit> = None, unset "inherited; no limit" example "200";
+        /// Transactions that may start at once after a rest.
+        burst: Option<Limit> = None, unset "inherited; no limit" example "400";
+        /// A transaction that must wait longer for its turn is refused.
+        max_delay: Option<Timeout> = None, unset "inherited; off" example r#""50ms""#;
+        /// Most server connections that one tenant holds at once.
+        max_servers: Option<Limit> = None, unset "inherited; no limit" example "10";
+        /// Most requests of one tenant that wait.
+        max_waiting: Option<Limit> = None, unset "inherited; no limit" example "100";
+        /// Most clients of one tenant.
+        max_clients: Option<Limit> = None, unset "inherited; no limit" example "500";
+        /// How many turns of server time a tenant gets where others get one.
+        weight: Option<usize> = None, unset "inherited; 1" example "4";
+    }
+}
+
+section! {
+    /// One tenant.
+    OneTenant {
+        /// Its tier, out of `[limits.tiers]`.
+        tier: Option<String> = None, unset "the default tier" example r#""enterprise""#;
+    }
+}

@@ -1,0 +1,237 @@
+//! From what was typed to what holds: defaults, overrides, secrets.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::auth::{Secret, userlist};
+
+use super::duration::Timeout;
+use super::file::{self, File};
+use super::problems::{Problems, quoted};
+use super::secret::Sources;
+use super::settings::{
+    AuthMethod, Config, Database, Listen, Log, PoolSizes, Timeouts, Upstream, User,
+};
+use super::url::DatabaseUrl;
+
+/// Room for some hundred thousand users; what is larger is not a list of users.
+const MAX_USERLIST_BYTES: u64 = 64 << 20;
+
+/// The configuration; what could not be had is noted and left out.
+pub(super) fn resolve(file: &File, sources: &Sources<'_>, problems: &mut Problems<'_>) -> Config {
+    let mut databases = BTreeMap::new();
+    for (name, typed) in &file.databases {
+        if let Some(database) = database(name, typed, file, sources, problems) {
+            databases.insert(name.clone(), database);
+        }
+    }
+    Config {
+        listen: Listen {
+            addresses: file.listen.address.0.clone(),
+            max_clients: file.listen.max_clients,
+            max_handshakes: file.listen.max_handshakes,
+            client_login_timeout: file.timeouts.client_login_timeout.0,
+        },
+        http: file.http.as_ref().map(|http| http.address),
+        workers: file.runtime.workers.unwrap_or_else(cores),
+        auth: file.auth.method,
+        log: Log {
+            level: file.log.level.clone(),
+            format: file.log.format,
+        },
+        databases,
+        users: users(file, sources, problems),
+        warnings: Vec::new(),
+    }
+}
+
+/// One worker for each core that this process may use.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn database(
+    name: &str,
+    typed: &file::Database,
+    file: &File,
+    sources: &Sources<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<Database> {
+    let section = format!("databases.{}", quoted(name));
+    let url = sources
+        .read(typed.url.as_ref()?)
+        .and_then(|url| DatabaseUrl::parse(&url));
+    let url = url
+        .map_err(|error| problems.key(&section, "url", error))
+        .ok()?;
+    for ignored in &url.ignored {
+        let text = format!(
+            "url in [{section}] has {ignored}, which has no effect: servers are told the client's own"
+        );
+        problems.warn(&section, "url", text);
+    }
+    let mut timeouts = file.timeouts.with(&typed.timeouts);
+    if let (Some(timeout), None) = (url.connect_timeout, typed.timeouts.server_connect_timeout) {
+        timeouts.server_connect_timeout = timeout.0;
+    }
+    let upstream = upstream(url)
+        .map_err(|error| problems.key(&section, "url", error))
+        .ok()?;
+    Some(with_upstream(upstream, typed, file, timeouts))
+}
+
+/// The server that a URL describes.
+pub(super) fn upstream(url: DatabaseUrl) -> Result<Upstream, String> {
+    let password = url
+        .password
+        .map(|password| Secret::parse(&password))
+        .transpose();
+    Ok(Upstream {
+        address: url.address,
+        user: url.user,
+        password: password
+            .map_err(|error| format!("has a password that cannot be used: {error}"))?,
+        database: url.database,
+    })
+}
+
+/// A database with the settings that were typed for it.
+pub(super) fn with_upstream(
+    upstream: Upstream,
+    typed: &file::Database,
+    file: &File,
+    timeouts: Timeouts,
+) -> Database {
+    let reserve = typed.reserve_pool_timeout;
+    Database {
+        upstream,
+        pool_mode: typed.pool_mode,
+        server_reset: typed.server_reset,
+        pool: PoolSizes {
+            pool_size: typed.pool_size,
+            min_pool_size: typed.min_pool_size,
+            // Off means that no wait is long enough to use the reserve (G4).
+            reserve_pool_size: if reserve == Timeout::OFF {
+                0
+            } else {
+                typed.reserve_pool_size
+            },
+            reserve_pool_timeout: reserve.0.unwrap_or(Duration::ZERO),
+            max_waiting: typed.max_waiting.0.unwrap_or(file.listen.max_clients),
+            max_connecting: typed.max_connecting,
+        },
+        max_db_connections: typed.max_db_connections.0,
+        max_clients: typed.max_clients.0,
+        timeouts,
+    }
+}
+
+fn users(
+    file: &File,
+    sources: &Sources<'_>,
+    problems: &mut Problems<'_>,
+) -> BTreeMap<String, User> {
+    let mut users = BTreeMap::new();
+    let mut md5 = Vec::new();
+    for (name, typed) in &file.users {
+        let section = format!("users.{}", quoted(name));
+        let text = typed
+            .password
+            .as_ref()
+            .map(|hidden| sources.read(hidden))
+            .transpose();
+        let secret = text.and_then(|text| {
+            md5.extend(
+                text.as_deref()
+                    .filter(|text| is_md5(text))
+                    .map(|_| name.clone()),
+            );
+            let secret = text.map(|text| Secret::parse(&text)).transpose();
+            secret.map_err(|error| format!("cannot be used: {error}"))
+        });
+        let user = User {
+            secret: secret
+                .map_err(|error| problems.key(&section, "password", error))
+                .ok()
+                .flatten(),
+            bypass: typed.bypass,
+            pool_mode: typed.pool_mode,
+            pool_size: typed.pool_size,
+            max_clients: typed.max_clients.0,
+        };
+        users.insert(name.clone(), user);
+    }
+    add_userlist(file, sources, problems, &mut users, &mut md5);
+    if file.auth.method == AuthMethod::Scram && !md5.is_empty() {
+        let text = format!(
+            r#"users stored as MD5 hashes cannot log in with method = "scram-sha-256": {}"#,
+            some_of(&md5)
+        );
+        problems.warn("auth", "method", text);
+    }
+    users
+}
+
+/// Adds the users of the list to those of the file. A password has one home: two are a mistake.
+fn add_userlist(
+    file: &File,
+    sources: &Sources<'_>,
+    problems: &mut Problems<'_>,
+    users: &mut BTreeMap<String, User>,
+    md5: &mut Vec<String>,
+) {
+    let Some(path) = &file.auth.userlist else {
+        return;
+    };
+    let listed = sources.file(path, MAX_USERLIST_BYTES).and_then(|text| {
+        userlist::parse(&text)
+            .map_err(|error| format!("cannot be used: {}: {error}", path.display()))
+    });
+    let listed = match listed {
+        Ok(listed) => listed,
+        Err(error) => return problems.key("auth", "userlist", error),
+    };
+    for (name, text) in listed {
+        let user = users.entry(name.clone()).or_default();
+        let typed = file
+            .users
+            .get(&name)
+            .is_some_and(|user| user.password.is_some());
+        if typed || user.secret.is_some() {
+            let text = format_args!("names the user {name:?}, who has a password already");
+            problems.key("auth", "userlist", text);
+            continue;
+        }
+        match Secret::parse(&text) {
+            Ok(secret) => user.secret = Some(secret),
+            Err(error) => {
+                let text = format_args!("has a password of {name:?} that cannot be used: {error}");
+                problems.key("auth", "userlist", text);
+            }
+        }
+        if is_md5(&text) {
+            md5.push(name);
+        }
+    }
+}
+
+/// As PostgreSQL tells a hash from a password.
+fn is_md5(text: &str) -> bool {
+    text.strip_prefix("md5")
+        .is_some_and(|hash| hash.len() == 32 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// The first few names: a line is to be read, and a user list may be long.
+fn some_of(names: &[String]) -> String {
+    const MOST: usize = 5;
+    let shown = names
+        .iter()
+        .take(MOST)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
+    match names.len().saturating_sub(MOST) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

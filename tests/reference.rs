@@ -1,0 +1,86 @@
+//! Keeps the pages that are written from the source: rewrites them, and fails if they were stale.
+
+use std::{fs, path::Path};
+
+use pgusher::config::{Config, reference};
+
+/// Rewrites the file if it is not `wanted`; true if it was.
+fn is_fresh(name: &str, wanted: &str) -> bool {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    let fresh = fs::read_to_string(&path).is_ok_and(|found| found == wanted);
+    if !fresh {
+        assert!(fs::write(&path, wanted).is_ok(), "{name} cannot be written");
+    }
+    fresh
+}
+
+#[test]
+fn the_reference_is_fresh() {
+    let pages = [
+        ("config/reference.toml", reference::toml()),
+        ("docs/configuration.md", reference::markdown()),
+    ];
+    // Both are written before either is complained about.
+    let stale: Vec<&str> = pages
+        .iter()
+        .filter(|(name, text)| !is_fresh(name, text))
+        .map(|(name, _)| *name)
+        .collect();
+    assert!(
+        stale.is_empty(),
+        "{stale:?} were stale and have been rewritten: commit them"
+    );
+}
+
+fn parse(text: &str) -> (Vec<String>, Vec<String>) {
+    match Config::parse(text, Path::new("it.toml"), &|_| Some("x".to_owned())) {
+        Ok(config) => (Vec::new(), config.warnings),
+        Err(errors) => (errors.lines().to_vec(), Vec::new()),
+    }
+}
+
+#[test]
+fn the_example_is_right() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let config = Config::load(&root.join("config/pgusher.toml")).expect("the example is right");
+    assert_eq!(config.warnings, Vec::<String>::new());
+    assert_eq!(config.databases.keys().collect::<Vec<_>>(), ["app"]);
+}
+
+#[test]
+fn the_reference_as_it_is_configures_nothing() {
+    let (errors, _) = parse(&reference::toml());
+    assert_eq!(
+        errors,
+        ["it.toml: no database is configured: add [databases.NAME] with a url"]
+    );
+}
+
+/// Every key of the reference can be uncommented: what is refused then is refused for what it
+/// asks, never for its name or its form.
+#[test]
+fn the_reference_can_be_uncommented() {
+    let reference = reference::toml();
+    let uncommented = reference.lines().map(|line| match line.strip_prefix('#') {
+        Some(key) if !key.is_empty() && !key.starts_with(' ') => key,
+        _ => line,
+    });
+    // It names a file that is not there.
+    let text: Vec<&str> = uncommented
+        .filter(|line| !line.starts_with("userlist"))
+        .collect();
+    let (errors, _) = parse(&text.join("\n"));
+    let about = |error: &String| error.split_once(": ").map(|(_, text)| text.to_owned());
+    let mut errors: Vec<String> = errors.iter().filter_map(about).collect();
+    errors.sort();
+    assert_eq!(
+        errors,
+        [
+            "cert in [listen.tls] has no use: TLS for clients is not available in this version",
+            "client_ca in [listen.tls] has no use: TLS for clients is not available in this version",
+            "key in [listen.tls] has no use: TLS for clients is not available in this version",
+            "tenant context is not available in this version: without it nothing keeps tenants apart, so [tenant] is refused",
+            "tier in [tenants.NAME] names no section of [limits.tiers]",
+        ]
+    );
+}
