@@ -1,3 +1,80 @@
-//! The program: assembly only.
+//! The program: reads the command line, hands over, and says how it ended.
 
-fn main() {}
+use std::{
+    fmt::Display,
+    io::{Write as _, stderr, stdout},
+    process::ExitCode,
+};
+
+use clap::Parser as _;
+
+use pgusher::config::Config;
+use pgusher::ops::cli::{Cli, Command, Source};
+use pgusher::ops::{demo, log};
+use pgusher::server;
+
+/// It ran, and failed.
+const FAILED: u8 = 1;
+/// It did not run: the command line or the configuration is wrong. `clap` uses the same number.
+const MISUSED: u8 = 2;
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(source) => serve(&source),
+        Command::Check(source) => check(&source),
+        Command::Demo { once } => ended(demo::run(once)),
+    }
+}
+
+fn serve(source: &Source) -> ExitCode {
+    let Ok(config) = load(source) else {
+        return ExitCode::from(MISUSED);
+    };
+    if let Err(error) = log::init(&config.log) {
+        say(error);
+        return ExitCode::from(MISUSED);
+    }
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    ended(server::run(config))
+}
+
+fn check(source: &Source) -> ExitCode {
+    let Ok(config) = load(source) else {
+        return ExitCode::from(MISUSED);
+    };
+    if let Err(error) = log::filter(&config.log, None) {
+        say(format_args!("{}: {error}", source.name().display()));
+        return ExitCode::from(MISUSED);
+    }
+    for warning in &config.warnings {
+        say(format_args!("warning: {warning}"));
+    }
+    // A closed pipe behind us is no reason to call the configuration wrong.
+    let _ = writeln!(stdout(), "{}: ok", source.name().display());
+    ExitCode::SUCCESS
+}
+
+/// The configuration; if there is none, the reasons have been said.
+fn load(source: &Source) -> Result<Config, ()> {
+    let url = std::env::var("DATABASE_URL").ok();
+    source.load(url.as_deref()).map_err(say)
+}
+
+fn ended(outcome: Result<(), impl Display>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(error);
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// One line on the standard error for each line of `what`.
+fn say(what: impl Display) {
+    for line in what.to_string().lines() {
+        let _ = writeln!(stderr(), "pgusher: {line}");
+    }
+}

@@ -1,0 +1,158 @@
+//! The command line: what was asked for, and which configuration goes with it.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, ConfigErrors};
+
+const EXAMPLES: &str = "\
+Examples:
+  pgusher check --config pgusher.toml    everything that is wrong with a file, with its line
+  pgusher serve --config pgusher.toml
+  DATABASE_URL=postgres://app:secret@db/app pgusher serve
+                                         one server, on 127.0.0.1:6432
+  pgusher demo --once                    a throwaway PostgreSQL, a tour, and out
+
+Exit codes: 0 done, 1 failed while running, 2 wrong command line or configuration.
+PGUSHER_LOG overrides the log level of the configuration (for example PGUSHER_LOG=debug).";
+
+/// A PostgreSQL pooler that shows every tenant to its own seat.
+#[derive(Debug, Parser)]
+#[command(name = "pgusher", version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve clients until told to stop
+    Serve(Source),
+    /// Check a configuration and say everything that is wrong with it
+    Check(Source),
+    /// Show what pgusher does, with a throwaway PostgreSQL
+    Demo {
+        /// Run the tour, check what it sees, and exit
+        #[arg(long)]
+        once: bool,
+    },
+}
+
+/// Where the configuration comes from.
+//
+// DATABASE_URL is not declared to clap: it would print the value, password and all, in the help.
+#[derive(Debug, Args)]
+pub struct Source {
+    /// The configuration file; without it, DATABASE_URL names the one server
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NoConfig {
+    /// Neither a file nor a URL was given.
+    NotGiven,
+    /// What was given is wrong.
+    Wrong(ConfigErrors),
+}
+
+impl std::fmt::Display for NoConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotGiven => {
+                f.write_str("no configuration: give --config FILE or set DATABASE_URL")
+            }
+            Self::Wrong(errors) => errors.fmt(f),
+        }
+    }
+}
+
+impl Source {
+    /// The configuration of the file, otherwise that of `database_url`.
+    ///
+    /// # Errors
+    /// When there is none, or it is wrong.
+    pub fn load(&self, database_url: Option<&str>) -> Result<Config, NoConfig> {
+        let loaded = match (&self.config, database_url.filter(|url| !url.is_empty())) {
+            (Some(path), _) => Config::load(path),
+            (None, Some(url)) => Config::from_database_url(url),
+            (None, None) => return Err(NoConfig::NotGiven),
+        };
+        loaded.map_err(NoConfig::Wrong)
+    }
+
+    /// What to call it in a message.
+    pub fn name(&self) -> &Path {
+        self.config
+            .as_deref()
+            .unwrap_or_else(|| Path::new("DATABASE_URL"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_declaration_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_are_read() {
+        let read = |line: &str| match Cli::try_parse_from(line.split(' ')) {
+            Ok(cli) => format!("{:?}", cli.command),
+            Err(error) => format!("{:?}", error.kind()),
+        };
+        for (line, command) in [
+            (
+                "pgusher serve --config a.toml",
+                r#"Serve(Source { config: Some("a.toml") })"#,
+            ),
+            (
+                "pgusher serve -c a.toml",
+                r#"Serve(Source { config: Some("a.toml") })"#,
+            ),
+            ("pgusher serve", "Serve(Source { config: None })"),
+            (
+                "pgusher check --config=a",
+                r#"Check(Source { config: Some("a") })"#,
+            ),
+            ("pgusher demo", "Demo { once: false }"),
+            ("pgusher demo --once", "Demo { once: true }"),
+            ("pgusher --version", "DisplayVersion"),
+            ("pgusher --help", "DisplayHelp"),
+            ("pgusher", "DisplayHelpOnMissingArgumentOrSubcommand"),
+            ("pgusher serv", "InvalidSubcommand"),
+            ("pgusher serve --confg a", "UnknownArgument"),
+            ("pgusher serve --config", "InvalidValue"),
+        ] {
+            assert_eq!(read(line), command, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_file_goes_before_the_url_and_none_is_an_error() {
+        let url = Some("postgres://u:p@db/a");
+        let file = Source {
+            config: Some("does/not/exist.toml".into()),
+        };
+        let error = file
+            .load(url)
+            .map(|_| ())
+            .map_err(|error| error.to_string());
+        let text = "does/not/exist.toml: the file does not exist";
+        assert_eq!(error, Err(text.to_owned()));
+
+        let none = Source { config: None };
+        assert_eq!(none.load(url).map(|config| config.databases.len()), Ok(2));
+        assert_eq!(none.load(None).map(|_| ()), Err(NoConfig::NotGiven));
+        assert_eq!(none.load(Some("")).map(|_| ()), Err(NoConfig::NotGiven));
+    }
+}
