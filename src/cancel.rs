@@ -33,15 +33,24 @@ pub struct Registry<T> {
 
 impl<T> Default for Registry<T> {
     fn default() -> Self {
-        Self { sessions: HashMap::new() }
+        Self {
+            sessions: HashMap::new(),
+        }
     }
 }
 
 impl<T> Registry<T> {
     /// Makes a key for `session` out of `random` bytes; gives the session back if its number is taken, to be tried again.
-    pub fn register(&mut self, random: &[u8; KEY_MATERIAL], long: bool, session: T) -> Result<Key, T> {
+    pub fn register(
+        &mut self,
+        random: &[u8; KEY_MATERIAL],
+        long: bool,
+        session: T,
+    ) -> Result<Key, T> {
         let (number, secret) = random.split_at(4);
-        let number = number.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+        let number = number
+            .first_chunk()
+            .map_or(0, |bytes| u32::from_be_bytes(*bytes));
         // A client may hold it in a signed number, and 0 says that there is no key.
         let pid = number & 0x7fff_ffff;
         if pid == 0 || self.sessions.contains_key(&pid) {
@@ -96,7 +105,10 @@ mod tests {
         let mut registry = Registry::default();
         let a = registry.register(&random(7, 1), false, "a").unwrap();
         let b = registry.register(&random(8, 2), true, "b").unwrap();
-        assert_eq!((a.pid, a.secret.len(), b.pid, b.secret.len()), (7, 4, 8, 32));
+        assert_eq!(
+            (a.pid, a.secret.len(), b.pid, b.secret.len()),
+            (7, 4, 8, 32)
+        );
         assert_eq!(registry.find(7, &a.secret), Some(&"a"));
         assert_eq!(registry.find(8, &a.secret), None);
         assert_eq!(registry.find(8, &b.secret[..4]), None);
@@ -109,8 +121,16 @@ mod tests {
     fn numbers_are_positive_and_unique() {
         let mut registry = Registry::default();
         assert_eq!(registry.register(&random(0, 1), false, ()), Err(()));
-        assert_eq!(registry.register(&random(0x8000_0000, 1), false, ()), Err(()));
-        assert_eq!(registry.register(&random(0x8000_0001, 1), false, ()).map(|key| key.pid), Ok(1));
+        assert_eq!(
+            registry.register(&random(0x8000_0000, 1), false, ()),
+            Err(())
+        );
+        assert_eq!(
+            registry
+                .register(&random(0x8000_0001, 1), false, ())
+                .map(|key| key.pid),
+            Ok(1)
+        );
         assert_eq!(registry.register(&random(1, 2), false, ()), Err(()));
         assert_eq!(registry.len(), 1);
     }

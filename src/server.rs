@@ -31,7 +31,9 @@ const WEED: Duration = Duration::from_secs(1);
 /// Serves until SIGTERM or SIGINT, then until the last transaction is over; a second signal does not wait.
 pub fn run(config: Config) -> io::Result<()> {
     raise_file_limit(config.listen.max_clients);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(serve(config))
 }
 
@@ -59,7 +61,10 @@ async fn serve(config: Config) -> io::Result<()> {
         _ = interrupt.recv() => {}
         () = &mut housekeeping => {}
     }
-    info!(clients = lobby.clients(), "stopping: transactions that are open may finish");
+    info!(
+        clients = lobby.clients(),
+        "stopping: transactions that are open may finish"
+    );
     accepting.shutdown().await;
     lobby.stop();
     tokio::select! {

@@ -6,7 +6,10 @@ use std::sync::PoisonError;
 /// each short critical section, never across one.
 #[derive(Debug, Default)]
 pub struct Mutex<T>(
-    #[expect(clippy::disallowed_types, reason = "this is the wrapper that everybody else uses")]
+    #[expect(
+        clippy::disallowed_types,
+        reason = "this is the wrapper that everybody else uses"
+    )]
     std::sync::Mutex<T>,
 );
 
@@ -15,7 +18,10 @@ pub type Guard<'a, T> = std::sync::MutexGuard<'a, T>;
 
 impl<T> Mutex<T> {
     /// Guards `value`.
-    #[expect(clippy::disallowed_types, reason = "this is the wrapper that everybody else uses")]
+    #[expect(
+        clippy::disallowed_types,
+        reason = "this is the wrapper that everybody else uses"
+    )]
     pub const fn new(value: T) -> Self {
         Self(std::sync::Mutex::new(value))
     }

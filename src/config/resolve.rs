@@ -132,7 +132,6 @@ fn users(
     problems: &mut Problems<'_>,
 ) -> BTreeMap<String, User> {
     let mut users = BTreeMap::new();
-    let mut md5 = Vec::new();
     for (name, typed) in &file.users {
         let section = format!("users.{}", quoted(name));
         let text = typed
@@ -141,11 +140,6 @@ fn users(
             .map(|hidden| sources.read(hidden))
             .transpose();
         let secret = text.and_then(|text| {
-            md5.extend(
-                text.as_deref()
-                    .filter(|text| is_md5(text))
-                    .map(|_| name.clone()),
-            );
             let secret = text.map(|text| Secret::parse(&text)).transpose();
             secret.map_err(|error| format!("cannot be used: {error}"))
         });
@@ -161,7 +155,12 @@ fn users(
         };
         users.insert(name.clone(), user);
     }
-    add_userlist(file, sources, problems, &mut users, &mut md5);
+    add_userlist(file, sources, problems, &mut users);
+    let md5: Vec<&str> = users
+        .iter()
+        .filter(|(_, user)| matches!(user.secret, Some(Secret::Md5(_))))
+        .map(|(name, _)| name.as_str())
+        .collect();
     if file.auth.method == AuthMethod::Scram && !md5.is_empty() {
         let text = format!(
             r#"users stored as MD5 hashes cannot log in with method = "scram-sha-256": {}"#,
@@ -178,7 +177,6 @@ fn add_userlist(
     sources: &Sources<'_>,
     problems: &mut Problems<'_>,
     users: &mut BTreeMap<String, User>,
-    md5: &mut Vec<String>,
 ) {
     let Some(path) = &file.auth.userlist else {
         return;
@@ -191,43 +189,24 @@ fn add_userlist(
         Ok(listed) => listed,
         Err(error) => return problems.key("auth", "userlist", error),
     };
-    for (name, text) in listed {
+    for (name, secret) in listed {
         let user = users.entry(name.clone()).or_default();
-        let typed = file
-            .users
-            .get(&name)
-            .is_some_and(|user| user.password.is_some());
-        if typed || user.secret.is_some() {
+        if user.secret.is_some() {
             let text = format_args!("names the user {name:?}, who has a password already");
             problems.key("auth", "userlist", text);
             continue;
         }
-        match Secret::parse(&text) {
-            Ok(secret) => user.secret = Some(secret),
-            Err(error) => {
-                let text = format_args!("has a password of {name:?} that cannot be used: {error}");
-                problems.key("auth", "userlist", text);
-            }
-        }
-        if is_md5(&text) {
-            md5.push(name);
-        }
+        user.secret = secret;
     }
 }
 
-/// As PostgreSQL tells a hash from a password.
-fn is_md5(text: &str) -> bool {
-    text.strip_prefix("md5")
-        .is_some_and(|hash| hash.len() == 32 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
-}
-
 /// The first few names: a line is to be read, and a user list may be long.
-fn some_of(names: &[String]) -> String {
+fn some_of(names: &[&str]) -> String {
     const MOST: usize = 5;
     let shown = names
         .iter()
         .take(MOST)
-        .map(String::as_str)
+        .copied()
         .collect::<Vec<_>>()
         .join(", ");
     match names.len().saturating_sub(MOST) {

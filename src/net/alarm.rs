@@ -51,7 +51,11 @@ pub(crate) struct Alarm {
 
 impl Alarm {
     pub(crate) fn new(started: Instant) -> Self {
-        Self { started, heap: Mutex::new(BinaryHeap::new()), sooner: Notify::new() }
+        Self {
+            started,
+            heap: Mutex::new(BinaryHeap::new()),
+            sooner: Notify::new(),
+        }
     }
 
     /// Rounded up, so that a bell never rings before its time.
@@ -95,7 +99,9 @@ impl Alarm {
                     top => return top.map(|Reverse(top)| top.at),
                 }
             };
-            let Some(bell) = due.and_then(|Reverse(entry)| entry.bell.upgrade()) else { continue };
+            let Some(bell) = due.and_then(|Reverse(entry)| entry.bell.upgrade()) else {
+                continue;
+            };
             let at = bell.deadline.load(Ordering::Relaxed);
             if at <= now {
                 bell.deadline.store(u64::MAX, Ordering::Relaxed);

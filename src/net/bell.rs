@@ -96,7 +96,9 @@ impl Bell {
     pub(crate) fn take(&self) -> Option<Tray> {
         let mut tray = self.tray.lock();
         match *tray {
-            Tray::Granted(_) | Tray::Refused(_) => Some(std::mem::replace(&mut *tray, Tray::Closed)),
+            Tray::Granted(_) | Tray::Refused(_) => {
+                Some(std::mem::replace(&mut *tray, Tray::Closed))
+            }
             Tray::Closed | Tray::Empty => None,
         }
     }

@@ -74,9 +74,16 @@ impl Drop for Landing {
 
 /// Asks the server to cancel what `conn` does, and rings `bell` when that has arrived. At most one
 /// request for a connection is under way, whatever the number of those who ask (B4).
-pub(crate) fn launch(conn: &ServerConn, worker: &Arc<Worker>, patience: Option<Duration>, bell: Option<Arc<Bell>>) {
+pub(crate) fn launch(
+    conn: &ServerConn,
+    worker: &Arc<Worker>,
+    patience: Option<Duration>,
+    bell: Option<Arc<Bell>>,
+) {
     // A server without a key cannot be asked (B6).
-    let Some(key) = conn.cancel_key.clone() else { return };
+    let Some(key) = conn.cancel_key.clone() else {
+        return;
+    };
     if conn.cancelling.on.swap(true, Ordering::AcqRel) {
         return;
     }
@@ -101,7 +108,10 @@ async fn deliver(key: &CancelKey) -> io::Result<()> {
     }
 }
 
-async fn send(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin, request: &[u8]) -> io::Result<()> {
+async fn send(
+    mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin,
+    request: &[u8],
+) -> io::Result<()> {
     stream.write_all(request).await?;
     let mut ignored = [0; 64];
     while stream.read(&mut ignored).await? > 0 {}

@@ -44,7 +44,12 @@ pub(crate) fn start(mut lease: Lease, mut drain: Drain) {
 async fn clean(lease: &mut Lease, drain: &mut Drain) -> Result<(), Useless> {
     let workers = lease.pool().db.workers.clone();
     lease.bring_home(&workers).map_err(|_| Useless)?;
-    let patience = lease.pool().db.timeouts.cancel_wait_timeout.unwrap_or(PATIENCE);
+    let patience = lease
+        .pool()
+        .db
+        .timeouts
+        .cancel_wait_timeout
+        .unwrap_or(PATIENCE);
     end_requests(lease)?;
     let in_block = lease.conn().backend.status != Status::Idle;
     // What runs inside a block is lost anyway; there is no reason to let it finish.
@@ -58,7 +63,11 @@ async fn clean(lease: &mut Lease, drain: &mut Drain) -> Result<(), Useless> {
     if lease.conn().backend.status != Status::Idle {
         let mut rollback = Vec::new();
         write::query(&mut rollback, b"ROLLBACK");
-        lease.conn().backend.pipeline.sent(Request::Query, Whose::Cleaning);
+        lease
+            .conn()
+            .backend
+            .pipeline
+            .sent(Request::Query, Whose::Cleaning);
         lease.conn().side.send_own(&rollback).map_err(|_| Useless)?;
         must_settle(lease, drain, patience).await?;
     }
@@ -72,7 +81,11 @@ async fn clean(lease: &mut Lease, drain: &mut Drain) -> Result<(), Useless> {
     }
     let conn = lease.conn();
     let clean = conn.backend.is_free() && !conn.side.is_backed_up() && !conn.side.has_kept();
-    if clean && !drain.is_mid_frame() { Ok(()) } else { Err(Useless) }
+    if clean && !drain.is_mid_frame() {
+        Ok(())
+    } else {
+        Err(Useless)
+    }
 }
 
 /// Ends what the client left open: COPY data that will not come, a batch whose Sync will not come.
@@ -82,7 +95,9 @@ fn end_requests(lease: &mut Lease) -> Result<(), Useless> {
     let conn = lease.conn();
     let mut end = Vec::new();
     if conn.backend.pipeline.is_copying() {
-        write::frame(&mut end, b'f', |body| write::cstr(body, b"the client has left"));
+        write::frame(&mut end, b'f', |body| {
+            write::cstr(body, b"the client has left")
+        });
         conn.backend.pipeline.sent(Request::CopyEnd, Whose::Client);
     }
     if conn.backend.pipeline.is_open() {
@@ -94,17 +109,36 @@ fn end_requests(lease: &mut Lease) -> Result<(), Useless> {
         conn.backend.pipeline.sent(Request::Execute, Whose::Client);
         conn.backend.pipeline.sent(Request::Sync, Whose::Client);
     }
-    if end.is_empty() { Ok(()) } else { conn.side.send_own(&end).map_err(|_| Useless) }
+    if end.is_empty() {
+        Ok(())
+    } else {
+        conn.side.send_own(&end).map_err(|_| Useless)
+    }
 }
 
-async fn must_settle(lease: &mut Lease, drain: &mut Drain, patience: Duration) -> Result<(), Useless> {
-    if settled(lease, drain, patience).await? { Ok(()) } else { Err(Useless) }
+async fn must_settle(
+    lease: &mut Lease,
+    drain: &mut Drain,
+    patience: Duration,
+) -> Result<(), Useless> {
+    if settled(lease, drain, patience).await? {
+        Ok(())
+    } else {
+        Err(Useless)
+    }
 }
 
 /// Reads until the server owes nothing; `false` if it does not come to that in time.
-pub(super) async fn settled(lease: &mut Lease, drain: &mut Drain, patience: Duration) -> Result<bool, Useless> {
+pub(super) async fn settled(
+    lease: &mut Lease,
+    drain: &mut Drain,
+    patience: Duration,
+) -> Result<bool, Useless> {
     let reading = async {
-        while !lease.conn().backend.pipeline.is_idle() || drain.is_mid_frame() || lease.conn().side.is_backed_up() {
+        while !lease.conn().backend.pipeline.is_idle()
+            || drain.is_mid_frame()
+            || lease.conn().side.is_backed_up()
+        {
             read_some(lease, drain).await?;
         }
         Ok(())

@@ -64,7 +64,7 @@ impl From<Broken> for End {
                     Fault::Protocol => Kind::ProtocolViolation,
                     Fault::Unsupported => Kind::UnsupportedProtocol,
                     Fault::NoUser => Kind::InvalidStartup,
-                    Fault::Setting | Fault::Syntax => Kind::StartupSetting,
+                    Fault::Setting | Fault::UnknownSetting | Fault::Syntax => Kind::StartupSetting,
                 };
                 Self::Told(Error::new(kind, bad.message))
             }
@@ -115,11 +115,17 @@ impl Arrival {
 }
 
 async fn log_in(lobby: &Arc<Lobby>, dialogue: &mut Dialogue) -> Result<Arrival, End> {
-    let limit = lobby.config.listen.client_login_timeout.unwrap_or(Duration::MAX);
+    let limit = lobby
+        .config
+        .listen
+        .client_login_timeout
+        .unwrap_or(Duration::MAX);
     let (startup, proof) = {
         let Some(_handshaking) = lobby.begin_handshake() else {
             let message = "too many clients are logging in at once";
-            return Err(Error::new(Kind::TooManyClients, message).hint("Try again later.").into());
+            return Err(Error::new(Kind::TooManyClients, message)
+                .hint("Try again later.")
+                .into());
         };
         let shown = async {
             let startup = open(lobby, dialogue).await?;
@@ -169,7 +175,11 @@ async fn open(lobby: &Lobby, dialogue: &mut Dialogue) -> Result<Startup, End> {
 async fn announce(dialogue: &mut Dialogue, startup: &Startup) -> Result<(), End> {
     if let Some(announcement) = negotiated(startup).announce {
         let mut out = Vec::new();
-        write::negotiate_protocol(&mut out, announcement.version.number(), announcement.unknown);
+        write::negotiate_protocol(
+            &mut out,
+            announcement.version.number(),
+            announcement.unknown,
+        );
         dialogue.write(&out).await?;
     }
     Ok(())
@@ -185,24 +195,43 @@ fn check(lobby: &Lobby, startup: &Startup) -> Result<(), End> {
         return Err(Error::new(Kind::ShuttingDown, "pgusher is shutting down").into());
     }
     if lobby.clients() > lobby.config.listen.max_clients {
-        let hint = format!("The limit is max_clients = {}.", lobby.config.listen.max_clients);
-        return Err(Error::new(Kind::TooManyClients, "sorry, too many clients already").hint(hint).into());
+        let hint = format!(
+            "The limit is max_clients = {}.",
+            lobby.config.listen.max_clients
+        );
+        return Err(
+            Error::new(Kind::TooManyClients, "sorry, too many clients already")
+                .hint(hint)
+                .into(),
+        );
     }
     if startup.replication {
         let message = "replication connections cannot be pooled";
         let hint = "Connect to the database server directly.";
-        return Err(Error::new(Kind::UnsupportedProtocol, message).hint(hint).into());
+        return Err(Error::new(Kind::UnsupportedProtocol, message)
+            .hint(hint)
+            .into());
     }
     Ok(())
 }
 
-async fn authenticate(lobby: &Lobby, dialogue: &mut Dialogue, startup: &Startup) -> Result<Proof, End> {
-    let user = std::str::from_utf8(&startup.user).ok().and_then(|name| lobby.config.users.get(name));
+async fn authenticate(
+    lobby: &Lobby,
+    dialogue: &mut Dialogue,
+    startup: &Startup,
+) -> Result<Proof, End> {
+    let user = std::str::from_utf8(&startup.user)
+        .ok()
+        .and_then(|name| lobby.config.users.get(name));
     let secret = user.and_then(|user: &User| user.secret.as_ref());
     let (mut nonce, mut md5_salt) = ([0; 18], [0; 4]);
     super::upstream::fill_random(&mut nonce);
     super::upstream::fill_random(&mut md5_salt);
-    let random = Random { nonce, md5_salt, server_seed: &lobby.seed };
+    let random = Random {
+        nonce,
+        md5_salt,
+        server_seed: &lobby.seed,
+    };
     let mut exchange = Exchange::new(lobby.config.auth, &startup.user, secret, random);
     let mut step = exchange.start();
     loop {
@@ -251,7 +280,9 @@ async fn take_a_seat(
         None => Credential::None,
     };
     let sizes = || PoolSizes {
-        pool_size: settings.and_then(|user| user.pool_size).unwrap_or(db.config.pool.pool_size),
+        pool_size: settings
+            .and_then(|user| user.pool_size)
+            .unwrap_or(db.config.pool.pool_size),
         ..db.config.pool.clone()
     };
     let membership = db.join(&login, credential, sizes)?;
@@ -270,14 +301,28 @@ async fn take_a_seat(
     write::ready_for_query(&mut out, b'I');
     dialogue.write(&out).await?;
 
-    let mode = settings.and_then(|user| user.pool_mode).unwrap_or(db.config.pool_mode);
+    let mode = settings
+        .and_then(|user| user.pool_mode)
+        .unwrap_or(db.config.pool_mode);
     let timeouts = Arc::clone(&db.timeouts);
     let session = Session::new(mode, timeouts, welcome.wanted, welcome.seen, Instant::now());
-    Ok(Arrival { session, parts: relay::Parts { bell, membership, registration, user_seat } })
+    Ok(Arrival {
+        session,
+        parts: relay::Parts {
+            bell,
+            membership,
+            registration,
+            user_seat,
+        },
+    })
 }
 
 /// Names of users and databases are text in pgusher's own configuration.
 fn text(name: &[u8], what: &str) -> Result<String, Error> {
-    String::from_utf8(name.to_vec())
-        .map_err(|_| Error::new(Kind::InvalidStartup, format!("the {what} name is not valid UTF-8")))
+    String::from_utf8(name.to_vec()).map_err(|_| {
+        Error::new(
+            Kind::InvalidStartup,
+            format!("the {what} name is not valid UTF-8"),
+        )
+    })
 }

@@ -60,7 +60,15 @@ impl ServerConn {
         now: Instant,
     ) -> Box<Self> {
         let cancelling = Arc::default();
-        Box::new(Self { side, backend, worker, expires, cancel_key, cancelling, used: now })
+        Box::new(Self {
+            side,
+            backend,
+            worker,
+            expires,
+            cancel_key,
+            cancelling,
+            used: now,
+        })
     }
 
     /// Whether it can be used by a client on `worker`.
@@ -79,10 +87,16 @@ impl ServerConn {
             return true;
         }
         at_desk(|desk| {
-            let Ok(filled) = self.side.fill_now(&mut desk.window) else { return false };
-            let Filled::Bytes(filled) = filled else { return filled == Filled::Nothing };
+            let Ok(filled) = self.side.fill_now(&mut desk.window) else {
+                return false;
+            };
+            let Filled::Bytes(filled) = filled else {
+                return filled == Filled::Nothing;
+            };
             let input = desk.window.get(..filled).unwrap_or_default();
-            let Ok(used) = Drain::default().bytes(input, &mut self.backend) else { return false };
+            let Ok(used) = Drain::default().bytes(input, &mut self.backend) else {
+                return false;
+            };
             self.side.keep(input.get(used..).unwrap_or_default());
             !self.side.has_kept()
         })
@@ -105,13 +119,19 @@ pub(crate) struct Lease {
 
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pool").field("database", &self.db.name).field("user", &self.user).finish_non_exhaustive()
+        f.debug_struct("Pool")
+            .field("database", &self.db.name)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
     }
 }
 
 impl Lease {
     pub(super) fn new(pool: Arc<Pool>, conn: Box<ServerConn>) -> Self {
-        Self { pool, conn: Some(conn) }
+        Self {
+            pool,
+            conn: Some(conn),
+        }
     }
 
     pub(crate) fn pool(&self) -> &Arc<Pool> {
@@ -119,9 +139,14 @@ impl Lease {
     }
 
     /// The connection.
-    #[expect(clippy::expect_used, reason = "only what consumes the lease takes it out")]
+    #[expect(
+        clippy::expect_used,
+        reason = "only what consumes the lease takes it out"
+    )]
     pub(crate) fn conn(&mut self) -> &mut ServerConn {
-        self.conn.as_mut().expect("a lease has its connection until it ends")
+        self.conn
+            .as_mut()
+            .expect("a lease has its connection until it ends")
     }
 
     /// Moves the connection to this thread, if it is not there. An error means that it is lost.
@@ -130,10 +155,28 @@ impl Lease {
         if self.conn.as_ref().is_none_or(|conn| conn.worker == here) {
             return Ok(());
         }
-        let Some(conn) = self.conn.take() else { return Ok(()) };
-        let ServerConn { side, backend, expires, cancel_key, cancelling, used, .. } = *conn;
+        let Some(conn) = self.conn.take() else {
+            return Ok(());
+        };
+        let ServerConn {
+            side,
+            backend,
+            expires,
+            cancel_key,
+            cancelling,
+            used,
+            ..
+        } = *conn;
         let moved = side.rebind().map(|side| {
-            Box::new(ServerConn { side, backend, worker: here, expires, cancel_key, cancelling, used })
+            Box::new(ServerConn {
+                side,
+                backend,
+                worker: here,
+                expires,
+                cancel_key,
+                cancelling,
+                used,
+            })
         });
         match moved {
             Ok(conn) => {
@@ -149,7 +192,9 @@ impl Lease {
 
     /// Gives the connection back. If it is not certainly clean, it is cleaned first, or closed.
     pub(crate) fn give_back(mut self, now: Instant) {
-        let Some(mut conn) = self.conn.take() else { return };
+        let Some(mut conn) = self.conn.take() else {
+            return;
+        };
         if self.pool.resets_always() {
             conn.backend.dirty = true;
         }

@@ -48,7 +48,8 @@ impl Listener {
             Address::Unix(path) => Ok(vec![bind_unix(path)?]),
             Address::Tcp(host, port) => {
                 let host = if host == "*" { "0.0.0.0" } else { host };
-                let found: Vec<SocketAddr> = tokio::net::lookup_host((host, *port)).await?.collect();
+                let found: Vec<SocketAddr> =
+                    tokio::net::lookup_host((host, *port)).await?.collect();
                 found.into_iter().map(bind_tcp).collect()
             }
         }
@@ -57,7 +58,9 @@ impl Listener {
     /// Where it listens: with the port that the system chose, if it was left to it.
     pub(crate) fn address(&self) -> String {
         match self {
-            Self::Tcp(listener) => listener.local_addr().map_or_else(|_| "?".to_owned(), |it| it.to_string()),
+            Self::Tcp(listener) => listener
+                .local_addr()
+                .map_or_else(|_| "?".to_owned(), |it| it.to_string()),
             Self::Unix(_, Unlink(path)) => path.display().to_string(),
         }
     }
@@ -115,7 +118,9 @@ fn bind_unix(path: &Path) -> io::Result<Listener> {
 /// Hands a connection to the worker with the fewest.
 fn welcome(lobby: &Arc<Lobby>, stream: Detached) {
     let worker = lobby.workers.idlest();
-    let Some(pass) = lobby.enter() else { return turn_away(stream) };
+    let Some(pass) = lobby.enter() else {
+        return turn_away(stream);
+    };
     let seat = worker.occupy();
     worker.spawn(async move {
         match stream.attach() {
@@ -129,7 +134,8 @@ fn welcome(lobby: &Arc<Lobby>, stream: Detached) {
 fn turn_away(stream: Detached) {
     use std::io::Write;
     let mut out = Vec::new();
-    Error::new(Kind::TooManyClients, "sorry, too many clients already").write_as(Severity::Fatal, &mut out);
+    Error::new(Kind::TooManyClients, "sorry, too many clients already")
+        .write_as(Severity::Fatal, &mut out);
     let _ = match stream {
         Detached::Tcp(mut stream) => stream.write_all(&out),
         Detached::Unix(mut stream) => stream.write_all(&out),

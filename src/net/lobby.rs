@@ -49,7 +49,10 @@ impl Lobby {
         let configured = config.databases.iter().filter(|(name, _)| *name != "*");
         let databases = configured
             .map(|(name, it)| {
-                (name.clone(), Db::new(name, it.clone(), workers.clone(), Arc::clone(&keys)))
+                (
+                    name.clone(),
+                    Db::new(name, it.clone(), workers.clone(), Arc::clone(&keys)),
+                )
             })
             .collect();
         Arc::new(Self {
@@ -72,12 +75,22 @@ impl Lobby {
         if let Some(db) = databases.get(name) {
             return Ok(Arc::clone(db));
         }
-        let unknown = || Error::new(Kind::DatabaseUnknown, format!("database \"{name}\" does not exist"));
+        let unknown = || {
+            Error::new(
+                Kind::DatabaseUnknown,
+                format!("database \"{name}\" does not exist"),
+            )
+        };
         let wildcard = self.config.databases.get("*").ok_or_else(unknown)?;
         if databases.len() >= self.config.databases.len() + MOST_WILDCARDS {
             return Err(unknown().detail("Too many databases are in use at once."));
         }
-        let db = Db::new(name, wildcard.clone(), self.workers.clone(), Arc::clone(&self.keys));
+        let db = Db::new(
+            name,
+            wildcard.clone(),
+            self.workers.clone(),
+            Arc::clone(&self.keys),
+        );
         databases.insert(name.to_owned(), Arc::clone(&db));
         Ok(db)
     }
@@ -93,7 +106,9 @@ impl Lobby {
             db.tick(now);
         }
         let named = &self.config.databases;
-        self.databases.lock().retain(|name, db| named.contains_key(name) || Arc::strong_count(db) > 1 || !db.is_vacant());
+        self.databases.lock().retain(|name, db| {
+            named.contains_key(name) || Arc::strong_count(db) > 1 || !db.is_vacant()
+        });
     }
 
     /// A connection comes in; `None` if there are too many. Leaves when the pass is dropped.
@@ -117,7 +132,11 @@ impl Lobby {
 
     /// Counts a client of `user` in.
     pub(crate) fn admit_user(self: &Arc<Self>, user: &str) -> Result<UserSeat, Error> {
-        let limit = self.config.users.get(user).and_then(|user| user.max_clients);
+        let limit = self
+            .config
+            .users
+            .get(user)
+            .and_then(|user| user.max_clients);
         let mut users = self.users.lock();
         let count = users.entry(user.to_owned()).or_insert(0);
         if limit.is_some_and(|limit| *count >= limit) {
@@ -126,7 +145,10 @@ impl Lobby {
             return Err(Error::new(Kind::TooManyClients, message).hint(hint));
         }
         *count += 1;
-        Ok(UserSeat { lobby: Arc::clone(self), user: user.to_owned() })
+        Ok(UserSeat {
+            lobby: Arc::clone(self),
+            user: user.to_owned(),
+        })
     }
 
     /// Gives a session its cancel key.
@@ -136,7 +158,12 @@ impl Lobby {
             let mut random = [0; KEY_MATERIAL];
             fill_random(&mut random);
             match self.sessions.lock().register(&random, long, session) {
-                Ok(key) => return Registration { lobby: Arc::clone(self), key },
+                Ok(key) => {
+                    return Registration {
+                        lobby: Arc::clone(self),
+                        key,
+                    };
+                }
                 Err(again) => session = again,
             }
         }

@@ -35,7 +35,10 @@ pub(crate) struct Message {
 
 impl Dialogue {
     pub(crate) fn new(stream: Stream) -> Self {
-        Self { stream, buffer: Vec::new() }
+        Self {
+            stream,
+            buffer: Vec::new(),
+        }
     }
 
     /// Something was sent that nobody asked for yet.
@@ -51,7 +54,8 @@ impl Dialogue {
             self.buffer.resize(filled + STEP, 0);
             let room = self.buffer.get_mut(filled..).unwrap_or_default();
             let read = self.stream.read(room);
-            self.buffer.truncate(filled + read.as_ref().map_or(0, |read| *read));
+            self.buffer
+                .truncate(filled + read.as_ref().map_or(0, |read| *read));
             match read {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(_) => return Ok(()),
@@ -111,7 +115,10 @@ impl Dialogue {
         }
         let mut body = self.take(header.size);
         body.drain(..frame::HEADER.min(body.len()));
-        Ok(Some(Message { tag: header.tag, body }))
+        Ok(Some(Message {
+            tag: header.tag,
+            body,
+        }))
     }
 
     /// Writes all of `bytes`.

@@ -121,7 +121,10 @@ impl Db {
             match item {
                 Work::Open(id) => match self.pools.lock().get(&id) {
                     Some(pool) => upstream::start_opening(pool),
-                    None => warn!(database = self.name, "an opening was asked for a pool that is not there"),
+                    None => warn!(
+                        database = self.name,
+                        "an opening was asked for a pool that is not there"
+                    ),
                 },
                 Work::Close(conn) => conn.close(),
                 Work::Refuse(bell, error) => bell.refuse(error),
@@ -147,7 +150,11 @@ impl Db {
     pub(crate) fn weed(self: &Arc<Self>) {
         let dead = self.books.lock().weed(|conn| !conn.is_sound());
         if !dead.is_empty() {
-            info!(database = self.name, count = dead.len(), "idle server connections were closed by the server");
+            info!(
+                database = self.name,
+                count = dead.len(),
+                "idle server connections were closed by the server"
+            );
         }
     }
 
@@ -186,7 +193,10 @@ impl Pool {
                         return Claim::Granted(Lease::new(Arc::clone(self), conn));
                     }
                     // It died while it was idle (F2). Nothing was sent on it: take the next.
-                    debug!(database = self.db.name, "an idle server connection was found dead");
+                    debug!(
+                        database = self.db.name,
+                        "an idle server connection was found dead"
+                    );
                     drop(Lease::new(Arc::clone(self), conn));
                 }
                 Asked::Refused(error) => return Claim::Refused(error),
@@ -203,17 +213,26 @@ impl Pool {
         self.hand_out(work.0);
         self.db.perform(work.1);
         match ticket {
-            Some(ticket) => {
-                Claim::Queued(Queued { pool: Arc::clone(self), ticket, bell: Arc::clone(bell) })
-            }
-            None => Claim::Refused(Error::new(crate::error::Kind::ServerUnavailable, "the pool is gone")),
+            Some(ticket) => Claim::Queued(Queued {
+                pool: Arc::clone(self),
+                ticket,
+                bell: Arc::clone(bell),
+            }),
+            None => Claim::Refused(Error::new(
+                crate::error::Kind::ServerUnavailable,
+                "the pool is gone",
+            )),
         }
     }
 
     /// Gives a clean connection back, to the next in the queue if there is one.
     pub(super) fn give_back(self: &Arc<Self>, conn: Box<ServerConn>, now: Instant) {
         let (worker, expires) = (conn.worker, conn.expires);
-        let given = self.db.books.lock().give_back(self.id, conn, worker, expires, now);
+        let given = self
+            .db
+            .books
+            .lock()
+            .give_back(self.id, conn, worker, expires, now);
         self.settle(given, now);
     }
 
@@ -246,19 +265,36 @@ impl Pool {
     /// A connection is open; reported exactly once for each opening.
     pub(super) fn opened(self: &Arc<Self>, conn: Box<ServerConn>, now: Instant) {
         if self.failing.swap(false, Ordering::Relaxed) {
-            info!(database = self.db.name, user = self.user, "the database server is reachable again");
+            info!(
+                database = self.db.name,
+                user = self.user,
+                "the database server is reachable again"
+            );
         }
         let (worker, expires) = (conn.worker, conn.expires);
-        let given = self.db.books.lock().opened(self.id, conn, worker, expires, now);
+        let given = self
+            .db
+            .books
+            .lock()
+            .opened(self.id, conn, worker, expires, now);
         self.settle(given, now);
     }
 
     /// A connection could not be opened; reported exactly once for each opening.
-    pub(super) fn not_opened(self: &Arc<Self>, error: Error, hopeless: bool, jitter: u8, now: Instant) {
+    pub(super) fn not_opened(
+        self: &Arc<Self>,
+        error: Error,
+        hopeless: bool,
+        jitter: u8,
+        now: Instant,
+    ) {
         if !self.failing.swap(true, Ordering::Relaxed) {
             warn!(database = self.db.name, user = self.user, %error, "no connection to the database server");
         }
-        self.db.books.lock().not_opened(self.id, error, hopeless, jitter, now);
+        self.db
+            .books
+            .lock()
+            .not_opened(self.id, error, hopeless, jitter, now);
         self.db.work(now);
     }
 
@@ -294,7 +330,11 @@ pub(crate) struct Queued {
 
 impl Drop for Queued {
     fn drop(&mut self) {
-        self.pool.db.books.lock().withdraw(self.pool.id, self.ticket);
+        self.pool
+            .db
+            .books
+            .lock()
+            .withdraw(self.pool.id, self.ticket);
         if let Tray::Granted(lease) = self.bell.close_tray() {
             lease.give_back(Instant::now());
         }

@@ -124,7 +124,11 @@ impl Client {
         if self.pass.lobby().is_stopping() {
             self.rung(ring::STOP)?;
         }
-        if self.side.has_kept() { self.resume() } else { Ok(()) }
+        if self.side.has_kept() {
+            self.resume()
+        } else {
+            Ok(())
+        }
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
@@ -212,7 +216,8 @@ impl Client {
             Filled::End => Err(Gone),
             Filled::Nothing => Ok(()),
             Filled::Bytes(filled) if self.queued.is_some() => {
-                self.side.keep(desk.window.get(..filled).unwrap_or_default());
+                self.side
+                    .keep(desk.window.get(..filled).unwrap_or_default());
                 Ok(())
             }
             Filled::Bytes(filled) => self.go_on(desk, filled),
@@ -244,7 +249,9 @@ impl Client {
             desk.out.rebase(used);
             let input = desk.window.get(used..filled).unwrap_or_default();
             let backend = self.lease.as_mut().map(|lease| &mut lease.conn().backend);
-            let progress = self.session.client_bytes(input, backend, &mut desk.out, now);
+            let progress = self
+                .session
+                .client_bytes(input, backend, &mut desk.out, now);
             used += progress.used;
             match progress.next {
                 Next::Lease => match self.claim(desk, now) {
@@ -260,7 +267,8 @@ impl Client {
                 _ => break Ok(()),
             }
         };
-        self.side.keep(desk.window.get(used..filled).unwrap_or_default());
+        self.side
+            .keep(desk.window.get(used..filled).unwrap_or_default());
         self.send(desk)?;
         outcome
     }
@@ -276,7 +284,12 @@ impl Client {
         if self.stopping {
             return Err(Error::new(Kind::ShuttingDown, "pgusher is shutting down"));
         }
-        match self.parts.membership.pool().claim(&self.parts.bell, self.seat.worker().nth, now) {
+        match self
+            .parts
+            .membership
+            .pool()
+            .claim(&self.parts.bell, self.seat.worker().nth, now)
+        {
             Claim::Granted(lease) => self.attach(lease, desk).map(|()| true),
             Claim::Queued(queued) => {
                 self.queued = Some(queued);
@@ -288,10 +301,16 @@ impl Client {
     }
 
     fn attach(&mut self, mut lease: Lease, desk: &mut Desk) -> Result<(), Error> {
-        lease.bring_home(&self.pass.lobby().workers).map_err(|error| {
-            Error::new(Kind::ServerUnavailable, format!("a server connection could not be taken over: {error}"))
-        })?;
-        self.session.attached(&mut lease.conn().backend, &mut desk.out, Instant::now());
+        lease
+            .bring_home(&self.pass.lobby().workers)
+            .map_err(|error| {
+                Error::new(
+                    Kind::ServerUnavailable,
+                    format!("a server connection could not be taken over: {error}"),
+                )
+            })?;
+        self.session
+            .attached(&mut lease.conn().backend, &mut desk.out, Instant::now());
         self.lease = Some(lease);
         Ok(())
     }
@@ -312,17 +331,29 @@ impl Client {
     /// The server said something.
     fn server_spoke(&mut self) -> Result<(), Gone> {
         let next = at_desk(|desk| {
-            let Some(lease) = &mut self.lease else { return Ok(Next::Read) };
+            let Some(lease) = &mut self.lease else {
+                return Ok(Next::Read);
+            };
             let conn = lease.conn();
             let filled = match conn.side.fill(&mut desk.window) {
                 Ok(Filled::Bytes(filled)) => filled,
                 Ok(Filled::Nothing) => return Ok(Next::Read),
-                Ok(Filled::End) => return Ok(Next::Lost(lost("closed the connection unexpectedly"))),
-                Err(error) => return Ok(Next::Lost(lost(&format!("connection failed: {}", error.kind())))),
+                Ok(Filled::End) => {
+                    return Ok(Next::Lost(lost("closed the connection unexpectedly")));
+                }
+                Err(error) => {
+                    return Ok(Next::Lost(lost(&format!(
+                        "connection failed: {}",
+                        error.kind()
+                    ))));
+                }
             };
             let input = desk.window.get(..filled).unwrap_or_default();
-            let progress = self.session.server_bytes(input, &mut conn.backend, &mut desk.out, Instant::now());
-            conn.side.keep(input.get(progress.used..).unwrap_or_default());
+            let progress =
+                self.session
+                    .server_bytes(input, &mut conn.backend, &mut desk.out, Instant::now());
+            conn.side
+                .keep(input.get(progress.used..).unwrap_or_default());
             self.send(desk)?;
             Ok::<_, Gone>(progress.next)
         })?;
@@ -358,10 +389,14 @@ impl Client {
 
     /// The server connection is gone or given up: `dispose` of it, and tell the client.
     fn lose(&mut self, error: Error, dispose: impl FnOnce(Lease)) -> Result<(), Gone> {
-        let Some(mut lease) = self.lease.take() else { return Ok(()) };
+        let Some(mut lease) = self.lease.take() else {
+            return Ok(());
+        };
         debug!(%error, "a client lost its server connection");
         let next = at_desk(|desk| {
-            let next = self.session.server_lost(&mut lease.conn().backend, error, &mut desk.out);
+            let next = self
+                .session
+                .server_lost(&mut lease.conn().backend, error, &mut desk.out);
             dispose(lease);
             self.side.send(&desk.out.to_client, &[])?;
             Ok::<_, Gone>(next)
@@ -369,7 +404,11 @@ impl Client {
         if next == Next::Close {
             return Err(Gone);
         }
-        if self.side.has_kept() { self.resume() } else { Ok(()) }
+        if self.side.has_kept() {
+            self.resume()
+        } else {
+            Ok(())
+        }
     }
 
     /// The request that waits is refused.
@@ -431,7 +470,9 @@ impl Client {
                 Ok(())
             }
             Next::GiveUp(error) if self.queued.take().is_some() => self.refused(&error),
-            Next::Part(error) => self.lose(error, |lease| cleanup::start(lease, Default::default())),
+            Next::Part(error) => {
+                self.lose(error, |lease| cleanup::start(lease, Default::default()))
+            }
             Next::Lost(error) => self.lose(error, Lease::close),
             _ => Ok(()),
         }
@@ -447,7 +488,10 @@ impl Client {
             return Ok(());
         }
         let mut goodbye = Vec::new();
-        let error = Error::new(Kind::ShuttingDown, "terminating connection: pgusher is shutting down");
+        let error = Error::new(
+            Kind::ShuttingDown,
+            "terminating connection: pgusher is shutting down",
+        );
         error.write_as(Severity::Fatal, &mut goodbye);
         self.side.send_own(&goodbye)?;
         Err(Gone)
@@ -456,7 +500,9 @@ impl Client {
     /// The client is gone: its server connection goes back if that is certainly clean, else through a cleaning.
     fn part(mut self) {
         self.queued = None;
-        let Some(mut lease) = self.lease.take() else { return };
+        let Some(mut lease) = self.lease.take() else {
+            return;
+        };
         let Self { session, .. } = self;
         let backend: &Backend = &lease.conn().backend;
         if session.is_mid_request() {

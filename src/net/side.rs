@@ -66,7 +66,12 @@ pub(crate) struct Side {
 
 impl Side {
     pub(crate) fn new(stream: Stream) -> Self {
-        Self { stream, kept: Vec::new(), unsent: Vec::new(), deaf: false }
+        Self {
+            stream,
+            kept: Vec::new(),
+            unsent: Vec::new(),
+            deaf: false,
+        }
     }
 
     pub(crate) fn stream(&self) -> &Stream {
@@ -91,7 +96,9 @@ impl Side {
     /// Reads behind what was kept.
     pub(crate) fn fill(&mut self, window: &mut [u8]) -> io::Result<Filled> {
         let kept = self.lay_out(window);
-        let Some(room) = window.get_mut(kept..) else { return Ok(Filled::Nothing) };
+        let Some(room) = window.get_mut(kept..) else {
+            return Ok(Filled::Nothing);
+        };
         let read = self.stream.read(room);
         match read {
             Ok(0) => Ok(Filled::End),
@@ -107,7 +114,9 @@ impl Side {
     /// Like [`fill`](Self::fill), but asks the kernel and not what the runtime remembers.
     pub(crate) fn fill_now(&mut self, window: &mut [u8]) -> io::Result<Filled> {
         let kept = self.lay_out(window);
-        let Some(room) = window.get_mut(kept..) else { return Ok(Filled::Nothing) };
+        let Some(room) = window.get_mut(kept..) else {
+            return Ok(Filled::Nothing);
+        };
         match self.stream.read_now(room) {
             Ok(0) => Ok(Filled::End),
             Ok(read) => {
@@ -173,7 +182,8 @@ impl Side {
         for slice in gather.slices(window) {
             let skipped = written.min(slice.len());
             written -= skipped;
-            self.unsent.extend_from_slice(slice.get(skipped..).unwrap_or_default());
+            self.unsent
+                .extend_from_slice(slice.get(skipped..).unwrap_or_default());
         }
         Ok(())
     }

@@ -50,7 +50,12 @@ impl Opening {
 
     fn failed(mut self, failure: Failure) {
         if let Some(pool) = self.0.take() {
-            pool.not_opened(failure.error, failure.hopeless, random_byte(), Instant::now());
+            pool.not_opened(
+                failure.error,
+                failure.hopeless,
+                random_byte(),
+                Instant::now(),
+            );
         }
     }
 }
@@ -58,7 +63,10 @@ impl Opening {
 impl Drop for Opening {
     fn drop(&mut self) {
         if let Some(pool) = self.0.take() {
-            let error = Error::new(Kind::ServerUnavailable, "opening a server connection was abandoned");
+            let error = Error::new(
+                Kind::ServerUnavailable,
+                "opening a server connection was abandoned",
+            );
             pool.not_opened(error, false, random_byte(), Instant::now());
         }
     }
@@ -81,22 +89,40 @@ pub(super) fn start_opening(pool: &Arc<Pool>) {
 }
 
 async fn open(pool: &Pool, worker: usize) -> Result<Box<ServerConn>, Failure> {
-    let limit = pool.db.timeouts.server_connect_timeout.unwrap_or(Duration::MAX);
+    let limit = pool
+        .db
+        .timeouts
+        .server_connect_timeout
+        .unwrap_or(Duration::MAX);
     match tokio::time::timeout(limit, connect_and_log_in(pool, worker)).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(pool.unreachable(&format!("no answer within {limit:?} (server_connect_timeout)"))),
+        Err(_) => Err(pool.unreachable(&format!(
+            "no answer within {limit:?} (server_connect_timeout)"
+        ))),
     }
 }
 
 impl Pool {
     fn unreachable(&self, why: &str) -> Failure {
-        let message = format!("cannot connect to the database server of \"{}\": {why}", self.db.name);
-        Failure { error: Error::new(Kind::ServerUnavailable, message), hopeless: false }
+        let message = format!(
+            "cannot connect to the database server of \"{}\": {why}",
+            self.db.name
+        );
+        Failure {
+            error: Error::new(Kind::ServerUnavailable, message),
+            hopeless: false,
+        }
     }
 
     fn misconfigured(&self, why: &AuthError) -> Failure {
-        let message = format!("cannot log in to the database server of \"{}\": {why}", self.db.name);
-        Failure { error: Error::new(Kind::ServerUnavailable, message), hopeless: true }
+        let message = format!(
+            "cannot log in to the database server of \"{}\": {why}",
+            self.db.name
+        );
+        Failure {
+            error: Error::new(Kind::ServerUnavailable, message),
+            hopeless: true,
+        }
     }
 
     /// The server said no. Whether it will say yes later, its SQLSTATE tells.
@@ -109,9 +135,14 @@ impl Pool {
             printable(fields.message)
         );
         // 28: wrong password or no such user; 3D: no such database; 42: no privilege.
-        let hopeless = ["28", "3D", "42"].iter().any(|class| code.starts_with(class));
+        let hopeless = ["28", "3D", "42"]
+            .iter()
+            .any(|class| code.starts_with(class));
         let detail = format!("The server's SQLSTATE was {code}.");
-        Failure { error: Error::new(Kind::ServerUnavailable, message).detail(detail), hopeless }
+        Failure {
+            error: Error::new(Kind::ServerUnavailable, message).detail(detail),
+            hopeless,
+        }
     }
 }
 
@@ -131,8 +162,19 @@ async fn connect_and_log_in(pool: &Pool, worker: usize) -> Result<Box<ServerConn
     let backend = Backend::new(pool.welcomes.share(reported));
     let cancel_key = key.map(|(pid, secret)| CancelKey { pid, secret, place });
     let now = Instant::now();
-    let expires = pool.db.timeouts.server_lifetime.and_then(|life| now.checked_add(jittered(life)));
-    Ok(ServerConn::new(dialogue.into_side(), backend, worker, expires, cancel_key, now))
+    let expires = pool
+        .db
+        .timeouts
+        .server_lifetime
+        .and_then(|life| now.checked_add(jittered(life)));
+    Ok(ServerConn::new(
+        dialogue.into_side(),
+        backend,
+        worker,
+        expires,
+        cancel_key,
+        now,
+    ))
 }
 
 /// Tries each address that the name has now, in the resolver's order.
@@ -153,10 +195,23 @@ type Key = (u32, Vec<u8>);
 async fn log_in(pool: &Pool, dialogue: &mut Dialogue) -> Result<(Reported, Option<Key>), Failure> {
     let broken = |error: Broken| pool.unreachable(&format!("during login: {error}"));
     let io_broken = |error: io::Error| broken(Broken::Io(error));
-    let database = pool.db.config.upstream.database.as_ref().unwrap_or(&pool.db.name);
+    let database = pool
+        .db
+        .config
+        .upstream
+        .database
+        .as_ref()
+        .unwrap_or(&pool.db.name);
     let mut hello = Vec::new();
-    let params = [("user", pool.user.as_str()), ("database", database.as_str())];
-    write::startup(&mut hello, PROTOCOL, params.map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+    let params = [
+        ("user", pool.user.as_str()),
+        ("database", database.as_str()),
+    ];
+    write::startup(
+        &mut hello,
+        PROTOCOL,
+        params.map(|(name, value)| (name.as_bytes(), value.as_bytes())),
+    );
     dialogue.write(&hello).await.map_err(io_broken)?;
 
     let mut nonce = [0; 18];
@@ -170,13 +225,19 @@ async fn log_in(pool: &Pool, dialogue: &mut Dialogue) -> Result<(Reported, Optio
         let body = message.body.as_slice();
         match message.tag {
             b'R' => {
-                let (kind, data) = backend::authentication(body)
-                    .map_err(|_| pool.unreachable("during login: malformed authentication request"))?;
-                match login.on_authentication(kind, data).map_err(|why| pool.misconfigured(&why))? {
+                let (kind, data) = backend::authentication(body).map_err(|_| {
+                    pool.unreachable("during login: malformed authentication request")
+                })?;
+                match login
+                    .on_authentication(kind, data)
+                    .map_err(|why| pool.misconfigured(&why))?
+                {
                     Reply::Send(frame) => dialogue.write(&frame).await.map_err(io_broken)?,
                     Reply::Derive(derivation) => {
                         let keys = pool.db.keys.derive(derivation).await;
-                        let frame = login.derived(&keys).map_err(|why| pool.misconfigured(&why))?;
+                        let frame = login
+                            .derived(&keys)
+                            .map_err(|why| pool.misconfigured(&why))?;
                         dialogue.write(&frame).await.map_err(io_broken)?;
                     }
                     Reply::Continue => {}
@@ -190,7 +251,11 @@ async fn log_in(pool: &Pool, dialogue: &mut Dialogue) -> Result<(Reported, Optio
                     reported.set(name, value);
                 }
             }
-            b'K' => key = backend::backend_key(body).ok().map(|(pid, secret)| (pid, secret.to_vec())),
+            b'K' => {
+                key = backend::backend_key(body)
+                    .ok()
+                    .map(|(pid, secret)| (pid, secret.to_vec()))
+            }
             b'Z' if let_in => return Ok((reported, key.filter(|(pid, _)| *pid != 0))),
             b'N' | b'v' | b'A' => {}
             tag => {
@@ -214,7 +279,10 @@ fn random_byte() -> u8 {
 }
 
 /// Random bytes from the operating system. Without them no nonce and no key is safe, and nothing goes on.
-#[expect(clippy::expect_used, reason = "a system without randomness cannot log anybody in safely")]
+#[expect(
+    clippy::expect_used,
+    reason = "a system without randomness cannot log anybody in safely"
+)]
 pub(crate) fn fill_random(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the operating system gives random bytes");
 }

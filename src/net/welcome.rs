@@ -89,7 +89,9 @@ impl Welcomes {
         let shared = Arc::new(profile);
         if known.shared.len() >= MOST_PROFILES {
             // Those that nobody uses any more make room.
-            known.shared.retain(|profile, ()| Arc::strong_count(profile) > 1);
+            known
+                .shared
+                .retain(|profile, ()| Arc::strong_count(profile) > 1);
         }
         if known.shared.len() < MOST_PROFILES {
             known.shared.insert(Arc::clone(&shared), ());
@@ -107,7 +109,11 @@ fn plain_name(profile: &Profile) -> Option<&[u8]> {
 }
 
 /// Finds out what a client with the settings `profile` is to be told.
-pub(crate) async fn welcome(pool: &Arc<Pool>, bell: &Arc<Bell>, profile: Profile) -> Result<Welcome, Error> {
+pub(crate) async fn welcome(
+    pool: &Arc<Pool>,
+    bell: &Arc<Bell>,
+    profile: Profile,
+) -> Result<Welcome, Error> {
     let name = plain_name(&profile).map(<[u8]>::to_vec);
     let essence = match &name {
         Some(_) => Arc::new(profile.without(b"application_name")),
@@ -117,26 +123,46 @@ pub(crate) async fn welcome(pool: &Arc<Pool>, bell: &Arc<Bell>, profile: Profile
         Some(seen) => seen,
         None => {
             let reported = try_out(pool, bell, &essence).await?;
-            pool.welcomes.learn(Arc::clone(&essence), Arc::clone(&reported));
-            pool.welcomes.find(&essence, name.as_deref()).unwrap_or(reported)
+            pool.welcomes
+                .learn(Arc::clone(&essence), Arc::clone(&reported));
+            pool.welcomes
+                .find(&essence, name.as_deref())
+                .unwrap_or(reported)
         }
     };
-    Ok(Welcome { wanted: pool.welcomes.intern(profile), seen })
+    Ok(Welcome {
+        wanted: pool.welcomes.intern(profile),
+        seen,
+    })
 }
 
 /// Applies the settings to a server connection, as each later lease will, and reads what it says.
-async fn try_out(pool: &Arc<Pool>, bell: &Arc<Bell>, profile: &Arc<Profile>) -> Result<Arc<Reported>, Error> {
+async fn try_out(
+    pool: &Arc<Pool>,
+    bell: &Arc<Bell>,
+    profile: &Arc<Profile>,
+) -> Result<Arc<Reported>, Error> {
     let mut lease = acquire(pool, bell).await?;
     let now = Instant::now();
     let timeouts = Arc::clone(&pool.db.timeouts);
-    let mut session = Session::new(PoolMode::Transaction, timeouts, Arc::clone(profile), Arc::default(), now);
+    let mut session = Session::new(
+        PoolMode::Transaction,
+        timeouts,
+        Arc::clone(profile),
+        Arc::default(),
+        now,
+    );
     at_desk(|desk| {
         let conn = lease.conn();
         session.attached(&mut conn.backend, &mut desk.out, now);
         conn.side.send(&desk.out.to_server, &[])
     })
     .map_err(|_| lost("the connection broke"))?;
-    let patience = pool.db.timeouts.server_connect_timeout.unwrap_or(Duration::MAX);
+    let patience = pool
+        .db
+        .timeouts
+        .server_connect_timeout
+        .unwrap_or(Duration::MAX);
     let answers = async {
         while !lease.conn().backend.pipeline.is_empty() {
             read_answer(&mut session, &mut lease).await?;
@@ -170,8 +196,10 @@ async fn read_answer(session: &mut Session, lease: &mut Lease) -> Result<(), Err
             Ok(Filled::End) | Err(_) => return Err(lost("the connection broke")),
         };
         let input = desk.window.get(..filled).unwrap_or_default();
-        let progress = session.server_bytes(input, &mut conn.backend, &mut desk.out, Instant::now());
-        conn.side.keep(input.get(progress.used..).unwrap_or_default());
+        let progress =
+            session.server_bytes(input, &mut conn.backend, &mut desk.out, Instant::now());
+        conn.side
+            .keep(input.get(progress.used..).unwrap_or_default());
         match progress.next {
             Next::Lost(error) if error.kind == Kind::SettingLost => {
                 let hint = "The setting came with the startup message (or its options).";
@@ -184,7 +212,10 @@ async fn read_answer(session: &mut Session, lease: &mut Lease) -> Result<(), Err
 }
 
 fn lost(why: &str) -> Error {
-    Error::new(Kind::ServerLoginFailed, format!("the session's settings could not be tried out: {why}"))
+    Error::new(
+        Kind::ServerLoginFailed,
+        format!("the session's settings could not be tried out: {why}"),
+    )
 }
 
 /// Waits for a server connection as long as a query would.
@@ -199,7 +230,8 @@ async fn acquire(pool: &Arc<Pool>, bell: &Arc<Bell>) -> Result<Lease, Error> {
     let served = poll_fn(|cx| {
         bell.belongs_to(cx.waker());
         let _ = bell.poll_rung(cx.waker());
-        bell.take().map_or(std::task::Poll::Pending, std::task::Poll::Ready)
+        bell.take()
+            .map_or(std::task::Poll::Pending, std::task::Poll::Ready)
     });
     let tray = tokio::time::timeout(patience, served).await;
     drop(queued);
@@ -207,7 +239,9 @@ async fn acquire(pool: &Arc<Pool>, bell: &Arc<Bell>) -> Result<Lease, Error> {
         Ok(Tray::Granted(lease)) => home(lease),
         Ok(Tray::Refused(error)) => Err(error),
         Ok(_) | Err(_) => {
-            let message = format!("no server connection became free within {patience:?} (query_wait_timeout)");
+            let message = format!(
+                "no server connection became free within {patience:?} (query_wait_timeout)"
+            );
             Err(Error::new(Kind::QueryWaitTimeout, message))
         }
     }
@@ -215,6 +249,8 @@ async fn acquire(pool: &Arc<Pool>, bell: &Arc<Bell>) -> Result<Lease, Error> {
 
 fn home(mut lease: Lease) -> Result<Lease, Error> {
     let workers = lease.pool().db.workers.clone();
-    lease.bring_home(&workers).map_err(|_| lost("the connection broke"))?;
+    lease
+        .bring_home(&workers)
+        .map_err(|_| lost("the connection broke"))?;
     Ok(lease)
 }

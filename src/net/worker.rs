@@ -34,7 +34,10 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts a task on this worker.
-    #[expect(clippy::needless_pass_by_value, reason = "a task's name is given as it is started")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a task's name is given as it is started"
+    )]
     pub(crate) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
         drop(self.handle.spawn(task));
     }
@@ -69,7 +72,9 @@ impl Workers {
     /// Starts `count` threads. They live as long as the program.
     pub(crate) fn start(count: usize) -> io::Result<Self> {
         let started = Instant::now();
-        let workers: io::Result<Vec<_>> = (0..count.max(1)).map(|nth| start_one(nth, started)).collect();
+        let workers: io::Result<Vec<_>> = (0..count.max(1))
+            .map(|nth| start_one(nth, started))
+            .collect();
         Ok(Self(workers?.into()))
     }
 
@@ -79,19 +84,28 @@ impl Workers {
 
     /// The worker this code runs on, or if it runs on none the one with the fewest clients.
     pub(crate) fn here(&self) -> &Arc<Worker> {
-        CURRENT.get().and_then(|nth| self.0.get(nth)).unwrap_or_else(|| self.idlest())
+        CURRENT
+            .get()
+            .and_then(|nth| self.0.get(nth))
+            .unwrap_or_else(|| self.idlest())
     }
 
     /// The worker with the fewest clients.
     #[expect(clippy::indexing_slicing, reason = "there is at least one worker")]
     pub(crate) fn idlest(&self) -> &Arc<Worker> {
-        let least = self.0.iter().min_by_key(|worker| worker.load.load(Ordering::Relaxed));
+        let least = self
+            .0
+            .iter()
+            .min_by_key(|worker| worker.load.load(Ordering::Relaxed));
         least.unwrap_or(&self.0[0])
     }
 }
 
 fn start_one(nth: usize, started: Instant) -> io::Result<Arc<Worker>> {
-    let runtime = Builder::new_current_thread().enable_all().max_io_events_per_tick(EVENTS).build()?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .max_io_events_per_tick(EVENTS)
+        .build()?;
     let worker = Arc::new(Worker {
         nth,
         alarm: Alarm::new(started),
@@ -99,9 +113,11 @@ fn start_one(nth: usize, started: Instant) -> io::Result<Arc<Worker>> {
         load: AtomicUsize::new(0),
     });
     let own = Arc::clone(&worker);
-    std::thread::Builder::new().name(format!("pgusher-{nth}")).spawn(move || {
-        CURRENT.set(Some(nth));
-        runtime.block_on(own.alarm.run());
-    })?;
+    std::thread::Builder::new()
+        .name(format!("pgusher-{nth}"))
+        .spawn(move || {
+            CURRENT.set(Some(nth));
+            runtime.block_on(own.alarm.run());
+        })?;
     Ok(worker)
 }

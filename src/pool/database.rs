@@ -147,7 +147,9 @@ impl<C, W> Database<C, W> {
     /// A client on `worker` needs a server connection.
     pub fn ask(&mut self, id: PoolId, worker: usize, now: Instant) -> Asked<C> {
         let patience = self.patience;
-        let Some(pool) = self.pool(id) else { return Asked::Wait };
+        let Some(pool) = self.pool(id) else {
+            return Asked::Wait;
+        };
         // Nobody overtakes the queue.
         if pool.waiters.len() == 0
             && let Some(conn) = pool.take_idle(worker)
@@ -164,7 +166,10 @@ impl<C, W> Database<C, W> {
             return Asked::Refused(outage.reason().clone());
         }
         if pool.waiters.len() >= pool.sizes.max_waiting {
-            let message = format!("too many requests wait for a server connection of this pool (max_waiting = {})", pool.sizes.max_waiting);
+            let message = format!(
+                "too many requests wait for a server connection of this pool (max_waiting = {})",
+                pool.sizes.max_waiting
+            );
             return Asked::Refused(Error::new(Kind::QueueFull, message).hint("Try again later."));
         }
         Asked::Wait
@@ -172,12 +177,18 @@ impl<C, W> Database<C, W> {
 
     /// Queues up, after [`Asked::Wait`]. Then see [`Self::work`].
     pub fn wait(&mut self, id: PoolId, worker: usize, waiter: W, now: Instant) -> Option<Ticket> {
-        self.pool(id).map(|pool| pool.waiters.push(worker, waiter, now))
+        self.pool(id)
+            .map(|pool| pool.waiters.push(worker, waiter, now))
     }
 
     /// Serves the queue from what is idle, and says what else is to be done. A client that asks
     /// and then queues up does so in two steps; in between a connection may have come back.
-    pub fn serve(&mut self, id: PoolId, worker: usize, now: Instant) -> (Option<(W, C)>, Vec<Work<C, W>>) {
+    pub fn serve(
+        &mut self,
+        id: PoolId,
+        worker: usize,
+        now: Instant,
+    ) -> (Option<(W, C)>, Vec<Work<C, W>>) {
         if let Some(pool) = self.pool(id) {
             if pool.idle_len() > 0
                 && let Some(waiter) = pool.waiters.pop(worker)
@@ -199,7 +210,8 @@ impl<C, W> Database<C, W> {
 
     /// A waiter does not want to wait any longer; `false` if it has been served meanwhile.
     pub fn withdraw(&mut self, id: PoolId, ticket: Ticket) -> bool {
-        self.pool(id).is_some_and(|pool| pool.waiters.remove(ticket).is_some())
+        self.pool(id)
+            .is_some_and(|pool| pool.waiters.remove(ticket).is_some())
     }
 
     /// A connection that was granted comes back, on `worker`, clean.
@@ -236,7 +248,11 @@ impl<C, W> Database<C, W> {
         }
         match pool.idle.get_mut(worker) {
             Some(stack) => {
-                stack.push(Idle { conn, since: now, expires });
+                stack.push(Idle {
+                    conn,
+                    since: now,
+                    expires,
+                });
                 Given::Kept
             }
             None => Given::Close(conn),
@@ -270,10 +286,23 @@ impl<C, W> Database<C, W> {
     }
 
     /// A connection could not be opened. Then see [`Self::work`].
-    pub fn not_opened(&mut self, id: PoolId, reason: Error, hopeless: bool, jitter: u8, now: Instant) {
+    pub fn not_opened(
+        &mut self,
+        id: PoolId,
+        reason: Error,
+        hopeless: bool,
+        jitter: u8,
+        now: Instant,
+    ) {
         if let Some(pool) = self.pool(id) {
             pool.opening = pool.opening.saturating_sub(1);
-            pool.outage = Some(Outage::failed(pool.outage.take(), reason, hopeless, jitter, now));
+            pool.outage = Some(Outage::failed(
+                pool.outage.take(),
+                reason,
+                hopeless,
+                jitter,
+                now,
+            ));
         }
     }
 
@@ -303,7 +332,9 @@ impl<C, W> Database<C, W> {
             for _ in 0..wanted {
                 if self.total() >= self.max_connections {
                     // Another pool's idle connection makes room, but only for somebody who waits.
-                    let Some(conn) = since.and_then(|_| self.evict_for(nth)) else { break };
+                    let Some(conn) = since.and_then(|_| self.evict_for(nth)) else {
+                        break;
+                    };
                     work.push(Work::Close(conn));
                 }
                 if let Some(pool) = self.pools.get_mut(nth) {
@@ -317,9 +348,15 @@ impl<C, W> Database<C, W> {
 
     /// Takes the connection out that has idled longest in any pool but `nth`.
     fn evict_for(&mut self, nth: usize) -> Option<C> {
-        let pools = self.pools.iter_mut().enumerate().filter(|(other, _)| *other != nth);
+        let pools = self
+            .pools
+            .iter_mut()
+            .enumerate()
+            .filter(|(other, _)| *other != nth);
         let stacks = pools.flat_map(|(_, pool)| pool.idle.iter_mut());
-        let oldest = stacks.filter(|stack| !stack.is_empty()).min_by_key(|stack| stack.first().map(|idle| idle.since))?;
+        let oldest = stacks
+            .filter(|stack| !stack.is_empty())
+            .min_by_key(|stack| stack.first().map(|idle| idle.since))?;
         Some(oldest.remove(0).conn)
     }
 
@@ -328,7 +365,11 @@ impl<C, W> Database<C, W> {
         let mut work = Vec::new();
         for pool in &mut self.pools {
             let old = pool.retire(0, |idle| idle.expires.is_some_and(|at| now >= at));
-            let keep = if pool.clients > 0 { pool.sizes.min_pool_size } else { 0 };
+            let keep = if pool.clients > 0 {
+                pool.sizes.min_pool_size
+            } else {
+                0
+            };
             let bored = pool.retire(keep, |idle| {
                 idle_timeout.is_some_and(|limit| now >= idle.since + limit)
             });
@@ -342,7 +383,11 @@ impl<C, W> Database<C, W> {
     pub fn weed(&mut self, mut gone: impl FnMut(&mut C) -> bool) -> Vec<C> {
         let mut out = Vec::new();
         for stack in self.pools.iter_mut().flat_map(|pool| pool.idle.iter_mut()) {
-            out.extend(stack.extract_if(.., |idle| gone(&mut idle.conn)).map(|idle| idle.conn));
+            out.extend(
+                stack
+                    .extract_if(.., |idle| gone(&mut idle.conn))
+                    .map(|idle| idle.conn),
+            );
         }
         out
     }
@@ -354,18 +399,22 @@ impl<C, W> Database<C, W> {
 
     /// What a pool looks like.
     pub fn snapshot(&self, id: PoolId) -> Snapshot {
-        self.pools.get(id.0).map_or_else(Snapshot::default, |pool| Snapshot {
-            idle: pool.idle_len(),
-            busy: pool.busy,
-            opening: pool.opening,
-            waiting: pool.waiters.len(),
-            clients: pool.clients,
-            oldest: pool.waiters.oldest_since(),
-        })
+        self.pools
+            .get(id.0)
+            .map_or_else(Snapshot::default, |pool| Snapshot {
+                idle: pool.idle_len(),
+                busy: pool.busy,
+                opening: pool.opening,
+                waiting: pool.waiters.len(),
+                clients: pool.clients,
+                oldest: pool.waiters.oldest_since(),
+            })
     }
 
     /// Nobody has a connection, waits for one or is about to get one.
     pub fn is_quiet(&self) -> bool {
-        self.pools.iter().all(|pool| pool.busy == 0 && pool.opening == 0 && pool.waiters.len() == 0)
+        self.pools
+            .iter()
+            .all(|pool| pool.busy == 0 && pool.opening == 0 && pool.waiters.len() == 0)
     }
 }

@@ -30,13 +30,26 @@ impl Outage {
         jitter: u8,
         now: Instant,
     ) -> Self {
-        let failures = before.as_ref().map_or(0, |it| it.failures).saturating_add(1);
+        let failures = before
+            .as_ref()
+            .map_or(0, |it| it.failures)
+            .saturating_add(1);
         let since = before.map_or(now, |it| it.since);
         let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(10));
         // A server that refuses our password is not asked ten times a second: some providers ban for that.
-        let pause = if hopeless { LONGEST_PAUSE } else { doubled.min(LONGEST_PAUSE) };
+        let pause = if hopeless {
+            LONGEST_PAUSE
+        } else {
+            doubled.min(LONGEST_PAUSE)
+        };
         let spread = pause / 4 * u32::from(jitter) / 255;
-        Self { since, failures, retry_at: now + pause + spread, reason, hopeless }
+        Self {
+            since,
+            failures,
+            retry_at: now + pause + spread,
+            reason,
+            hopeless,
+        }
     }
 
     /// The next try may be made.

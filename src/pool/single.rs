@@ -64,21 +64,40 @@ impl<C, W> Pool<C, W> {
         let oldest = self.waiters.oldest_since();
         let waited = oldest.is_some_and(|since| now >= since + self.sizes.reserve_pool_timeout);
         self.reserve = waited || (self.reserve && oldest.is_some());
-        let reserve = if self.reserve { self.sizes.reserve_pool_size } else { 0 };
+        let reserve = if self.reserve {
+            self.sizes.reserve_pool_size
+        } else {
+            0
+        };
         self.sizes.pool_size + reserve
     }
 
     /// How many more connections are wanted and allowed by this pool's own limits.
     pub(super) fn wanted(&mut self, now: Instant) -> usize {
-        if self.outage.as_ref().is_some_and(|outage| !outage.may_try(now)) {
+        if self
+            .outage
+            .as_ref()
+            .is_some_and(|outage| !outage.may_try(now))
+        {
             return 0;
         }
         // While the server fails, one try at a time is enough to see whether it has come back.
-        let at_once = if self.outage.is_some() { 1 } else { self.sizes.max_connecting };
+        let at_once = if self.outage.is_some() {
+            1
+        } else {
+            self.sizes.max_connecting
+        };
         let demand = self.waiters.len().saturating_sub(self.opening);
-        let short = if self.clients > 0 { self.sizes.min_pool_size.saturating_sub(self.total()) } else { 0 };
+        let short = if self.clients > 0 {
+            self.sizes.min_pool_size.saturating_sub(self.total())
+        } else {
+            0
+        };
         let room = self.ceiling(now).saturating_sub(self.total());
-        demand.max(short).min(room).min(at_once.saturating_sub(self.opening))
+        demand
+            .max(short)
+            .min(room)
+            .min(at_once.saturating_sub(self.opening))
     }
 
     /// Takes an idle connection, from `worker` if it has one, else from whoever has most.

@@ -37,7 +37,11 @@ pub(super) struct Waiters<W> {
 
 impl<W> Waiters<W> {
     pub(super) fn new(workers: usize) -> Self {
-        Self { lines: (0..workers.max(1)).map(|_| BTreeMap::new()).collect(), next: 0, len: 0 }
+        Self {
+            lines: (0..workers.max(1)).map(|_| BTreeMap::new()).collect(),
+            next: 0,
+            len: 0,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -46,7 +50,10 @@ impl<W> Waiters<W> {
 
     pub(super) fn push(&mut self, worker: usize, waiter: W, now: Instant) -> Ticket {
         let worker = worker % self.lines.len();
-        let ticket = Ticket { worker, number: self.next };
+        let ticket = Ticket {
+            worker,
+            number: self.next,
+        };
         self.next += 1;
         if let Some(line) = self.lines.get_mut(worker) {
             line.insert(ticket.number, Waiting { since: now, waiter });
@@ -69,7 +76,13 @@ impl<W> Waiters<W> {
             .enumerate()
             .filter_map(|(worker, line)| {
                 let (number, waiting) = line.first_key_value()?;
-                Some((Ticket { worker, number: *number }, waiting.since))
+                Some((
+                    Ticket {
+                        worker,
+                        number: *number,
+                    },
+                    waiting.since,
+                ))
             })
             .min_by_key(|(ticket, _)| ticket.number)
     }
@@ -85,11 +98,15 @@ impl<W> Waiters<W> {
             return None;
         }
         let (front, since) = self.oldest()?;
-        let near = self.lines.get(worker).and_then(|line| line.first_key_value());
+        let near = self
+            .lines
+            .get(worker)
+            .and_then(|line| line.first_key_value());
         let ticket = match near {
-            Some((number, waiting)) if waiting.since <= since + SLACK => {
-                Ticket { worker, number: *number }
-            }
+            Some((number, waiting)) if waiting.since <= since + SLACK => Ticket {
+                worker,
+                number: *number,
+            },
             _ => front,
         };
         self.remove(ticket)
@@ -100,7 +117,11 @@ impl<W> Waiters<W> {
         let mut all: Vec<(u64, W)> = self
             .lines
             .iter_mut()
-            .flat_map(|line| std::mem::take(line).into_iter().map(|(number, it)| (number, it.waiter)))
+            .flat_map(|line| {
+                std::mem::take(line)
+                    .into_iter()
+                    .map(|(number, it)| (number, it.waiter))
+            })
             .collect();
         all.sort_by_key(|(number, _)| *number);
         self.len = 0;

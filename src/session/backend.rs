@@ -75,7 +75,10 @@ pub struct Backend {
 impl Backend {
     /// A connection that has just logged in and reports `reported`.
     pub fn new(reported: Arc<Reported>) -> Self {
-        Self { reported, ..Self::default() }
+        Self {
+            reported,
+            ..Self::default()
+        }
     }
 
     /// Nothing is owed, nothing is open: the next one may have it (C1), once it is clean.
@@ -110,7 +113,8 @@ impl Backend {
             }
             b'C' => {
                 let entry = self.pipeline.answered(tag)?;
-                self.dirty |= entry.is_some_and(|it| it.whose == Whose::Client) && leaves_traces(body);
+                self.dirty |=
+                    entry.is_some_and(|it| it.whose == Whose::Client) && leaves_traces(body);
                 Ok(Meaning::Reply(entry))
             }
             b'R' | b'K' | b'v' => Err(Unexpected),
@@ -139,10 +143,36 @@ impl Backend {
 /// not listed is taken to have, at the price of a reset.
 fn leaves_traces(tag: &[u8]) -> bool {
     const HARMLESS: [&[u8]; 26] = [
-        b"SELECT", b"INSERT", b"UPDATE", b"DELETE", b"MERGE", b"BEGIN", b"COMMIT", b"ROLLBACK",
-        b"START", b"SAVEPOINT", b"RELEASE", b"COPY", b"FETCH", b"MOVE", b"CLOSE", b"EXPLAIN", b"SHOW",
-        b"ANALYZE", b"VACUUM", b"TRUNCATE", b"LOCK", b"NOTIFY", b"ALTER", b"DROP", b"REINDEX", b"CHECKPOINT",
+        b"SELECT",
+        b"INSERT",
+        b"UPDATE",
+        b"DELETE",
+        b"MERGE",
+        b"BEGIN",
+        b"COMMIT",
+        b"ROLLBACK",
+        b"START",
+        b"SAVEPOINT",
+        b"RELEASE",
+        b"COPY",
+        b"FETCH",
+        b"MOVE",
+        b"CLOSE",
+        b"EXPLAIN",
+        b"SHOW",
+        b"ANALYZE",
+        b"VACUUM",
+        b"TRUNCATE",
+        b"LOCK",
+        b"NOTIFY",
+        b"ALTER",
+        b"DROP",
+        b"REINDEX",
+        b"CHECKPOINT",
     ];
-    let verb = tag.split(|byte| matches!(byte, b' ' | 0)).next().unwrap_or_default();
+    let verb = tag
+        .split(|byte| matches!(byte, b' ' | 0))
+        .next()
+        .unwrap_or_default();
     !HARMLESS.contains(&verb)
 }

@@ -166,7 +166,8 @@ impl Session {
     /// ReadyForQuery in the server's place: failed, if the client has yet to roll back a transaction that was lost.
     pub(super) fn say_ready(&self, out: &mut Output) {
         let status = self.fate.status().byte();
-        out.to_client.own(|bytes| write::ready_for_query(bytes, status));
+        out.to_client
+            .own(|bytes| write::ready_for_query(bytes, status));
     }
 
     /// Answers the request that begins with `tag` with `error`, as PostgreSQL would; says whether the frame is thereby done with.

@@ -23,7 +23,9 @@ impl Drain {
                 used += taken;
                 continue;
             }
-            let Some(header) = frame::backend(rest).map_err(|_| Useless)? else { return Ok(used) };
+            let Some(header) = frame::backend(rest).map_err(|_| Useless)? else {
+                return Ok(used);
+            };
             if header.size > rest.len() && header.size <= WINDOW {
                 return Ok(used);
             }
@@ -31,7 +33,9 @@ impl Drain {
             match backend.read(header.tag, rest.get(HEADER..seen).unwrap_or_default()) {
                 Meaning::Nonsense | Meaning::Farewell => return Err(Useless),
                 // A server that cannot be cleaned is not clean (E6).
-                Meaning::Failure(Some(entry)) if entry.whose == Whose::Cleaning => return Err(Useless),
+                Meaning::Failure(Some(entry)) if entry.whose == Whose::Cleaning => {
+                    return Err(Useless);
+                }
                 _ => {}
             }
             self.long_reply = LongFrame::after(header.size, seen, false);
@@ -48,6 +52,8 @@ impl Drain {
 impl Session {
     /// The client is gone: what is left to read of its server.
     pub fn into_drain(self) -> Drain {
-        Drain { long_reply: self.long_reply }
+        Drain {
+            long_reply: self.long_reply,
+        }
     }
 }

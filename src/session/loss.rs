@@ -8,11 +8,7 @@
 use super::{Backend, Next, Output, Progress, Request, Session, Status, Whose, client::LongFrame};
 use crate::{
     error::{Error, Kind},
-    wire::{
-        backend::Fields,
-        frame,
-        write,
-    },
+    wire::{backend::Fields, frame, write},
 };
 
 /// What became of the client's transaction.
@@ -81,7 +77,11 @@ impl Session {
     /// Writes the error for each unit of work that is unanswered, and each ReadyForQuery that is owed.
     fn answer_all(&mut self, backend: &mut Backend, error: &Error, out: &mut Output) -> Answered {
         let mut answered = Answered::Nothing;
-        for entry in backend.pipeline.abandon().filter(|entry| entry.whose == Whose::Client) {
+        for entry in backend
+            .pipeline
+            .abandon()
+            .filter(|entry| entry.whose == Whose::Client)
+        {
             match entry.request {
                 Request::CopyEnd => continue,
                 Request::Query | Request::Function | Request::Sync => {
@@ -105,12 +105,18 @@ impl Session {
     pub fn refused(&mut self, held: &[u8], error: &Error, out: &mut Output) -> Progress {
         self.timers.detached();
         let Ok(Some(header)) = frame::frontend(held) else {
-            return Progress { used: 0, next: Next::Read };
+            return Progress {
+                used: 0,
+                next: Next::Read,
+            };
         };
         self.fail_request(header.tag, error, out);
         let seen = header.size.min(held.len());
         self.long_request = LongFrame::after(header.size, seen, false);
-        Progress { used: seen, next: Next::Read }
+        Progress {
+            used: seen,
+            next: Next::Read,
+        }
     }
 }
 
@@ -128,23 +134,37 @@ enum Answered {
 pub(super) fn farewell(body: &[u8]) -> Error {
     let fields = Fields::read(body);
     let said = printable(fields.message);
-    Error::new(Kind::ServerLost, format!("the database server ended the connection: {said}"))
-        .detail(format!("The server's SQLSTATE was {}.", printable(fields.code)))
-        .hint("The transaction is lost; it can be tried again on this connection.")
+    Error::new(
+        Kind::ServerLost,
+        format!("the database server ended the connection: {said}"),
+    )
+    .detail(format!(
+        "The server's SQLSTATE was {}.",
+        printable(fields.code)
+    ))
+    .hint("The transaction is lost; it can be tried again on this connection.")
 }
 
 /// Settings could not be restored; `body` is the server's error.
 pub(super) fn setting_lost(body: &[u8]) -> Error {
     let fields = Fields::read(body);
     let said = printable(fields.message);
-    Error::new(Kind::SettingLost, format!("a session setting could not be restored: {said}"))
+    Error::new(
+        Kind::SettingLost,
+        format!("a session setting could not be restored: {said}"),
+    )
 }
 
 /// The server's words as text. What is not ASCII may be in an encoding that is not the
 /// client's, and is left out rather than guessed.
 pub fn printable(text: &[u8]) -> String {
     text.iter()
-        .map(|&byte| if (b' '..=b'~').contains(&byte) { char::from(byte) } else { '?' })
+        .map(|&byte| {
+            if (b' '..=b'~').contains(&byte) {
+                char::from(byte)
+            } else {
+                '?'
+            }
+        })
         .collect()
 }
-

@@ -162,14 +162,16 @@ impl Session {
         self.wanted.write_change_from(&backend.applied, &mut sql);
         backend.applied = Arc::clone(&self.wanted);
         if !sql.is_empty() {
-            out.to_server.own(|bytes| crate::wire::write::query(bytes, &sql));
+            out.to_server
+                .own(|bytes| crate::wire::write::query(bytes, &sql));
             backend.pipeline.sent(Request::Query, Whose::Settings);
         }
     }
 
     /// Tells the client what is different from what it was told before (E5).
     fn tell_news(&mut self, backend: &Backend, out: &mut Output) {
-        out.to_client.own(|bytes| backend.reported.write_news_since(&self.seen, bytes));
+        out.to_client
+            .own(|bytes| backend.reported.write_news_since(&self.seen, bytes));
         self.seen = Arc::clone(&backend.reported);
     }
 
@@ -186,7 +188,9 @@ impl Session {
 
     /// The server has been sent the beginning of a frame, and not its end.
     pub fn is_mid_request(&self) -> bool {
-        self.long_request.as_ref().is_some_and(|frame| frame.forward)
+        self.long_request
+            .as_ref()
+            .is_some_and(|frame| frame.forward)
     }
 
     /// What the client has been told of its settings.

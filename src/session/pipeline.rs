@@ -37,7 +37,10 @@ impl Request {
 
     /// An error in it makes the server skip everything up to the next Sync.
     const fn is_extended(self) -> bool {
-        matches!(self, Self::Parse | Self::Bind | Self::Describe | Self::Execute | Self::Close)
+        matches!(
+            self,
+            Self::Parse | Self::Bind | Self::Describe | Self::Execute | Self::Close
+        )
     }
 }
 
@@ -99,7 +102,11 @@ impl Pipeline {
         if request == Request::Sync {
             self.skipping = false;
         }
-        self.open = if request == Request::CopyEnd { self.open } else { request.is_extended() };
+        self.open = if request == Request::CopyEnd {
+            self.open
+        } else {
+            request.is_extended()
+        };
         self.queue.push_back(Entry { request, whose });
     }
 
@@ -118,7 +125,11 @@ impl Pipeline {
     pub fn answered(&mut self, tag: u8) -> Result<Option<Entry>, Unexpected> {
         let Some(head) = self.head() else {
             // Outside any request only notices, notifications, settings and a farewell may come.
-            return if matches!(tag, b'N' | b'A' | b'S' | b'E') { Ok(None) } else { Err(Unexpected) };
+            return if matches!(tag, b'N' | b'A' | b'S' | b'E') {
+                Ok(None)
+            } else {
+                Err(Unexpected)
+            };
         };
         match (tag, head.request) {
             (b'1', Request::Parse)
@@ -165,7 +176,10 @@ impl Pipeline {
     /// The server wants COPY data: Syncs that were sent ahead of the data's end are ignored by it (D2).
     fn copy_begins(&mut self) {
         self.copying = true;
-        let extended = self.queue.front().is_some_and(|head| head.request.is_extended());
+        let extended = self
+            .queue
+            .front()
+            .is_some_and(|head| head.request.is_extended());
         while let Some(next) = self.queue.get(1) {
             match next.request {
                 Request::Sync => {

@@ -55,7 +55,10 @@ impl Session {
         };
         self.timers.moved(Some(backend), now);
         let done = used == input.len() && matches!(next, Next::Read) && self.may_release(backend);
-        Progress { used, next: if done { Next::Release } else { next } }
+        Progress {
+            used,
+            next: if done { Next::Release } else { next },
+        }
     }
 
     /// Decides over one frame: `Ok(true)` = to the client as it is.
@@ -80,7 +83,10 @@ impl Session {
             Meaning::Failure(entry) => self.failure(entry, body, out),
             Meaning::Ready(entry) => self.ready(entry, backend, out, now),
             Meaning::Farewell => Err(Next::Lost(loss::farewell(body))),
-            Meaning::Nonsense => Err(nonsense(&format!("unexpected message {:?}", char::from(tag)))),
+            Meaning::Nonsense => Err(nonsense(&format!(
+                "unexpected message {:?}",
+                char::from(tag)
+            ))),
         }
     }
 
@@ -90,7 +96,12 @@ impl Session {
         }
     }
 
-    fn failure(&mut self, entry: Option<Entry>, body: &[u8], out: &mut Output) -> Result<bool, Next> {
+    fn failure(
+        &mut self,
+        entry: Option<Entry>,
+        body: &[u8],
+        out: &mut Output,
+    ) -> Result<bool, Next> {
         match entry.map(|entry| entry.whose) {
             Some(Whose::Settings) => Err(Next::Lost(loss::setting_lost(body))),
             Some(Whose::Tombstone | Whose::Cleaning) => Ok(false),

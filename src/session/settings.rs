@@ -35,7 +35,9 @@ impl Profile {
 
     /// The settings in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.entries.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))
+        self.entries
+            .iter()
+            .map(|(name, value)| (name.as_ref(), value.as_ref()))
     }
 
     /// Nothing is wanted.
@@ -45,15 +47,23 @@ impl Profile {
 
     /// The value of `name`.
     pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
-        let at = self.entries.binary_search_by(|(known, _)| known.as_ref().cmp(name)).ok()?;
+        let at = self
+            .entries
+            .binary_search_by(|(known, _)| known.as_ref().cmp(name))
+            .ok()?;
         self.entries.get(at).map(|(_, value)| value.as_ref())
     }
 
     /// All but `name`.
     #[must_use]
     pub fn without(&self, name: &[u8]) -> Self {
-        let others = self.entries.iter().filter(|(known, _)| known.as_ref() != name);
-        Self { entries: others.cloned().collect() }
+        let others = self
+            .entries
+            .iter()
+            .filter(|(known, _)| known.as_ref() != name);
+        Self {
+            entries: others.cloned().collect(),
+        }
     }
 
     /// Appends the SQL that brings a session from `current` to `self`; nothing if they are equal.
@@ -67,7 +77,10 @@ impl Profile {
             sql.push(b';');
         }
         let mut opened = false;
-        for (name, value) in self.iter().filter(|(name, value)| current.get(name) != Some(value)) {
+        for (name, value) in self
+            .iter()
+            .filter(|(name, value)| current.get(name) != Some(value))
+        {
             sql.extend_from_slice(if opened { b"," } else { b"SELECT " });
             opened = true;
             sql.extend_from_slice(b"pg_catalog.set_config(");
@@ -90,7 +103,12 @@ fn push_literal(sql: &mut Vec<u8>, text: &[u8]) {
             b'\\' => sql.extend_from_slice(b"\\\\"),
             b' '..=b'~' => sql.push(byte),
             _ => {
-                let octal = [b'\\', b'0' + (byte >> 6), b'0' + (byte >> 3 & 7), b'0' + (byte & 7)];
+                let octal = [
+                    b'\\',
+                    b'0' + (byte >> 6),
+                    b'0' + (byte >> 3 & 7),
+                    b'0' + (byte & 7),
+                ];
                 sql.extend_from_slice(&octal);
             }
         }
@@ -127,7 +145,10 @@ const MOST_REPORTED: usize = 256;
 impl Reported {
     /// Notes that the server reported `name`; says whether that is news.
     pub fn set(&mut self, name: &[u8], value: &[u8]) -> bool {
-        match self.entries.binary_search_by(|(known, _)| known.as_ref().cmp(name)) {
+        match self
+            .entries
+            .binary_search_by(|(known, _)| known.as_ref().cmp(name))
+        {
             Ok(at) => match self.entries.get_mut(at) {
                 Some(entry) if entry.1.as_ref() != value => {
                     entry.1 = value.into();
@@ -145,18 +166,26 @@ impl Reported {
 
     /// The value of `name`.
     pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
-        let at = self.entries.binary_search_by(|(known, _)| known.as_ref().cmp(name)).ok()?;
+        let at = self
+            .entries
+            .binary_search_by(|(known, _)| known.as_ref().cmp(name))
+            .ok()?;
         self.entries.get(at).map(|(_, value)| value.as_ref())
     }
 
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.entries.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))
+        self.entries
+            .iter()
+            .map(|(name, value)| (name.as_ref(), value.as_ref()))
     }
 
     /// Appends the ParameterStatus messages that bring a client from the view `seen` to `self`.
     pub fn write_news_since(&self, seen: &Self, out: &mut Vec<u8>) {
-        for (name, value) in self.iter().filter(|(name, value)| seen.get(name) != Some(value)) {
+        for (name, value) in self
+            .iter()
+            .filter(|(name, value)| seen.get(name) != Some(value))
+        {
             write::parameter_status(out, name, value);
         }
     }
@@ -175,7 +204,11 @@ mod tests {
     use super::*;
 
     fn profile(entries: &[(&str, &str)]) -> Profile {
-        Profile::new(entries.iter().map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())))
+        Profile::new(
+            entries
+                .iter()
+                .map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())),
+        )
     }
 
     fn change(from: &[(&str, &str)], to: &[(&str, &str)]) -> String {
@@ -187,7 +220,10 @@ mod tests {
     #[test]
     fn only_differences_travel() {
         assert_eq!(change(&[("a", "1")], &[("a", "1")]), "");
-        assert_eq!(change(&[], &[("A.b", "1")]), "SELECT pg_catalog.set_config( E'a.b', E'1',false)");
+        assert_eq!(
+            change(&[], &[("A.b", "1")]),
+            "SELECT pg_catalog.set_config( E'a.b', E'1',false)"
+        );
         assert_eq!(
             change(&[("a", "1"), ("x.y", "2")], &[("a", "3"), ("b", "")]),
             "RESET \"x\".\"y\";SELECT pg_catalog.set_config( E'a', E'3',false),\

@@ -65,7 +65,13 @@ pub(super) struct Timers {
 
 impl Timers {
     pub(super) fn new(timeouts: Arc<Timeouts>, now: Instant) -> Self {
-        Self { timeouts, phase: Phase::Idle, since: now, leased: now, cancel_reason: None }
+        Self {
+            timeouts,
+            phase: Phase::Idle,
+            since: now,
+            leased: now,
+            cancel_reason: None,
+        }
     }
 
     fn enter(&mut self, phase: Phase, now: Instant) {
@@ -119,20 +125,33 @@ impl Timers {
                 Error::new(kind, "canceling statement due to pgusher's query_timeout")
                     .detail(format!("The limit is {}.", shown(limits.query_timeout)))
             }
-            Kind::TransactionTimeout => {
-                Error::new(kind, "canceling transaction due to pgusher's transaction_timeout")
-                    .detail(format!("The limit is {}.", shown(limits.transaction_timeout)))
-            }
+            Kind::TransactionTimeout => Error::new(
+                kind,
+                "canceling transaction due to pgusher's transaction_timeout",
+            )
+            .detail(format!(
+                "The limit is {}.",
+                shown(limits.transaction_timeout)
+            )),
             Kind::IdleInTransaction => {
                 let limit = shown(limits.idle_transaction_timeout);
-                Error::new(kind, "the transaction was rolled back by pgusher's idle_transaction_timeout")
-                    .detail(format!("The client was silent inside it for more than {limit}."))
-                    .hint("Roll back and try again.")
+                Error::new(
+                    kind,
+                    "the transaction was rolled back by pgusher's idle_transaction_timeout",
+                )
+                .detail(format!(
+                    "The client was silent inside it for more than {limit}."
+                ))
+                .hint("Roll back and try again.")
             }
-            Kind::IdleTimeout => {
-                Error::new(kind, "terminating connection due to pgusher's client_idle_timeout")
-                    .detail(format!("The limit is {}.", shown(limits.client_idle_timeout)))
-            }
+            Kind::IdleTimeout => Error::new(
+                kind,
+                "terminating connection due to pgusher's client_idle_timeout",
+            )
+            .detail(format!(
+                "The limit is {}.",
+                shown(limits.client_idle_timeout)
+            )),
             _ => {
                 let limit = shown(limits.query_wait_timeout);
                 Error::new(kind, format!("no server connection became free within {limit} (query_wait_timeout)"))
@@ -144,20 +163,36 @@ impl Timers {
     /// The earliest of the deadlines that hold in this phase, and what it is about.
     fn deadline(&self) -> Option<(Instant, Kind)> {
         let limits = &*self.timeouts;
-        let after = |from: Instant, limit: Option<Duration>, kind| Some((from.checked_add(limit?)?, kind));
+        let after =
+            |from: Instant, limit: Option<Duration>, kind| Some((from.checked_add(limit?)?, kind));
         let earlier = |a: Option<(Instant, Kind)>, b: Option<(Instant, Kind)>| match (a, b) {
             (Some(a), Some(b)) => Some(if b.0 < a.0 { b } else { a }),
             (a, b) => a.or(b),
         };
-        let transaction = || after(self.leased, limits.transaction_timeout, Kind::TransactionTimeout);
+        let transaction = || {
+            after(
+                self.leased,
+                limits.transaction_timeout,
+                Kind::TransactionTimeout,
+            )
+        };
         match self.phase {
             Phase::Idle => after(self.since, limits.client_idle_timeout, Kind::IdleTimeout),
-            Phase::Waiting => after(self.since, limits.query_wait_timeout, Kind::QueryWaitTimeout),
-            Phase::Running => {
-                earlier(after(self.since, limits.query_timeout, Kind::QueryTimeout), transaction())
-            }
+            Phase::Waiting => after(
+                self.since,
+                limits.query_wait_timeout,
+                Kind::QueryWaitTimeout,
+            ),
+            Phase::Running => earlier(
+                after(self.since, limits.query_timeout, Kind::QueryTimeout),
+                transaction(),
+            ),
             Phase::Between => earlier(
-                after(self.since, limits.idle_transaction_timeout, Kind::IdleInTransaction),
+                after(
+                    self.since,
+                    limits.idle_transaction_timeout,
+                    Kind::IdleInTransaction,
+                ),
                 transaction(),
             ),
             Phase::Cancelling => after(self.since, limits.cancel_wait_timeout, Kind::ServerLost),
@@ -192,7 +227,11 @@ impl Session {
                 Next::Close
             }
             Phase::Waiting => Next::GiveUp(self.timers.explain(kind)),
-            Phase::Running if backend.is_some_and(|backend| backend.status != Status::Idle || !backend.pipeline.is_empty()) => {
+            Phase::Running
+                if backend.is_some_and(|backend| {
+                    backend.status != Status::Idle || !backend.pipeline.is_empty()
+                }) =>
+            {
                 self.timers.cancel_reason = Some(kind);
                 self.timers.enter(Phase::Cancelling, now);
                 Next::Cancel
@@ -200,7 +239,11 @@ impl Session {
             Phase::Running => Next::Read,
             Phase::Between => Next::Part(self.timers.explain(kind)),
             Phase::Cancelling => {
-                let reason = self.timers.cancel_reason.take().unwrap_or(Kind::QueryTimeout);
+                let reason = self
+                    .timers
+                    .cancel_reason
+                    .take()
+                    .unwrap_or(Kind::QueryTimeout);
                 Next::Lost(self.timers.explain(reason))
             }
         }
