@@ -35,7 +35,15 @@ const MOST_TURNS: u32 = 8;
 pub(super) struct Parts {
     pub(super) bell: Arc<Bell>,
     pub(super) membership: Membership,
+    #[expect(
+        dead_code,
+        reason = "held until the client leaves: dropping it takes the key away"
+    )]
     pub(super) registration: Registration,
+    #[expect(
+        dead_code,
+        reason = "held until the client leaves: dropping it makes room for the user"
+    )]
     pub(super) user_seat: UserSeat,
 }
 

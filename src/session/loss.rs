@@ -5,7 +5,9 @@
 //! it stays inside a *failed* one until it rolls back: telling it "no transaction" would let the
 //! rest of its block run, statement by statement, outside of any.
 
-use super::{Backend, Next, Output, Progress, Request, Session, Status, Whose, client::LongFrame};
+use super::{
+    Backend, Entry, Next, Output, Progress, Request, Session, Status, Whose, client::LongFrame,
+};
 use crate::{
     error::{Error, Kind},
     wire::{backend::Fields, frame, write},
@@ -77,11 +79,9 @@ impl Session {
     /// Writes the error for each unit of work that is unanswered, and each ReadyForQuery that is owed.
     fn answer_all(&mut self, backend: &mut Backend, error: &Error, out: &mut Output) -> Answered {
         let mut answered = Answered::Nothing;
-        for entry in backend
-            .pipeline
-            .abandon()
-            .filter(|entry| entry.whose == Whose::Client)
-        {
+        let abandoned: Vec<Entry> = backend.pipeline.abandon().collect();
+        self.undo(&abandoned, backend);
+        for entry in abandoned.iter().filter(|it| it.whose == Whose::Client) {
             match entry.request {
                 Request::CopyEnd => continue,
                 Request::Query | Request::Function | Request::Sync => {

@@ -182,7 +182,7 @@ impl Session {
         }
     }
 
-    fn restore_settings(&mut self, backend: &mut Backend, out: &mut Output) {
+    fn restore_settings(&self, backend: &mut Backend, out: &mut Output) {
         let mut sql = Vec::new();
         self.wanted.write_change_from(&backend.applied, &mut sql);
         backend.applied = Arc::clone(&self.wanted);
