@@ -134,7 +134,7 @@ impl Session {
         Verdict::Rewritten
     }
 
-    fn bind(&mut self, frame: &Frame<'_>, backend: &mut Backend, out: &mut Output) -> Verdict {
+    fn bind(&self, frame: &Frame<'_>, backend: &mut Backend, out: &mut Output) -> Verdict {
         let Ok(bind) = Bind::read(frame.body) else {
             return sent(Request::Bind, backend);
         };
@@ -158,7 +158,7 @@ impl Session {
         Verdict::Rewritten
     }
 
-    fn describe(&mut self, frame: &Frame<'_>, backend: &mut Backend, out: &mut Output) -> Verdict {
+    fn describe(&self, frame: &Frame<'_>, backend: &mut Backend, out: &mut Output) -> Verdict {
         let Ok(Target::Statement(name)) = frontend::target(frame.body) else {
             return sent(Request::Describe, backend);
         };
