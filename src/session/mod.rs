@@ -194,7 +194,12 @@ impl Session {
     }
 
     /// Tells the client what is different from what it was told before (E5).
-    fn tell_news(&mut self, backend: &Backend, out: &mut Output) {
+    fn tell_news(&mut self, backend: &mut Backend, out: &mut Output) {
+        if *self.seen == *backend.reported {
+            // From now on they are the same thing, and found equal by a glance.
+            backend.reported = Arc::clone(&self.seen);
+            return;
+        }
         out.to_client
             .own(|bytes| backend.reported.write_news_since(&self.seen, bytes));
         self.seen = Arc::clone(&backend.reported);

@@ -104,6 +104,8 @@ pub struct Pipeline {
     skipping: bool,
     /// The server reads COPY data.
     copying: bool,
+    /// There may be requests that pgusher answers itself.
+    has_local: bool,
     /// What the last error has failed or skipped.
     dropped: Vec<Entry>,
 }
@@ -139,6 +141,7 @@ impl Pipeline {
         } else {
             request.is_extended()
         };
+        self.has_local |= entry.local;
         self.queue.push_back(entry);
     }
 
@@ -235,6 +238,10 @@ impl Pipeline {
 
     /// Takes the next request if it is one that pgusher answers itself.
     pub(super) fn take_local(&mut self) -> Option<Entry> {
+        if !self.has_local {
+            return None;
+        }
+        self.has_local = !self.queue.is_empty();
         self.head().filter(|entry| entry.local)?;
         self.queue.pop_front()
     }

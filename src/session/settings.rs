@@ -137,7 +137,7 @@ fn push_identifier(sql: &mut Vec<u8>, name: &[u8]) {
 }
 
 /// What `ParameterStatus` says of a session, sorted by name.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Reported {
     entries: Vec<Setting>,
 }
