@@ -3,8 +3,9 @@
 mod support;
 
 use support::{
-    Database, Pgusher, Raw, both_versions,
+    Database, Pgusher, Postgres, Raw, Version, both_versions,
     message::{parse, query, sync},
+    postgres,
 };
 
 /// What a client does, and a question that shows what is left of it.
@@ -14,7 +15,7 @@ struct Trace {
     look: &'static str,
 }
 
-const TRACES: [Trace; 14] = [
+const TRACES: [Trace; 15] = [
     Trace { name: "SET", leave: "SET work_mem = '1234kB'", look: "SHOW work_mem" },
     Trace {
         name: "SET within a block",
@@ -28,7 +29,7 @@ const TRACES: [Trace; 14] = [
     },
     Trace {
         name: "set_config in a function",
-        leave: "SELECT quietly()",
+        leave: "SELECT public.quietly()",
         look: "SHOW statement_timeout",
     },
     Trace {
@@ -68,6 +69,11 @@ const TRACES: [Trace; 14] = [
         look: "SELECT count(to_regclass('pg_temp.mine'))",
     },
     Trace {
+        name: "a temporary table of CREATE AS",
+        leave: "CREATE TEMP TABLE made AS SELECT 1",
+        look: "SELECT count(to_regclass('pg_temp.made'))",
+    },
+    Trace {
         name: "a cursor WITH HOLD",
         leave: "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
         look: "SELECT count(*) FROM pg_cursors WHERE name = 'c'",
@@ -82,14 +88,14 @@ const TRACES: [Trace; 14] = [
 fn prepare(database: &Database<'_>) {
     database.sql("GRANT pg_monitor TO app");
     database.sql(
-        "CREATE FUNCTION quietly() RETURNS void LANGUAGE sql \
+        "CREATE FUNCTION public.quietly() RETURNS void LANGUAGE sql \
          AS $$ SELECT set_config('statement_timeout', '59s', false) $$",
     );
 }
 
 /// Looks from a client of its own at what the one before has left, for each trace. `stay`: the
 /// one before is still there.
-fn nothing_is_left(pg: &support::Postgres, stay: bool, lines: &[&str], traces: &[&Trace]) {
+fn nothing_is_left(pg: &Postgres, stay: bool, lines: &[&str], traces: &[&Trace]) {
     let database = pg.fresh_database();
     prepare(&database);
     let builder = Pgusher::in_front_of(pg).pool_size(1);
@@ -112,7 +118,7 @@ fn nothing_is_left(pg: &support::Postgres, stay: bool, lines: &[&str], traces: &
 
 /// Those that the server reports in some way: by a command tag or a ParameterStatus.
 fn visible() -> Vec<&'static Trace> {
-    let hidden = ["set_config", "a setting", "an advisory"];
+    let hidden = ["set_config", "a temporary table of", "an advisory"];
     let is_visible = |trace: &&Trace| !hidden.iter().any(|start| trace.name.starts_with(start));
     TRACES.iter().filter(is_visible).collect()
 }
@@ -136,15 +142,15 @@ both_versions!(nothing_at_all_is_left_with_server_reset_always, |pg| {
     let all: Vec<&Trace> = TRACES.iter().collect();
     nothing_is_left(pg, false, &["server_reset = \"always\""], &all);
 });
-both_versions!(
-    /// What a function or a SELECT changed and no command tag tells (E4).
-    #[ignore = "set_config and advisory locks by SELECT leave no trace in the command tag"]
-    nothing_hidden_is_left_to_the_next_client,
-    |pg| {
+/// What a function or a SELECT changed and no command tag tells (E4).
+#[test]
+#[ignore = "what a SELECT changes is told by no command tag: the text must be read for it"]
+fn nothing_hidden_is_left_to_the_next_client() {
+    for version in [Version::V15, Version::V18] {
         let all: Vec<&Trace> = TRACES.iter().collect();
-        nothing_is_left(pg, false, &[], &all);
+        nothing_is_left(postgres(version), false, &[], &all);
     }
-);
+}
 both_versions!(nothing_is_left_in_session_mode, |pg| {
     let all: Vec<&Trace> = TRACES.iter().collect();
     nothing_is_left(pg, false, &["pool_mode = \"session\""], &all);
