@@ -228,8 +228,9 @@ impl Session {
         &self.seen
     }
 
-    /// The client holds its server connection beyond its transaction.
+    /// The client holds its server connection beyond its transaction, and may leave on it what
+    /// no message tells: in session mode always.
     pub fn is_pinned(&self) -> bool {
-        self.pinned
+        self.pinned || self.mode == PoolMode::Session
     }
 }
