@@ -436,7 +436,7 @@ impl Client {
             // Nothing to cancel; PostgreSQL ignores it too.
             None => self.cancel_asked = false,
             // Settings that travel in front must arrive (B3); asked again when they have.
-            Some(whose) if whose != Whose::Client => {}
+            Some(Whose::Settings | Whose::Tombstone | Whose::Cleaning) => {}
             Some(_) if conn.cancelling.is_on() => {}
             Some(_) => {
                 self.cancel_asked = false;

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind},
-    session::{Next, PoolMode, Profile, Reported, Session},
+    session::{Next, PoolMode, Profile, Reported, Session, Start},
     sync::Mutex,
 };
 
@@ -49,6 +49,8 @@ struct Known {
 pub(crate) struct Welcome {
     pub(crate) wanted: Arc<Profile>,
     pub(crate) seen: Arc<Reported>,
+    /// The settings but for the client's name, which changes nothing.
+    pub(crate) flavour: Arc<Profile>,
 }
 
 impl Welcomes {
@@ -116,8 +118,8 @@ pub(crate) async fn welcome(
 ) -> Result<Welcome, Error> {
     let name = plain_name(&profile).map(<[u8]>::to_vec);
     let essence = match &name {
-        Some(_) => Arc::new(profile.without(b"application_name")),
-        None => Arc::new(Profile::clone(&profile)),
+        Some(_) => pool.welcomes.intern(profile.without(b"application_name")),
+        None => pool.welcomes.intern(Profile::clone(&profile)),
     };
     let seen = match pool.welcomes.find(&essence, name.as_deref()) {
         Some(seen) => seen,
@@ -130,9 +132,11 @@ pub(crate) async fn welcome(
                 .unwrap_or(reported)
         }
     };
+    let wanted = pool.welcomes.intern(profile);
     Ok(Welcome {
-        wanted: pool.welcomes.intern(profile),
+        wanted,
         seen,
+        flavour: essence,
     })
 }
 
@@ -144,14 +148,15 @@ async fn try_out(
 ) -> Result<Arc<Reported>, Error> {
     let mut lease = acquire(pool, bell).await?;
     let now = Instant::now();
-    let timeouts = Arc::clone(&pool.db.timeouts);
-    let mut session = Session::new(
-        PoolMode::Transaction,
-        timeouts,
-        Arc::clone(profile),
-        Arc::default(),
-        now,
-    );
+    let start = Start {
+        mode: PoolMode::Transaction,
+        timeouts: Arc::clone(&pool.db.timeouts),
+        wanted: Arc::clone(profile),
+        flavour: Arc::clone(profile),
+        seen: Arc::default(),
+        catalogue: Arc::clone(&pool.catalogue),
+    };
+    let mut session = Session::new(start, now);
     at_desk(|desk| {
         let conn = lease.conn();
         session.attached(&mut conn.backend, &mut desk.out, now);

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::{
-    Backend, MOST_OUTSTANDING, Next, Output, Progress, Request, Session, WINDOW, Whose, loss::Fate,
+    Backend, MOST_OUTSTANDING, Next, Output, PoolMode, Progress, Request, Session, WINDOW, Whose,
+    loss::Fate,
 };
 use crate::{
     error::{Error, Kind},
@@ -42,9 +43,16 @@ impl LongFrame {
 }
 
 /// What is to be done with one frame.
-enum Verdict {
+pub(super) enum Verdict {
+    /// To the server as it is.
     Forward,
+    /// The part that is there was written in another form; the rest, if there is one, is forwarded.
+    Rewritten,
+    /// To nobody.
     Drop,
+    /// The client has gone too far.
+    Refuse(Error),
+    /// Not now.
     Stop(Next),
 }
 
@@ -77,14 +85,19 @@ impl Session {
             }
             let seen = header.size.min(rest.len());
             let body = rest.get(HEADER..seen).unwrap_or_default();
-            let forward = match self.client_frame(header, body, backend.as_deref_mut(), out) {
-                Verdict::Forward => true,
+            let forward = match self.client_frame(header, body, used, backend.as_deref_mut(), out) {
+                Verdict::Forward => {
+                    out.to_server.input(used..used + seen);
+                    true
+                }
+                Verdict::Rewritten => true,
                 Verdict::Drop => false,
+                Verdict::Refuse(error) => {
+                    out.to_client.own(|bytes| error.write(bytes));
+                    break Next::Close;
+                }
                 Verdict::Stop(next) => break next,
             };
-            if forward {
-                out.to_server.input(used..used + seen);
-            }
             self.long_request = LongFrame::after(header.size, seen, forward);
             used += seen;
         };
@@ -96,6 +109,7 @@ impl Session {
         &mut self,
         header: Header,
         body: &[u8],
+        start: usize,
         backend: Option<&mut Backend>,
         out: &mut Output,
     ) -> Verdict {
@@ -113,7 +127,7 @@ impl Session {
         }
         match backend {
             None => self.without_server(header.tag, out),
-            Some(backend) => self.with_server(header.tag, body, backend),
+            Some(backend) => self.with_server(header, body, start, backend, out),
         }
     }
 
@@ -130,19 +144,30 @@ impl Session {
         }
     }
 
-    fn with_server(&mut self, tag: u8, body: &[u8], backend: &mut Backend) -> Verdict {
+    fn with_server(
+        &mut self,
+        header: Header,
+        body: &[u8],
+        start: usize,
+        backend: &mut Backend,
+        out: &mut Output,
+    ) -> Verdict {
         if backend.pipeline.len() >= MOST_OUTSTANDING {
             return Verdict::Stop(Next::Hold);
         }
-        let request = match tag {
-            b'Q' => Request::Query,
+        let request = match header.tag {
+            b'P' | b'B' | b'D' | b'C' if self.mode == PoolMode::Transaction => {
+                return self.extended_frame(header, body, start, backend, out);
+            }
+            b'Q' => {
+                // PostgreSQL forgets the unnamed statement at each simple query.
+                self.names.drop_unnamed();
+                backend.prepared.unnamed = None;
+                Request::Query
+            }
             b'F' => Request::Function,
             b'S' => Request::Sync,
-            b'P' => {
-                // A named statement lives on the server connection that parsed it.
-                self.pinned |= body.first().is_some_and(|first| *first != 0);
-                Request::Parse
-            }
+            b'P' => Request::Parse,
             b'B' => Request::Bind,
             b'D' => Request::Describe,
             b'E' => Request::Execute,
