@@ -29,8 +29,9 @@ impl LongFrame {
     }
 
     /// Takes what of `available` bytes belongs to the frame; `None` in its place when it has ended.
+    /// Without any bytes there is nothing to take: whoever asks in a loop must come to an end.
     pub(super) fn take(frame: &mut Option<Self>, available: usize) -> Option<(usize, bool)> {
-        let long = frame.as_mut()?;
+        let long = frame.as_mut().filter(|_| available > 0)?;
         let taken = long.left.min(available);
         let forward = long.forward;
         long.left -= taken;
