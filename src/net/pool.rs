@@ -273,6 +273,8 @@ impl Pool {
             .lock()
             .opened(self.id, conn, worker, expires, now);
         self.settle(given, now);
+        // It may have been the one that others had to wait for (`max_connecting`, an outage).
+        self.db.work(now);
     }
 
     /// A connection could not be opened; reported exactly once for each opening.

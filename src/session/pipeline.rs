@@ -147,13 +147,8 @@ impl Pipeline {
 
     /// The request that the server is answering.
     pub fn head(&mut self) -> Option<Entry> {
-        while let Some(entry) = self.queue.front() {
-            if entry.request != Request::CopyEnd {
-                return Some(*entry);
-            }
-            self.queue.pop_front();
-        }
-        None
+        self.drop_marks();
+        self.queue.front().copied()
     }
 
     /// The server answered with a message of type `tag`: takes the requests that it completes and returns the one it belongs to.
@@ -189,7 +184,19 @@ impl Pipeline {
             }
             _ => {}
         }
+        self.drop_marks();
         Ok(Some(head))
+    }
+
+    /// The end of data for a COPY that never began is nothing that anybody waits for (D1).
+    fn drop_marks(&mut self) {
+        while self
+            .queue
+            .front()
+            .is_some_and(|entry| entry.request == Request::CopyEnd)
+        {
+            self.queue.pop_front();
+        }
     }
 
     /// An error ends a simple query by itself, and in an open batch everything up to its Sync.
@@ -274,6 +281,11 @@ impl Pipeline {
     /// Extended messages were sent without a Sync behind them.
     pub fn is_open(&self) -> bool {
         self.open
+    }
+
+    /// An open batch has failed, and whoever sent it has been told.
+    pub fn is_skipping(&self) -> bool {
+        self.skipping
     }
 
     /// The server reads COPY data.
