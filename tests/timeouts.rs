@@ -17,7 +17,10 @@ fn ask(client: &mut Raw, sql: &str) -> String {
 /// A pgusher with these lines in `[timeouts]` and one server connection.
 fn with_timeouts(pg: &Postgres, lines: &str) -> Pgusher {
     let config = format!("[timeouts]\n{lines}");
-    Pgusher::in_front_of(pg).pool_size(1).config(&config).start()
+    Pgusher::in_front_of(pg)
+        .pool_size(1)
+        .config(&config)
+        .start()
 }
 
 both_versions!(
