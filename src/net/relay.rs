@@ -92,6 +92,8 @@ pub(super) async fn run(mut client: Client) {
     .await;
     if client.begin().is_ok() {
         loop {
+            let deadline = client.session.deadline();
+            client.seat.worker().alarm.set(&client.parts.bell, deadline);
             let event = poll_fn(|cx| client.poll_event(cx)).await;
             let turn = match event {
                 Event::Rung(why) => client.rung(why),
@@ -103,8 +105,6 @@ pub(super) async fn run(mut client: Client) {
             if turn.is_err() {
                 break;
             }
-            let deadline = client.session.deadline();
-            client.seat.worker().alarm.set(&client.parts.bell, deadline);
         }
     }
     client.part();
