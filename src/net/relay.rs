@@ -383,7 +383,7 @@ impl Client {
                 }
                 self.leave_if_stopping()?;
             }
-            Next::Lost(error) => self.lose(error, Lease::close)?,
+            Next::Lost(error) => self.lose(error, Lease::abandon)?,
             _ => {}
         }
         if self.cancel_asked {
@@ -493,7 +493,7 @@ impl Client {
             Next::Part(error) => {
                 self.lose(error, |lease| cleanup::start(lease, Default::default()))
             }
-            Next::Lost(error) => self.lose(error, Lease::close),
+            Next::Lost(error) => self.lose(error, Lease::abandon),
             _ => Ok(()),
         }
     }
@@ -527,7 +527,7 @@ impl Client {
         let backend: &Backend = &lease.conn().backend;
         if session.is_mid_request() {
             // It was sent the beginning of a message that will never end (C18).
-            lease.close();
+            lease.abandon();
         } else {
             let at_rest = session.is_at_rest(backend);
             lease.conn().backend.dirty |= session.is_pinned();
