@@ -255,6 +255,7 @@ both_versions!(
             assert!(told.contains("server_connect_timeout"), "{told}");
         }
         line.cut();
+        line.wait_until_ended();
         let heard = client.ask(&query("SELECT 1"));
         assert_eq!(heard.types(), "E:08001 Z:I");
         assert!(heard.text().contains("server_connect_timeout"), "{heard:?}");
