@@ -126,7 +126,11 @@ const DEPARTURES: [Departure; 18] = [
     Departure {
         name: "during COPY in a batch",
         act: |client, _| {
-            let start = [parse("", "COPY t FROM STDIN"), bind("", "", &[]), execute("", 0)];
+            let start = [
+                parse("", "COPY t FROM STDIN"),
+                bind("", "", &[]),
+                execute("", 0),
+            ];
             client.send(&[start.concat(), flush()].concat());
             client.until(b'G');
             client.send(&copy_data(b"1\n"));
@@ -185,14 +189,19 @@ fn cut_large_query(client: &mut Raw, missing: usize) {
 const WAYS: [(&str, fn(Raw)); 3] = [
     ("reset", Raw::reset),
     ("closed", drop),
-    ("terminated", |mut client| client.send(&message::terminate())),
+    ("terminated", |mut client| {
+        client.send(&message::terminate())
+    }),
 ];
 
 fn try_all(pg: &support::Postgres, pool_mode: &str) {
     let database = pg.fresh_database();
     database.raw().rows("CREATE TABLE t (i int)");
     let mode = format!("pool_mode = \"{pool_mode}\"");
-    let pgusher = Pgusher::in_front_of(pg).pool_size(1).database(&mode).start();
+    let pgusher = Pgusher::in_front_of(pg)
+        .pool_size(1)
+        .database(&mode)
+        .start();
     let mut witness = pgusher.raw("postgres");
     let mut lock = Raw::login(pg.port(), "postgres", "", &database.name);
     let mut wrong = Vec::new();
@@ -230,7 +239,9 @@ fn try_all(pg: &support::Postgres, pool_mode: &str) {
             drop(next);
             if (direct.as_str(), through.as_str()) != (departure.rows, departure.rows) {
                 let name = departure.name;
-                wrong.push(format!("{name}, {way}: {direct} rows directly, {through} through pgusher"));
+                wrong.push(format!(
+                    "{name}, {way}: {direct} rows directly, {through} through pgusher"
+                ));
             }
             assert!(database.connections() <= 1);
         }
@@ -243,7 +254,10 @@ fn extended_one() -> Vec<u8> {
 }
 
 // F1, C18
-both_versions!(clients_leave_in_transaction_mode, |pg| try_all(pg, "transaction"));
+both_versions!(clients_leave_in_transaction_mode, |pg| try_all(
+    pg,
+    "transaction"
+));
 both_versions!(clients_leave_in_session_mode, |pg| try_all(pg, "session"));
 
 both_versions!(

@@ -86,7 +86,10 @@ fn a_backend_dies_under(pg: &Postgres, die: fn(&Database<'_>)) {
     client.send(&query(SLEEP));
     die_when_running();
     let heard = client.transcript().types();
-    assert!(["E:08006 Z:I", "T E:08006 Z:I"].contains(&heard.as_str()), "{heard}");
+    assert!(
+        ["E:08006 Z:I", "T E:08006 Z:I"].contains(&heard.as_str()),
+        "{heard}"
+    );
     assert_eq!(ask(&mut client, "SELECT 1"), "T D C Z:I");
 
     // Inside one: it has failed until the client rolls back, whatever it says.
@@ -96,7 +99,10 @@ fn a_backend_dies_under(pg: &Postgres, die: fn(&Database<'_>)) {
         client.send(&query(SLEEP));
         die_when_running();
         let heard = client.transcript().types();
-        assert!(["E:08006 Z:E", "T E:08006 Z:E"].contains(&heard.as_str()), "{heard}");
+        assert!(
+            ["E:08006 Z:E", "T E:08006 Z:E"].contains(&heard.as_str()),
+            "{heard}"
+        );
         assert_eq!(ask(&mut client, "INSERT INTO t VALUES (2)"), "E:25P02 Z:E");
         assert_eq!(ask(&mut client, "BEGIN"), "E:25P02 Z:E");
         let batch = [extended("INSERT INTO t VALUES (3)", &[]), sync()].concat();
@@ -125,13 +131,28 @@ fn a_backend_dies_under(pg: &Postgres, die: fn(&Database<'_>)) {
     let batch = [extended("SELECT 1", &[]), extended("SELECT 2", &[]), sync()].concat();
     assert_eq!(client.ask(&batch).types(), "E:08006 Z:E");
     assert_eq!(client.ask(&batch).types(), "E:25P02 Z:E");
-    let rollback = [parse("", "ROLLBACK"), bind("", "", &[]), execute("", 0), sync()].concat();
+    let rollback = [
+        parse("", "ROLLBACK"),
+        bind("", "", &[]),
+        execute("", 0),
+        sync(),
+    ]
+    .concat();
     assert_eq!(client.ask(&rollback).types(), "1 2 C Z:I");
     assert_eq!(client.ask(&batch).types(), "1 2 T D C 1 2 T D C Z:I");
 
     // A pipeline: an error and a ReadyForQuery for each Sync and each query, and no more.
     let slow = [parse("", SLEEP), bind("", "", &[]), execute("", 0), sync()].concat();
-    client.send(&[slow.clone(), batch.clone(), query("SELECT 1"), sync(), batch.clone()].concat());
+    client.send(
+        &[
+            slow.clone(),
+            batch.clone(),
+            query("SELECT 1"),
+            sync(),
+            batch.clone(),
+        ]
+        .concat(),
+    );
     die_when_running();
     for unit in 0..5 {
         let heard = client.transcript().types();
@@ -161,10 +182,14 @@ fn a_backend_dies_under(pg: &Postgres, die: fn(&Database<'_>)) {
 
 /// After a death that took the whole server along its own connection is gone too: until it answers.
 fn witness_recovery(witness: &mut Raw) {
-    eventually("the server answers again", || ask(witness, "SELECT 1") == "T D C Z:I");
+    eventually("the server answers again", || {
+        ask(witness, "SELECT 1") == "T D C Z:I"
+    });
 }
 
-both_versions!(a_backend_is_terminated, |pg| a_backend_dies_under(pg, DEATHS[0]));
+both_versions!(a_backend_is_terminated, |pg| a_backend_dies_under(
+    pg, DEATHS[0]
+));
 both_versions!(a_backend_is_killed, |pg| {
     a_backend_dies_under(&Postgres::own(pg.version()), DEATHS[1]);
 });
@@ -297,9 +322,16 @@ fn told_and_mended(pgusher: &Pgusher, database: &str, reason: &str, mend: impl F
     let login = || Raw::try_login(pgusher.port(), "app", PASSWORD, database).map(drop);
     for _ in 0..3 {
         let told = login().unwrap_err();
-        assert!(told.starts_with("FATAL:08001: ") && told.contains(reason), "{told}");
+        assert!(
+            told.starts_with("FATAL:08001: ") && told.contains(reason),
+            "{told}"
+        );
     }
-    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    assert!(
+        begin.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begin.elapsed()
+    );
     mend();
     eventually("it recovers", || login().is_ok());
 }

@@ -16,7 +16,11 @@ struct Trace {
 }
 
 const TRACES: [Trace; 15] = [
-    Trace { name: "SET", leave: "SET work_mem = '1234kB'", look: "SHOW work_mem" },
+    Trace {
+        name: "SET",
+        leave: "SET work_mem = '1234kB'",
+        look: "SHOW work_mem",
+    },
     Trace {
         name: "SET within a block",
         leave: "BEGIN; SET search_path = elsewhere; COMMIT",
@@ -37,7 +41,11 @@ const TRACES: [Trace; 15] = [
         leave: "SET app.tenant_id = 'acme'",
         look: "SELECT nullif(current_setting('app.tenant_id', true), '')",
     },
-    Trace { name: "SET ROLE", leave: "SET ROLE pg_monitor", look: "SELECT current_user" },
+    Trace {
+        name: "SET ROLE",
+        leave: "SET ROLE pg_monitor",
+        look: "SELECT current_user",
+    },
     Trace {
         name: "SET SESSION AUTHORIZATION",
         leave: "SET SESSION AUTHORIZATION app",
@@ -99,7 +107,10 @@ fn nothing_is_left(pg: &Postgres, stay: bool, lines: &[&str], traces: &[&Trace])
     let database = pg.fresh_database();
     prepare(&database);
     let builder = Pgusher::in_front_of(pg).pool_size(1);
-    let pgusher = lines.iter().fold(builder, |builder, line| builder.database(line)).start();
+    let pgusher = lines
+        .iter()
+        .fold(builder, |builder, line| builder.database(line))
+        .start();
     let mut wrong = Vec::new();
     for trace in traces {
         let clean = database.raw().value(trace.look);

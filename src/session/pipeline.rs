@@ -258,11 +258,6 @@ impl Pipeline {
         std::mem::take(&mut self.dropped)
     }
 
-    /// The server ignores everything up to the next Sync.
-    pub(super) fn is_skipping(&self) -> bool {
-        self.skipping
-    }
-
     /// The server owes nothing and waits for nothing.
     pub fn is_idle(&self) -> bool {
         self.queue.is_empty() && !self.open && !self.skipping && !self.copying
