@@ -385,7 +385,7 @@ both_versions!(
     |pg| {
         let database = pg.fresh_database();
         let line = Line::to(pg.port());
-        let timeouts = "[timeouts]\nquery_wait_timeout = \"200ms\"";
+        let timeouts = "[timeouts]\nquery_wait_timeout = \"1s\"";
         let pgusher = Pgusher::in_front_of(pg)
             .through(&line)
             .pool_size(2)
