@@ -401,7 +401,7 @@ both_versions!(
                     ended += 1;
                     assert_eq!(next.types(), "T D C Z:T", "{next:?}");
                 }
-                "T E:57014 Z:E" => {
+                "T E:57014 Z:E" | "T D E:57014 Z:E" => {
                     cancelled += 1;
                     assert!(slow.text().contains("pgusher's query_timeout"), "{slow:?}");
                     assert_eq!(next.types(), "E:25P02 Z:E");

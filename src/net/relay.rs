@@ -163,8 +163,13 @@ impl Client {
             return Poll::Ready(Event::ClientTakes);
         }
         let mut server_backed_up = false;
+        let mut cancelling = false;
         if let Some(lease) = &mut self.lease {
-            let server = &lease.conn().side;
+            let conn = lease.conn();
+            // A cancel on its way is for what was asked before, and not for what comes now. The
+            // bell tells when it has arrived.
+            cancelling = conn.cancelling.is_on();
+            let server = &conn.side;
             server_backed_up = server.is_backed_up();
             if server_backed_up && server.poll_writable(cx).is_ready() {
                 return Poll::Ready(Event::ServerTakes);
@@ -173,7 +178,7 @@ impl Client {
                 return Poll::Ready(Event::Server);
             }
         }
-        let room = !self.held && !server_backed_up && !self.side.is_full();
+        let room = !self.held && !cancelling && !server_backed_up && !self.side.is_full();
         if room && self.side.poll_readable(cx).is_ready() {
             return Poll::Ready(Event::Client);
         }
