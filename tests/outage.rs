@@ -10,7 +10,7 @@ use std::{
 
 use support::{
     Database, Line, Pgusher, Postgres, Raw, Transcript, both_versions, eventually,
-    message::{bind, describe, execute, extended, flush, parse, query, sync},
+    message::{bind, copy_data, copy_done, describe, execute, extended, flush, parse, query, sync},
     postgres::{PASSWORD, signal},
     temp::TempDir,
     try_connect,
@@ -38,7 +38,13 @@ const DEATHS: [fn(&Database<'_>); 2] = [terminate_all, |database| {
         "SELECT pid FROM pg_stat_activity \
          WHERE datname = current_database() AND usename = 'app'",
     );
+    let mut bystander = Raw::login(database.server.port(), "postgres", "", &database.name);
     signal("KILL", &[pid.parse().unwrap()]);
+    // The others hear of it, and are gone, before the server lets anybody in again.
+    bystander.transcript_until_eof();
+    eventually("the server has recovered", || {
+        Raw::try_login(database.server.port(), "postgres", "", &database.name).is_ok()
+    });
 }];
 
 both_versions!(
@@ -461,5 +467,82 @@ both_versions!(
                 assert_eq!(code, Some(tokio_postgres::error::SqlState::QUERY_CANCELED));
             }
         }
+    }
+);
+
+both_versions!(
+    /// A statement that was prepared by a message outlives the server connection.
+    a_named_statement_outlives_its_server,
+    |pg| {
+        let database = pg.fresh_database();
+        let pgusher = Pgusher::in_front_of(pg).pool_size(1).start();
+        let mut client = pgusher.raw(&database.name);
+        let prepare = [parse("kept", "SELECT $1::int"), sync()].concat();
+        assert_eq!(client.ask(&prepare).types(), "1 Z:I");
+        let run = [bind("", "kept", &[Some(b"5")]), execute("", 0), sync()].concat();
+        for _ in 0..3 {
+            assert_eq!(client.ask(&run).types(), "2 D C Z:I");
+            terminate_all(&database);
+        }
+        assert_eq!(client.ask(&run).types(), "2 D C Z:I");
+        // One that was on its way when the server died was never prepared.
+        let late = [extended(SLEEP, &[]), parse("late", "SELECT 1"), sync()].concat();
+        client.send(&late);
+        database.wait_for_running("pg_sleep(60)", 1);
+        terminate_all(&database);
+        assert!(client.transcript().types().ends_with("E:08006 Z:I"));
+        let run_late = [bind("", "late", &[]), execute("", 0), sync()].concat();
+        assert_eq!(client.ask(&run_late).types(), "E:26000 Z:I");
+        assert_eq!(client.ask(&run).types(), "2 D C Z:I");
+    }
+);
+
+both_versions!(
+    /// The server dies while it reads COPY data: what the client goes on to send is dropped, and
+    /// its next request is answered (D1).
+    a_server_dies_during_copy,
+    |pg| {
+        let database = pg.fresh_database();
+        let pgusher = Pgusher::in_front_of(pg).pool_size(1).start();
+        let mut client = pgusher.raw(&database.name);
+        client.rows("CREATE TABLE t (i int)");
+        for block in [false, true] {
+            if block {
+                client.rows("BEGIN");
+            }
+            client.send(&query("COPY t FROM STDIN"));
+            client.until(b'G');
+            client.send(&copy_data(b"1\n"));
+            terminate_all(&database);
+            let status = if block { "E:08006 Z:E" } else { "E:08006 Z:I" };
+            assert_eq!(client.transcript().types(), status);
+            let large = copy_data("1\n".repeat(50_000).as_bytes());
+            client.send(&[copy_data(b"2\n"), large, copy_done()].concat());
+            if block {
+                assert_eq!(ask(&mut client, "ROLLBACK"), "C Z:I");
+            }
+            assert_eq!(client.value("SELECT count(*) FROM t"), "0");
+        }
+    }
+);
+
+both_versions!(
+    /// A client of session mode whose server connection dies in silence has lost what its session
+    /// held, locks among it: it hears of that, once.
+    a_session_is_not_lost_in_silence,
+    |pg| {
+        let database = pg.fresh_database();
+        let pgusher = Pgusher::in_front_of(pg).database("pool_mode = \"session\"").start();
+        let mut client = pgusher.raw(&database.name);
+        for _ in 0..2 {
+            client.rows("SELECT pg_advisory_lock(1)");
+            terminate_all(&database);
+            assert_eq!(ask(&mut client, "SELECT 1"), "E:08006 Z:I");
+            assert_eq!(ask(&mut client, "SELECT 1"), "T D C Z:I");
+        }
+        let batch = [extended("SELECT 1", &[]), sync()].concat();
+        terminate_all(&database);
+        assert_eq!(client.ask(&batch).types(), "E:08006 Z:I");
+        assert_eq!(client.ask(&batch).types(), "1 2 T D C Z:I");
     }
 );
