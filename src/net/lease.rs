@@ -10,10 +10,10 @@ use super::{
     cancel::Flight,
     cleanup,
     pool::Pool,
-    side::{Filled, Side, at_desk},
+    side::{Filled, Side},
     worker::Workers,
 };
-use crate::session::{Backend, Drain};
+use crate::session::{Backend, Drain, WINDOW};
 
 /// A connection that was idle for less is trusted to be alive as far as the runtime knows; one
 /// that was idle for longer, or comes from another thread, is looked at: one system call.
@@ -86,30 +86,26 @@ impl ServerConn {
         if !self.side.stream().has_news() && !self.side.has_kept() {
             return true;
         }
-        at_desk(|desk| {
-            let Ok(filled) = self.side.fill_now(&mut desk.window) else {
-                return false;
-            };
-            let Filled::Bytes(filled) = filled else {
-                return filled == Filled::Nothing;
-            };
-            let input = desk.window.get(..filled).unwrap_or_default();
-            let Ok(used) = Drain::default().bytes(input, &mut self.backend) else {
-                return false;
-            };
-            self.side.keep(input.get(used..).unwrap_or_default());
-            !self.side.has_kept()
-        })
+        // Rare, and asked in the middle of turns: the thread's desk is taken.
+        let mut window = vec![0; WINDOW];
+        let filled = match self.side.fill_now(&mut window) {
+            Ok(Filled::Bytes(filled)) => filled,
+            Ok(Filled::Nothing) => return true,
+            Ok(Filled::End) | Err(_) => return false,
+        };
+        let input = window.get(..filled).unwrap_or_default();
+        let Ok(used) = Drain::default().bytes(input, &mut self.backend) else {
+            return false;
+        };
+        self.side.keep(input.get(used..).unwrap_or_default());
+        !self.side.has_kept()
     }
 
-    /// Closes, and says goodbye where that cannot be misunderstood: behind half a message of a
-    /// client it would be taken for the rest of it, and the message be carried out (C18).
+    /// Says goodbye and closes.
     pub(crate) fn close(mut self: Box<Self>) {
         const TERMINATE: &[u8] = b"X\0\0\0\x04";
-        if self.backend.is_free() {
-            // A server that does not hear it finds out by the closed socket.
-            let _ = self.side.send_own(TERMINATE);
-        }
+        // A server that does not hear it finds out by the closed socket.
+        let _ = self.side.send_own(TERMINATE);
     }
 }
 
@@ -222,7 +218,13 @@ impl Lease {
         }
     }
 
-    /// Closes the connection.
+    /// Closes the connection without a word. Behind half a message a goodbye would be read as the
+    /// rest of it, and the message be carried out (C18).
+    pub(crate) fn abandon(self) {
+        drop(self);
+    }
+
+    /// Closes the connection, which is between two messages.
     pub(crate) fn close(mut self) {
         if let Some(conn) = self.conn.take() {
             conn.close();
