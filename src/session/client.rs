@@ -123,7 +123,7 @@ impl Session {
         if self.skipping {
             return self.skip(header.tag, out);
         }
-        if let Fate::Owed(_) = self.fate {
+        if let Fate::Owed { .. } = self.fate {
             return self.break_the_news(header.tag, out);
         }
         match backend {
@@ -219,7 +219,10 @@ impl Session {
         if matches!(tag, b'H' | b'd' | b'c' | b'f') {
             return Verdict::Drop;
         }
-        if let Fate::Owed(error) = std::mem::replace(&mut self.fate, Fate::Failed) {
+        if let Fate::Owed { error, in_block } = std::mem::replace(&mut self.fate, Fate::Whole) {
+            if in_block {
+                self.fate = Fate::Failed;
+            }
             self.fail_request(tag, &error, out);
         }
         Verdict::Drop

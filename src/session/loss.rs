@@ -17,7 +17,13 @@ pub(super) enum Fate {
     /// Nothing was lost.
     Whole,
     /// It was lost while the client was silent; the next message hears why.
-    Owed(Box<Error>),
+    Owed {
+        /// Why.
+        error: Box<Error>,
+        /// It was a transaction block, and not only a batch without its Sync: the client has to
+        /// roll it back.
+        in_block: bool,
+    },
     /// It was lost and the client knows; PostgreSQL itself will answer what follows, out of a
     /// transaction that was made to fail ([`write_tombstone`]).
     Failed,
@@ -27,8 +33,11 @@ impl Fate {
     /// What the client believes.
     pub(super) fn status(&self) -> Status {
         match self {
-            Self::Whole => Status::Idle,
-            Self::Owed(_) | Self::Failed => Status::Failed,
+            Self::Whole
+            | Self::Owed {
+                in_block: false, ..
+            } => Status::Idle,
+            Self::Owed { in_block: true, .. } | Self::Failed => Status::Failed,
         }
     }
 }
@@ -60,14 +69,18 @@ impl Session {
             self.fate = Fate::Failed;
         }
         let answered = self.answer_all(backend, &error, out);
+        let owed = |error| Fate::Owed {
+            error: Box::new(error),
+            in_block,
+        };
         match (open, answered) {
             // The open batch has heard of it; its rest is dropped.
             (true, Answered::InBatch) => self.skipping = true,
             // Nobody has: the next message will.
-            (true, _) => self.fate = Fate::Owed(Box::new(error)),
+            (true, _) => self.fate = owed(error),
             // It knows already that its transaction has failed, if it has.
             (false, Answered::Nothing) if backend.status == Status::Open => {
-                self.fate = Fate::Owed(Box::new(error));
+                self.fate = owed(error);
             }
             _ => {}
         }
