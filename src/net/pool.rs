@@ -42,6 +42,16 @@ pub(crate) struct Db {
     pub(crate) keys: Arc<Keys>,
     books: Mutex<Books>,
     pools: Mutex<HashMap<PoolId, Arc<Pool>>>,
+    logins: Mutex<Logins>,
+}
+
+/// What became of the logins to a database's server so far.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Logins {
+    /// One has worked, so the way there and the password are right.
+    pub(crate) worked: bool,
+    /// Why the last one that failed did.
+    pub(crate) failure: Option<Error>,
 }
 
 /// One pool: the server connections of one user of one database.
@@ -88,6 +98,7 @@ impl Db {
             keys,
             books: Mutex::new(books),
             pools: Mutex::default(),
+            logins: Mutex::default(),
         })
     }
 
@@ -165,6 +176,11 @@ impl Db {
     pub(crate) fn is_vacant(&self) -> bool {
         let books = self.books.lock();
         books.is_quiet() && books.total() == 0
+    }
+
+    /// What became of the logins to its server.
+    pub(crate) fn logins(&self) -> Logins {
+        self.logins.lock().clone()
     }
 
     /// Nobody uses or awaits a server connection.
@@ -266,6 +282,7 @@ impl Pool {
                 "the database server is reachable again"
             );
         }
+        self.db.logins.lock().worked = true;
         let (worker, expires) = (conn.worker, conn.expires);
         let given = self
             .db
@@ -273,6 +290,8 @@ impl Pool {
             .lock()
             .opened(self.id, conn, worker, expires, now);
         self.settle(given, now);
+        // It may have been the one that others had to wait for (`max_connecting`, an outage).
+        self.db.work(now);
     }
 
     /// A connection could not be opened; reported exactly once for each opening.
@@ -286,6 +305,7 @@ impl Pool {
         if !self.failing.swap(true, Ordering::Relaxed) {
             warn!(database = self.db.name, user = self.user, %error, "no connection to the database server");
         }
+        self.db.logins.lock().failure = Some(error.clone());
         self.db
             .books
             .lock()

@@ -103,7 +103,16 @@ impl Session {
             used += seen;
         };
         self.timers.moved(backend.as_deref(), now);
-        Progress { used, next }
+        // The server may have answered all while a frame was still on its way to it: the data of
+        // a COPY that had failed (D1). Nothing more will come from it.
+        let over = next == Next::Read
+            && backend
+                .as_deref()
+                .is_some_and(|backend| self.may_release(backend));
+        Progress {
+            used,
+            next: if over { Next::Release } else { next },
+        }
     }
 
     fn client_frame(
@@ -123,7 +132,7 @@ impl Session {
         if self.skipping {
             return self.skip(header.tag, out);
         }
-        if let Fate::Owed { .. } = self.fate {
+        if let Fate::Owed(..) = self.fate {
             return self.break_the_news(header.tag, out);
         }
         match backend {
@@ -219,7 +228,7 @@ impl Session {
         if matches!(tag, b'H' | b'd' | b'c' | b'f') {
             return Verdict::Drop;
         }
-        if let Fate::Owed { error, in_block } = std::mem::replace(&mut self.fate, Fate::Whole) {
+        if let Fate::Owed(error, in_block) = std::mem::replace(&mut self.fate, Fate::Whole) {
             if in_block {
                 self.fate = Fate::Failed;
             }

@@ -93,7 +93,7 @@ impl Session {
         }
         if let Some(known) = self.names.get(name).map(std::sync::Arc::clone) {
             // PostgreSQL says that the name is taken (C11): under its server-side name it is.
-            self.ensure(&known, backend, out);
+            ensure(&known, backend, out);
             frame.forward_with(name.len() + 1, &terminated(known.id), &mut out.to_server);
             backend
                 .pipeline
@@ -134,7 +134,7 @@ impl Session {
         Verdict::Rewritten
     }
 
-    fn bind(&mut self, frame: &Frame<'_>, backend: &mut Backend, out: &mut Output) -> Verdict {
+    fn bind(&self, frame: &Frame<'_>, backend: &mut Backend, out: &mut Output) -> Verdict {
         let Ok(bind) = Bind::read(frame.body) else {
             return sent(Request::Bind, backend);
         };
@@ -158,7 +158,7 @@ impl Session {
         Verdict::Rewritten
     }
 
-    fn describe(&mut self, frame: &Frame<'_>, backend: &mut Backend, out: &mut Output) -> Verdict {
+    fn describe(&self, frame: &Frame<'_>, backend: &mut Backend, out: &mut Output) -> Verdict {
         let Ok(Target::Statement(name)) = frontend::target(frame.body) else {
             return sent(Request::Describe, backend);
         };
@@ -209,7 +209,7 @@ impl Session {
     }
 
     /// Makes sure that the server has what the client calls `name`; `None` = the client's own words will do.
-    fn find(&mut self, name: &[u8], backend: &mut Backend, out: &mut Output) -> Option<Found> {
+    fn find(&self, name: &[u8], backend: &mut Backend, out: &mut Output) -> Option<Found> {
         if name.is_empty() {
             self.ensure_unnamed(backend, out);
             return None;
@@ -222,7 +222,7 @@ impl Session {
                 Some(Found::Reserved)
             }
             Some(statement) => {
-                self.ensure(&statement, backend, out);
+                ensure(&statement, backend, out);
                 Some(Found::Statement(statement.id))
             }
             None => statements::is_reserved(name).then_some(Found::Reserved),
@@ -230,7 +230,7 @@ impl Session {
     }
 
     /// The unnamed statement must be this client's, on whatever connection it is bound (C8).
-    fn ensure_unnamed(&mut self, backend: &mut Backend, out: &mut Output) {
+    fn ensure_unnamed(&self, backend: &mut Backend, out: &mut Output) {
         let own = self.names.unnamed();
         if backend.prepared.unnamed == own.map(|(tag, _)| tag) {
             return;
@@ -251,24 +251,6 @@ impl Session {
             None => close_on_server(b"", backend, out),
         }
         backend.prepared.unnamed = own.map(|(tag, _)| tag);
-    }
-
-    /// Parses the statement on the server, if it has not been.
-    fn ensure(&mut self, statement: &Statement, backend: &mut Backend, out: &mut Output) {
-        if backend.prepared.touch(statement.id) {
-            return;
-        }
-        make_room(statement.id, backend, out);
-        out.to_server.own(|bytes| {
-            write::frame(bytes, b'P', |frame| {
-                write::cstr(frame, &Statement::server_name(statement.id));
-                frame.extend_from_slice(&statement.body);
-            });
-        });
-        backend.pipeline.push(Entry {
-            statement: statement.id,
-            ..Entry::new(Request::Parse, Whose::Hidden)
-        });
     }
 
     /// Gives the answers that no server is asked for, once all before them have been given.
@@ -336,6 +318,24 @@ impl Found {
         }
         out.push(0);
     }
+}
+
+/// Parses the statement on the server, if it has not been.
+fn ensure(statement: &Statement, backend: &mut Backend, out: &mut Output) {
+    if backend.prepared.touch(statement.id) {
+        return;
+    }
+    make_room(statement.id, backend, out);
+    out.to_server.own(|bytes| {
+        write::frame(bytes, b'P', |frame| {
+            write::cstr(frame, &Statement::server_name(statement.id));
+            frame.extend_from_slice(&statement.body);
+        });
+    });
+    backend.pipeline.push(Entry {
+        statement: statement.id,
+        ..Entry::new(Request::Parse, Whose::Hidden)
+    });
 }
 
 fn sent(request: Request, backend: &mut Backend) -> Verdict {

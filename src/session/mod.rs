@@ -182,7 +182,7 @@ impl Session {
         }
     }
 
-    fn restore_settings(&mut self, backend: &mut Backend, out: &mut Output) {
+    fn restore_settings(&self, backend: &mut Backend, out: &mut Output) {
         let mut sql = Vec::new();
         self.wanted.write_change_from(&backend.applied, &mut sql);
         backend.applied = Arc::clone(&self.wanted);
@@ -194,7 +194,12 @@ impl Session {
     }
 
     /// Tells the client what is different from what it was told before (E5).
-    fn tell_news(&mut self, backend: &Backend, out: &mut Output) {
+    fn tell_news(&mut self, backend: &mut Backend, out: &mut Output) {
+        if *self.seen == *backend.reported {
+            // From now on they are the same thing, and found equal by a glance.
+            backend.reported = Arc::clone(&self.seen);
+            return;
+        }
         out.to_client
             .own(|bytes| backend.reported.write_news_since(&self.seen, bytes));
         self.seen = Arc::clone(&backend.reported);
@@ -223,8 +228,9 @@ impl Session {
         &self.seen
     }
 
-    /// The client holds its server connection beyond its transaction.
+    /// The client holds its server connection beyond its transaction, and may leave on it what
+    /// no message tells: in session mode always.
     pub fn is_pinned(&self) -> bool {
-        self.pinned
+        self.pinned || self.mode == PoolMode::Session
     }
 }

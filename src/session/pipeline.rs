@@ -104,6 +104,8 @@ pub struct Pipeline {
     skipping: bool,
     /// The server reads COPY data.
     copying: bool,
+    /// There may be requests that pgusher answers itself.
+    has_local: bool,
     /// What the last error has failed or skipped.
     dropped: Vec<Entry>,
 }
@@ -139,18 +141,14 @@ impl Pipeline {
         } else {
             request.is_extended()
         };
+        self.has_local |= entry.local;
         self.queue.push_back(entry);
     }
 
     /// The request that the server is answering.
     pub fn head(&mut self) -> Option<Entry> {
-        while let Some(entry) = self.queue.front() {
-            if entry.request != Request::CopyEnd {
-                return Some(*entry);
-            }
-            self.queue.pop_front();
-        }
-        None
+        self.drop_marks();
+        self.queue.front().copied()
     }
 
     /// The server answered with a message of type `tag`: takes the requests that it completes and returns the one it belongs to.
@@ -186,7 +184,19 @@ impl Pipeline {
             }
             _ => {}
         }
+        self.drop_marks();
         Ok(Some(head))
+    }
+
+    /// The end of data for a COPY that never began is nothing that anybody waits for (D1).
+    fn drop_marks(&mut self) {
+        while self
+            .queue
+            .front()
+            .is_some_and(|entry| entry.request == Request::CopyEnd)
+        {
+            self.queue.pop_front();
+        }
     }
 
     /// An error ends a simple query by itself, and in an open batch everything up to its Sync.
@@ -235,6 +245,10 @@ impl Pipeline {
 
     /// Takes the next request if it is one that pgusher answers itself.
     pub(super) fn take_local(&mut self) -> Option<Entry> {
+        if !self.has_local {
+            return None;
+        }
+        self.has_local = !self.queue.is_empty();
         self.head().filter(|entry| entry.local)?;
         self.queue.pop_front()
     }
@@ -242,11 +256,6 @@ impl Pipeline {
     /// Takes what the last error has failed or skipped.
     pub(super) fn take_dropped(&mut self) -> Vec<Entry> {
         std::mem::take(&mut self.dropped)
-    }
-
-    /// The server ignores everything up to the next Sync.
-    pub(super) fn is_skipping(&self) -> bool {
-        self.skipping
     }
 
     /// The server owes nothing and waits for nothing.
@@ -267,6 +276,11 @@ impl Pipeline {
     /// Extended messages were sent without a Sync behind them.
     pub fn is_open(&self) -> bool {
         self.open
+    }
+
+    /// An open batch has failed, and whoever sent it has been told.
+    pub fn is_skipping(&self) -> bool {
+        self.skipping
     }
 
     /// The server reads COPY data.

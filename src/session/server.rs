@@ -159,7 +159,7 @@ impl Session {
     fn ready(
         &mut self,
         entry: Entry,
-        backend: &Backend,
+        backend: &mut Backend,
         out: &mut Output,
         now: Instant,
     ) -> Result<bool, Next> {
