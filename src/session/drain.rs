@@ -31,7 +31,9 @@ impl Drain {
             }
             let seen = header.size.min(rest.len());
             match backend.read(header.tag, rest.get(HEADER..seen).unwrap_or_default()) {
-                Meaning::Nonsense | Meaning::Farewell => return Err(Useless),
+                Meaning::Nonsense | Meaning::Farewell | Meaning::Expulsion => {
+                    return Err(Useless);
+                }
                 // A server that cannot be cleaned is not clean (E6).
                 Meaning::Failure(Some(entry)) if entry.whose == Whose::Cleaning => {
                     return Err(Useless);
