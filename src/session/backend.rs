@@ -105,7 +105,12 @@ impl Backend {
                 Ok(Meaning::Parameter(head))
             }
             b'E' if view::Fields::read(body).is_fatal() => Ok(Meaning::Farewell),
-            b'E' => self.pipeline.answered(tag).map(Meaning::Failure),
+            b'E' => {
+                let entry = self.pipeline.answered(tag)?;
+                // A ReadyForQuery that comes late must not be the next one's (C19): a cleaning waits for it.
+                self.dirty |= self.pipeline.is_doubtful();
+                Ok(Meaning::Failure(entry))
+            }
             b'Z' => {
                 let entry = self.pipeline.answered(tag)?.ok_or(Unexpected)?;
                 self.status = Status::read(body).ok_or(Unexpected)?;
