@@ -282,6 +282,13 @@ impl Pipeline {
         self.skipping
     }
 
+    /// The server has yet to fail the transaction that stands for one that was lost.
+    pub fn is_entombed(&self) -> bool {
+        self.queue
+            .iter()
+            .any(|entry| entry.whose == Whose::Tombstone)
+    }
+
     /// The server reads COPY data.
     pub fn is_copying(&self) -> bool {
         self.copying
