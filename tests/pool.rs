@@ -24,3 +24,12 @@ proptest! {
         properties::pool(&script);
     }
 }
+
+/// The seeds of the fuzz target are inputs like any other.
+#[test]
+fn every_seed_holds() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds/pool");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        properties::pool(&std::fs::read(entry.unwrap().path()).unwrap());
+    }
+}

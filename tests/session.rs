@@ -39,3 +39,19 @@ proptest! {
         properties::refusals_are_answered(&script);
     }
 }
+
+/// The seeds of the fuzz target are inputs like any other: for each of its properties.
+#[test]
+fn every_seed_holds() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds/session");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let script = std::fs::read(entry.unwrap().path()).unwrap();
+        for property in [
+            properties::session_is_transparent,
+            properties::session_is_robust,
+            properties::refusals_are_answered,
+        ] {
+            property(&script[1..]);
+        }
+    }
+}
