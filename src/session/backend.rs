@@ -128,6 +128,8 @@ impl Backend {
                 }
                 let entry = self.pipeline.answered(tag)?;
                 self.accused = violation && entry.is_some_and(|it| it.whose == Whose::Client);
+                // A ReadyForQuery that comes late must not be the next one's (C19): a cleaning waits for it.
+                self.dirty |= self.pipeline.is_doubtful();
                 Ok(Meaning::Failure(entry))
             }
             b'Z' => {

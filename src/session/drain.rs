@@ -26,7 +26,7 @@ impl Drain {
             let Some(header) = frame::backend(rest).map_err(|_| Useless)? else {
                 return Ok(used);
             };
-            if header.size > rest.len() && header.size <= WINDOW {
+            if rest.len() < header.size.min(WINDOW) {
                 return Ok(used);
             }
             let seen = header.size.min(rest.len());

@@ -66,7 +66,8 @@ impl Session {
         let had_state = self.is_pinned();
         self.pinned = false;
         self.timers.detached(now);
-        let in_block = backend.status != Status::Idle;
+        // A tombstone that was not answered yet is still the failed block that the client knows.
+        let in_block = backend.status != Status::Idle || backend.pipeline.is_entombed();
         let open = backend.pipeline.is_open();
         let has_heard = backend.pipeline.is_skipping();
         if in_block {
