@@ -23,8 +23,8 @@ use crate::{
     auth::upstream::Credential,
     config::settings::{self, ServerReset},
     error::Error,
-    pool::{Asked, Database, Given, PoolId, PoolSizes, Snapshot, Ticket, Work},
-    session::{PoolMode, Timeouts},
+    pool::{Asked, Database, Given, PoolId, PoolSizes, Ticket, Work},
+    session::{Catalogue, Timeouts},
     sync::Mutex,
 };
 
@@ -63,6 +63,8 @@ pub(crate) struct Pool {
     /// With what; if it is the client's own, what the last client has shown.
     credential: Mutex<Credential>,
     pub(crate) welcomes: Welcomes,
+    /// The statements that its clients have prepared.
+    pub(crate) catalogue: Arc<Catalogue>,
     /// The last opening failed; says so once in the log, and once when it is over (H5).
     failing: AtomicBool,
 }
@@ -117,6 +119,7 @@ impl Db {
                     user: user.to_owned(),
                     credential: Mutex::new(Credential::None),
                     welcomes: Welcomes::default(),
+                    catalogue: Arc::default(),
                     failing: AtomicBool::new(false),
                 })
             });
@@ -189,14 +192,6 @@ impl Db {
 impl Pool {
     pub(crate) fn credential(&self) -> Credential {
         self.credential.lock().clone()
-    }
-
-    pub(crate) fn mode(&self) -> PoolMode {
-        self.db.config.pool_mode
-    }
-
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        self.db.books.lock().snapshot(self.id)
     }
 
     /// A server connection for the client with this bell, now or later: later, its tray is open.
@@ -295,6 +290,8 @@ impl Pool {
             .lock()
             .opened(self.id, conn, worker, expires, now);
         self.settle(given, now);
+        // It may have been the one that others had to wait for (`max_connecting`, an outage).
+        self.db.work(now);
     }
 
     /// A connection could not be opened; reported exactly once for each opening.

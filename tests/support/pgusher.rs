@@ -23,6 +23,7 @@ pub struct Builder {
     upstream_user: Option<(String, String)>,
     auth: String,
     pool_size: usize,
+    socket: Option<String>,
     listen: String,
     database: String,
     extra: String,
@@ -53,6 +54,7 @@ impl Pgusher {
             upstream_user: Some(("app".into(), PASSWORD.into())),
             auth: "trust".into(),
             pool_size: 5,
+            socket: None,
             listen: String::new(),
             database: String::new(),
             extra: String::new(),
@@ -208,6 +210,13 @@ impl Builder {
         self
     }
 
+    /// Listens at this unix socket too.
+    #[must_use]
+    pub fn unix_socket(mut self, path: &std::path::Path) -> Self {
+        self.socket = Some(path.display().to_string());
+        self
+    }
+
     /// A line in `[listen]`.
     #[must_use]
     pub fn listen(mut self, line: &str) -> Self {
@@ -243,8 +252,12 @@ impl Builder {
             Some((user, password)) => format!("postgres://{user}:{password}@127.0.0.1:{port}"),
             None => format!("postgres://127.0.0.1:{port}"),
         };
+        let mut address = String::from("\"127.0.0.1:0\"");
+        if let Some(path) = &self.socket {
+            address = format!("[{address}, \"{path}\"]");
+        }
         format!(
-            "[listen]\naddress = \"127.0.0.1:0\"\n{listen}\n\
+            "[listen]\naddress = {address}\n{listen}\n\
              [auth]\nmethod = \"{auth}\"\n\n\
              [log]\nlevel = \"{log}\"\n\n\
              [users.app]\npassword = \"{PASSWORD}\"\n\n\
