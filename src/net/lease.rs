@@ -10,10 +10,10 @@ use super::{
     cancel::Flight,
     cleanup,
     pool::Pool,
-    side::{Filled, Side, at_desk},
+    side::{Filled, Side},
     worker::Workers,
 };
-use crate::session::{Backend, Drain};
+use crate::session::{Backend, Drain, WINDOW};
 
 /// A connection that was idle for less is trusted to be alive as far as the runtime knows; one
 /// that was idle for longer, or comes from another thread, is looked at: one system call.
@@ -86,20 +86,19 @@ impl ServerConn {
         if !self.side.stream().has_news() && !self.side.has_kept() {
             return true;
         }
-        at_desk(|desk| {
-            let Ok(filled) = self.side.fill_now(&mut desk.window) else {
-                return false;
-            };
-            let Filled::Bytes(filled) = filled else {
-                return filled == Filled::Nothing;
-            };
-            let input = desk.window.get(..filled).unwrap_or_default();
-            let Ok(used) = Drain::default().bytes(input, &mut self.backend) else {
-                return false;
-            };
-            self.side.keep(input.get(used..).unwrap_or_default());
-            !self.side.has_kept()
-        })
+        // Rare, and asked in the middle of turns: the thread's desk is taken.
+        let mut window = vec![0; WINDOW];
+        let filled = match self.side.fill_now(&mut window) {
+            Ok(Filled::Bytes(filled)) => filled,
+            Ok(Filled::Nothing) => return true,
+            Ok(Filled::End) | Err(_) => return false,
+        };
+        let input = window.get(..filled).unwrap_or_default();
+        let Ok(used) = Drain::default().bytes(input, &mut self.backend) else {
+            return false;
+        };
+        self.side.keep(input.get(used..).unwrap_or_default());
+        !self.side.has_kept()
     }
 
     /// Closes, and says goodbye where that cannot be misunderstood: behind half a message of a
