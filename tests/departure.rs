@@ -306,3 +306,29 @@ both_versions!(
         assert_eq!(slow.transcript().types(), "D*299 C Z:I");
     }
 );
+
+both_versions!(
+    /// What a client had asked for that left while it waited for a server connection never runs
+    /// (G2), and the connection goes to the next in the queue (G1).
+    a_client_leaves_the_queue,
+    |pg| {
+        let database = pg.fresh_database();
+        let pgusher = Pgusher::in_front_of(pg).pool_size(1).start();
+        let mut witness = pgusher.raw("postgres");
+        let mut holder = pgusher.raw(&database.name);
+        holder.rows("CREATE TABLE t (i int)");
+        for (_, leave) in WAYS {
+            holder.rows("BEGIN");
+            let mut gone = pgusher.raw(&database.name);
+            let mut stays = pgusher.raw(&database.name);
+            gone.send(&query(INSERT));
+            gone.expect_silence(&mut witness);
+            stays.send(&query("SELECT 'mine'"));
+            leave(gone);
+            stays.expect_silence(&mut witness);
+            holder.rows("COMMIT");
+            assert_eq!(stays.transcript().types(), "T D C Z:I");
+        }
+        assert_eq!(holder.value("SELECT count(*) FROM t"), "0");
+    }
+);

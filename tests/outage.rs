@@ -10,7 +10,7 @@ use std::{
 
 use support::{
     Database, Line, Pgusher, Postgres, Raw, Transcript, both_versions, eventually,
-    message::{bind, describe, execute, extended, flush, parse, query, sync},
+    message::{bind, copy_data, copy_done, describe, execute, extended, flush, parse, query, sync},
     postgres::{PASSWORD, signal},
     temp::TempDir,
     try_connect,
@@ -38,20 +38,14 @@ const DEATHS: [fn(&Database<'_>); 2] = [terminate_all, |database| {
         "SELECT pid FROM pg_stat_activity \
          WHERE datname = current_database() AND usename = 'app'",
     );
+    let mut bystander = Raw::login(database.server.port(), "postgres", "", &database.name);
     signal("KILL", &[pid.parse().unwrap()]);
+    // The others hear of it, and are gone, before the server lets anybody in again.
+    bystander.transcript_until_eof();
+    eventually("the server has recovered", || {
+        Raw::try_login(database.server.port(), "postgres", "", &database.name).is_ok()
+    });
 }];
-
-/// Connections to this port that the kernel of this machine holds for good at their caller's end.
-fn established_to(port: u16) -> usize {
-    let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux");
-    let (there, established) = (format!(":{port:04X}"), "01");
-    let rows = table.lines().map(|line| line.split_whitespace().skip(2));
-    rows.filter(|row| {
-        let mut row = row.clone();
-        row.next().is_some_and(|remote| remote.ends_with(&there)) && row.next() == Some(established)
-    })
-    .count()
-}
 
 both_versions!(
     /// Idle connections that the server has closed are not handed out (F2, K2).
@@ -69,7 +63,7 @@ both_versions!(
                 }
                 assert_eq!(database.connections(), 5);
                 die();
-                eventually("the ends have arrived", || established_to(line.port()) == 0);
+                line.wait_until_ended();
                 for client in &mut clients {
                     assert_eq!(ask(client, "SELECT 1"), "T D C Z:I");
                 }
@@ -87,6 +81,8 @@ fn a_backend_dies_under(pg: &Postgres, die: fn(&Database<'_>)) {
     let mut client = pgusher.raw(&database.name);
     let mut witness = Raw::login(pgusher.port(), "app", PASSWORD, "postgres");
     client.rows("CREATE TABLE t (i int)");
+    // The tests' servers do not wait for the disk, and one death is to take all with it.
+    database.sql("CHECKPOINT");
     let die_when_running = || {
         database.wait_for_running("pg_sleep(60)", 1);
         die(&database);
@@ -266,7 +262,8 @@ both_versions!(
         let database = pg.fresh_database();
         let pgusher = Pgusher::in_front_of(&pg).pool_size(2).start();
         let mut clients: Vec<Raw> = (0..6).map(|_| pgusher.raw(&database.name)).collect();
-        let mut witness = Pgusher::in_front_of(shared).start().raw("postgres");
+        let elsewhere = Pgusher::in_front_of(shared).start();
+        let mut witness = elsewhere.raw("postgres");
         pg.stall();
         clients.iter_mut().for_each(|client| client.send(&query("SELECT 'late'")));
         clients[0].expect_silence(&mut witness);
@@ -376,6 +373,7 @@ both_versions!(
         client.rows("SELECT 1");
         line.refuse();
         line.cut();
+        line.wait_until_ended();
         let heard = client.ask(&query("SELECT 1"));
         assert_eq!(heard.types(), "E:08001 Z:I");
         assert!(heard.text().contains("refused"), "{heard:?}");
@@ -393,7 +391,7 @@ both_versions!(
     |pg| {
         let database = pg.fresh_database();
         let line = Line::to(pg.port());
-        let timeouts = "[timeouts]\nquery_wait_timeout = \"200ms\"";
+        let timeouts = "[timeouts]\nquery_wait_timeout = \"1s\"";
         let pgusher = Pgusher::in_front_of(pg)
             .through(&line)
             .pool_size(2)
@@ -461,27 +459,90 @@ both_versions!(
                 assert!(heard == address || (local && address == "local"), "{heard}");
                 // A cancel goes the same ways.
                 let cancel = client.cancel_token();
-                let (slept, ()) = tokio::join!(client.query_one(SLEEP, &[]), async {
-                    let running = || {
-                        tokio::task::block_in_place(|| database_waits(&database_of(pg, name)));
-                    };
-                    running();
-                    cancel.cancel_query(tokio_postgres::NoTls).await.unwrap();
-                });
-                let code = slept.unwrap_err().code().cloned();
+                let sleeping = tokio::spawn(async move { client.batch_execute(SLEEP).await });
+                let there = Database { server: pg, name: name.clone() };
+                tokio::task::block_in_place(|| there.wait_for_running("pg_sleep(60)", 1));
+                cancel.cancel_query(tokio_postgres::NoTls).await.unwrap();
+                let code = sleeping.await.unwrap().unwrap_err().code().cloned();
                 assert_eq!(code, Some(tokio_postgres::error::SqlState::QUERY_CANCELED));
             }
         }
     }
 );
 
-fn database_of<'server>(server: &'server Postgres, name: &str) -> Database<'server> {
-    Database {
-        server,
-        name: name.to_owned(),
+both_versions!(
+    /// A statement that was prepared by a message outlives the server connection.
+    a_named_statement_outlives_its_server,
+    |pg| {
+        let database = pg.fresh_database();
+        let pgusher = Pgusher::in_front_of(pg).pool_size(1).start();
+        let mut client = pgusher.raw(&database.name);
+        let prepare = [parse("kept", "SELECT $1::int"), sync()].concat();
+        assert_eq!(client.ask(&prepare).types(), "1 Z:I");
+        let run = [bind("", "kept", &[Some(b"5")]), execute("", 0), sync()].concat();
+        for _ in 0..3 {
+            assert_eq!(client.ask(&run).types(), "2 D C Z:I");
+            terminate_all(&database);
+        }
+        assert_eq!(client.ask(&run).types(), "2 D C Z:I");
+        // One that was on its way when the server died was never prepared.
+        let late = [extended(SLEEP, &[]), parse("late", "SELECT 1"), sync()].concat();
+        client.send(&late);
+        database.wait_for_running("pg_sleep(60)", 1);
+        terminate_all(&database);
+        assert!(client.transcript().types().ends_with("E:08006 Z:I"));
+        let run_late = [bind("", "late", &[]), execute("", 0), sync()].concat();
+        assert_eq!(client.ask(&run_late).types(), "E:26000 Z:I");
+        assert_eq!(client.ask(&run).types(), "2 D C Z:I");
     }
-}
+);
 
-fn database_waits(database: &Database<'_>) {
-    database.wait_for_running("pg_sleep(60)", 1);
-}
+both_versions!(
+    /// The server dies while it reads COPY data: what the client goes on to send is dropped, and
+    /// its next request is answered (D1).
+    a_server_dies_during_copy,
+    |pg| {
+        let database = pg.fresh_database();
+        let pgusher = Pgusher::in_front_of(pg).pool_size(1).start();
+        let mut client = pgusher.raw(&database.name);
+        client.rows("CREATE TABLE t (i int)");
+        for block in [false, true] {
+            if block {
+                client.rows("BEGIN");
+            }
+            client.send(&query("COPY t FROM STDIN"));
+            client.until(b'G');
+            client.send(&copy_data(b"1\n"));
+            terminate_all(&database);
+            let status = if block { "E:08006 Z:E" } else { "E:08006 Z:I" };
+            assert_eq!(client.transcript().types(), status);
+            let large = copy_data("1\n".repeat(50_000).as_bytes());
+            client.send(&[copy_data(b"2\n"), large, copy_done()].concat());
+            if block {
+                assert_eq!(ask(&mut client, "ROLLBACK"), "C Z:I");
+            }
+            assert_eq!(client.value("SELECT count(*) FROM t"), "0");
+        }
+    }
+);
+
+both_versions!(
+    /// A client of session mode whose server connection dies in silence has lost what its session
+    /// held, locks among it: it hears of that, once.
+    a_session_is_not_lost_in_silence,
+    |pg| {
+        let database = pg.fresh_database();
+        let pgusher = Pgusher::in_front_of(pg).database("pool_mode = \"session\"").start();
+        let mut client = pgusher.raw(&database.name);
+        for _ in 0..2 {
+            client.rows("SELECT pg_advisory_lock(1)");
+            terminate_all(&database);
+            assert_eq!(ask(&mut client, "SELECT 1"), "E:08006 Z:I");
+            assert_eq!(ask(&mut client, "SELECT 1"), "T D C Z:I");
+        }
+        let batch = [extended("SELECT 1", &[]), sync()].concat();
+        terminate_all(&database);
+        assert_eq!(client.ask(&batch).types(), "E:08006 Z:I");
+        assert_eq!(client.ask(&batch).types(), "1 2 T D C Z:I");
+    }
+);

@@ -258,6 +258,7 @@ both_versions!(
             assert!(told.contains("server_connect_timeout"), "{told}");
         }
         line.cut();
+        line.wait_until_ended();
         let heard = client.ask(&query("SELECT 1"));
         assert_eq!(heard.types(), "E:08001 Z:I");
         assert!(heard.text().contains("server_connect_timeout"), "{heard:?}");
@@ -376,7 +377,39 @@ both_versions!(
         assert_eq!(client.transcript().types(), "E:57014 Z:I");
         client.send(rest);
         assert_eq!(client.value("SELECT count(*) FROM t"), "0");
-        let large = [parse("", &"x".repeat(100_000)), sync()].concat();
+        let large = [parse("", &"x ".repeat(50_000)), sync()].concat();
         assert_eq!(client.ask(&large).types(), "E:42601 Z:I");
+    }
+);
+
+both_versions!(
+    /// A cancel that comes too late for the query that it was meant for does not hit the next one.
+    a_timeout_hits_its_own_query_only,
+    |pg| {
+        let database = pg.fresh_database();
+        let pgusher = with_timeouts(pg, "query_timeout = \"20ms\"");
+        let mut client = pgusher.raw(&database.name);
+        let (mut ended, mut cancelled) = (0, 0);
+        for nth in 0..300 {
+            client.rows("BEGIN");
+            // As close to the limit as can be: many end just before their cancel arrives.
+            let seconds = 0.019 + 0.000_1 * f64::from(nth % 20);
+            let slow = client.ask(&query(&format!("SELECT pg_sleep({seconds})")));
+            let next = client.ask(&query("SELECT 1"));
+            match slow.types().as_str() {
+                "T D C Z:T" => {
+                    ended += 1;
+                    assert_eq!(next.types(), "T D C Z:T", "{next:?}");
+                }
+                "T E:57014 Z:E" | "T D E:57014 Z:E" => {
+                    cancelled += 1;
+                    assert!(slow.text().contains("pgusher's query_timeout"), "{slow:?}");
+                    assert_eq!(next.types(), "E:25P02 Z:E");
+                }
+                other => panic!("{other}"),
+            }
+            client.rows("ROLLBACK");
+        }
+        assert!(ended > 10 && cancelled > 10, "{ended} ended, {cancelled} cancelled");
     }
 );

@@ -101,14 +101,11 @@ impl ServerConn {
         !self.side.has_kept()
     }
 
-    /// Closes, and says goodbye where that cannot be misunderstood: behind half a message of a
-    /// client it would be taken for the rest of it, and the message be carried out (C18).
+    /// Says goodbye and closes.
     pub(crate) fn close(mut self: Box<Self>) {
         const TERMINATE: &[u8] = b"X\0\0\0\x04";
-        if self.backend.is_free() {
-            // A server that does not hear it finds out by the closed socket.
-            let _ = self.side.send_own(TERMINATE);
-        }
+        // A server that does not hear it finds out by the closed socket.
+        let _ = self.side.send_own(TERMINATE);
     }
 }
 
@@ -221,7 +218,13 @@ impl Lease {
         }
     }
 
-    /// Closes the connection.
+    /// Closes the connection without a word. Behind half a message a goodbye would be read as the
+    /// rest of it, and the message be carried out (C18).
+    pub(crate) fn abandon(self) {
+        drop(self);
+    }
+
+    /// Closes the connection, which is between two messages.
     pub(crate) fn close(mut self) {
         if let Some(conn) = self.conn.take() {
             conn.close();

@@ -92,6 +92,8 @@ pub(super) async fn run(mut client: Client) {
     .await;
     if client.begin().is_ok() {
         loop {
+            let deadline = client.session.deadline();
+            client.seat.worker().alarm.set(&client.parts.bell, deadline);
             let event = poll_fn(|cx| client.poll_event(cx)).await;
             let turn = match event {
                 Event::Rung(why) => client.rung(why),
@@ -103,8 +105,6 @@ pub(super) async fn run(mut client: Client) {
             if turn.is_err() {
                 break;
             }
-            let deadline = client.session.deadline();
-            client.seat.worker().alarm.set(&client.parts.bell, deadline);
         }
     }
     client.part();
@@ -163,8 +163,13 @@ impl Client {
             return Poll::Ready(Event::ClientTakes);
         }
         let mut server_backed_up = false;
+        let mut cancelling = false;
         if let Some(lease) = &mut self.lease {
-            let server = &lease.conn().side;
+            let conn = lease.conn();
+            // A cancel on its way is for what was asked before, and not for what comes now. The
+            // bell tells when it has arrived.
+            cancelling = conn.cancelling.is_on();
+            let server = &conn.side;
             server_backed_up = server.is_backed_up();
             if server_backed_up && server.poll_writable(cx).is_ready() {
                 return Poll::Ready(Event::ServerTakes);
@@ -173,7 +178,7 @@ impl Client {
                 return Poll::Ready(Event::Server);
             }
         }
-        let room = !self.held && !server_backed_up && !self.side.is_full();
+        let room = !self.held && !cancelling && !server_backed_up && !self.side.is_full();
         if room && self.side.poll_readable(cx).is_ready() {
             return Poll::Ready(Event::Client);
         }
@@ -383,7 +388,7 @@ impl Client {
                 }
                 self.leave_if_stopping()?;
             }
-            Next::Lost(error) => self.lose(error, Lease::close)?,
+            Next::Lost(error) => self.lose(error, Lease::abandon)?,
             _ => {}
         }
         if self.cancel_asked {
@@ -493,7 +498,7 @@ impl Client {
             Next::Part(error) => {
                 self.lose(error, |lease| cleanup::start(lease, Default::default()))
             }
-            Next::Lost(error) => self.lose(error, Lease::close),
+            Next::Lost(error) => self.lose(error, Lease::abandon),
             _ => Ok(()),
         }
     }
@@ -527,7 +532,7 @@ impl Client {
         let backend: &Backend = &lease.conn().backend;
         if session.is_mid_request() {
             // It was sent the beginning of a message that will never end (C18).
-            lease.close();
+            lease.abandon();
         } else {
             let at_rest = session.is_at_rest(backend);
             lease.conn().backend.dirty |= session.is_pinned();

@@ -20,8 +20,8 @@ use crate::{
 pub(super) enum Fate {
     /// Nothing was lost.
     Whole,
-    /// A transaction block (`true`), or a batch outside of one, was lost while the client was
-    /// silent; the next message hears why.
+    /// A transaction block (`true`), or a batch or the session's state outside of one, was lost
+    /// while the client was silent; the next message hears why.
     Owed(Box<Error>, bool),
     /// It was lost and the client knows; PostgreSQL itself will answer what follows, out of a
     /// transaction that was made to fail ([`write_tombstone`]).
@@ -63,6 +63,7 @@ impl Session {
         if let Some(frame) = &mut self.long_request {
             frame.forward = false;
         }
+        let had_state = self.is_pinned();
         self.pinned = false;
         self.timers.detached(now);
         let in_block = backend.status != Status::Idle;
@@ -81,6 +82,10 @@ impl Session {
             // It knows already that its transaction has failed, if it has.
             (false, Answered::Nothing) if backend.status == Status::Open => {
                 self.fate = Fate::Owed(Box::new(error), true);
+            }
+            // Its locks, its temporary tables and whatever else it held there are gone.
+            (false, Answered::Nothing) if had_state && !in_block => {
+                self.fate = Fate::Owed(Box::new(error), false);
             }
             _ => {}
         }

@@ -150,6 +150,20 @@ impl Line {
         *self.listener.lock().unwrap() = Some(thread);
     }
 
+    /// Waits until no caller takes its connection for a living one: after [`Self::cut`] the kernel
+    /// may need a moment.
+    pub fn wait_until_ended(&self) {
+        let (here, established) = (format!(":{:04X}", self.port), Some("01"));
+        eventually("the end has arrived at the callers", || {
+            let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux");
+            !table.lines().any(|row| {
+                let mut columns = row.split_whitespace().skip(2);
+                let to_here = columns.next().is_some_and(|remote| remote.ends_with(&here));
+                to_here && columns.next() == established
+            })
+        });
+    }
+
     /// How many connections were ever taken.
     pub fn accepted(&self) -> usize {
         self.shared.state().accepted
