@@ -99,6 +99,7 @@ kinds! {
     ServerProtocol        "08P01" Error Database "The database server sent bytes that are not a PostgreSQL message. The connection to it was closed.";
     SettingLost           "08006" Error Database "A setting of the client's session could not be restored on the server connection; the request may not have had it.";
     RowCut                "08006" Fatal Database "The connection to the database server broke in the middle of a row that was already on its way to the client.";
+    TooManyStatements     "54000" Fatal Client   "The client has prepared more statements, and closed none, than one client may have.";
     ShuttingDown          "57P01" Fatal Operator "pgusher is being stopped.";
     NotSupported          "0A000" Error Client   "pgusher does not offer this in the pool's mode.";
 }

@@ -10,7 +10,7 @@ use clap::Parser as _;
 
 use pgusher::config::Config;
 use pgusher::ops::cli::{Cli, Command, Source};
-use pgusher::ops::{demo, log};
+use pgusher::ops::{demo, http, log};
 use pgusher::server;
 
 /// It ran, and failed.
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(source) => serve(&source),
         Command::Check(source) => check(&source),
+        Command::Health(source) => health(&source),
         Command::Demo { once } => ended(demo::run(once)),
     }
 }
@@ -54,6 +55,13 @@ fn check(source: &Source) -> ExitCode {
     // A closed pipe behind us is no reason to call the configuration wrong.
     let _ = writeln!(stdout(), "{}: ok", source.name().display());
     ExitCode::SUCCESS
+}
+
+fn health(source: &Source) -> ExitCode {
+    let Ok(config) = load(source) else {
+        return ExitCode::from(MISUSED);
+    };
+    ended(http::check_health(config.http))
 }
 
 /// The configuration; if there is none, the reasons have been said.

@@ -20,6 +20,7 @@ use crate::{
         pool::TICK,
         worker::Workers,
     },
+    ops::{http::Http, limits},
 };
 
 /// How often it is looked at whether the last client has left.
@@ -30,7 +31,7 @@ const WEED: Duration = Duration::from_secs(1);
 
 /// Serves until SIGTERM or SIGINT, then until the last transaction is over; a second signal does not wait.
 pub fn run(config: Config) -> io::Result<()> {
-    raise_file_limit(config.listen.max_clients);
+    limits::raise_file_limit(&config);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -47,8 +48,17 @@ async fn serve(config: Config) -> io::Result<()> {
         })?;
         listeners.extend(bound);
     }
+    let http = match config.http {
+        Some(address) => Some(Http::bind(address).await?),
+        None => None,
+    };
     let workers = Workers::start(config.workers)?;
     let lobby = Lobby::new(config, workers);
+    // Probes are answered to the very end: that pgusher stops is what they are to hear.
+    let mut probes = JoinSet::new();
+    if let Some(http) = http {
+        probes.spawn(http.run(Arc::clone(&lobby)));
+    }
     listeners.iter().for_each(listener::announce);
     let mut accepting = JoinSet::new();
     for listener in listeners {
@@ -99,6 +109,3 @@ async fn emptied(lobby: &Lobby) {
         tokio::time::sleep(WATCH).await;
     }
 }
-
-/// One file for each client, and then some: servers, listeners, whatever else (H3).
-fn raise_file_limit(_clients: usize) {}

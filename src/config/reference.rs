@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::file::File;
 use super::schema::{Absent, Key, Section as _, Shape};
-use super::unsupported::{NO_EFFECT, REFUSED};
+use super::unsupported::{NO_EFFECT, PARTIAL, REFUSED};
 
 const TOML_HEAD: &str = "\
 # Every section and key of pgusher's configuration, with its default or an example.
@@ -84,17 +84,18 @@ fn collect(above: &str, keys: Vec<Key>, pages: &mut Vec<Page>) {
 }
 
 /// What the reader must know of a section before using it.
-fn status(path: &str) -> Option<&'static str> {
+fn status(path: &str) -> Option<String> {
     let inside = |section: &&str| {
         path.strip_prefix(*section)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
     if REFUSED.iter().any(inside) {
-        Some("Refused by this version, which cannot do it yet.")
+        Some("Refused by this version, which cannot do it yet.".to_owned())
     } else if NO_EFFECT.iter().any(inside) {
-        Some("Read, but without effect in this version.")
+        Some("Read, but without effect in this version.".to_owned())
     } else {
-        None
+        let (_, text) = PARTIAL.iter().find(|(section, _)| inside(section))?;
+        Some(format!("This version {text}."))
     }
 }
 
@@ -105,7 +106,7 @@ pub fn toml() -> String {
         out.push('\n');
         comment(&mut out, page.about);
         if let Some(status) = status(&page.path) {
-            comment(&mut out, status);
+            comment(&mut out, &status);
         }
         let _ = writeln!(out, "#[{}]", page.path);
         for key in page.keys {
@@ -135,6 +136,9 @@ pub fn markdown() -> String {
     let mut out = PAGE_HEAD.to_owned();
     for page in pages() {
         let _ = write!(out, "\n## `[{}]`\n\n{}\n", page.path, one_line(page.about));
+        if let Some(status) = status(&page.path) {
+            let _ = write!(out, "\n**{status}**\n");
+        }
         let _ = write!(
             out,
             "\n| key | type | default | meaning |\n|---|---|---|---|\n"

@@ -462,7 +462,7 @@ fn what_is_not_available_yet_is_refused_or_warned_of() {
         warnings(&text),
         [
             "it.toml:5: bypass in [users.app] is read but has no effect in this version",
-            "it.toml:8: [http] is read but has no effect in this version",
+            "it.toml:8: [http] serves /healthz and /readyz; /metrics and the dashboard are not available in this version",
             "it.toml:9: [console] is read but has no effect in this version",
             "it.toml:10: [metrics] is read but has no effect in this version",
             "it.toml:11: [limits] is read but has no effect in this version",

@@ -12,7 +12,13 @@ use super::value::{Source, TlsMode};
 pub(super) const REFUSED: [&str; 2] = ["listen.tls", "tenant"];
 
 /// Sections that are read and do nothing.
-pub(super) const NO_EFFECT: [&str; 5] = ["http", "console", "metrics", "limits", "tenants"];
+pub(super) const NO_EFFECT: [&str; 4] = ["console", "metrics", "limits", "tenants"];
+
+/// Sections of which a part does nothing yet, and what is to be said of it.
+pub(super) const PARTIAL: [(&str, &str); 1] = [(
+    "http",
+    "serves /healthz and /readyz; /metrics and the dashboard are not available in this version",
+)];
 
 /// Notes everything in the file that this version cannot do.
 pub(super) fn unsupported(file: &File, problems: &mut Problems<'_>) {
@@ -60,7 +66,6 @@ pub(super) fn unsupported(file: &File, problems: &mut Problems<'_>) {
         }
     }
     let present = [
-        file.http.is_some(),
         file.console.is_some(),
         file.metrics.is_some(),
         file.limits.is_some(),
@@ -73,6 +78,9 @@ pub(super) fn unsupported(file: &File, problems: &mut Problems<'_>) {
     {
         let text = format!("[{section}] is read but has no effect in this version");
         problems.warn(section, "", text);
+    }
+    for (section, status) in PARTIAL.iter().filter(|_| file.http.is_some()) {
+        problems.warn(section, "", format!("[{section}] {status}"));
     }
     for name in file
         .users

@@ -20,8 +20,8 @@ use crate::{
     wire::write,
 };
 
-/// A statement outside a transaction block that was sent whole by a client that then left would
-/// run to its end on a direct connection, and be committed. It is given this long to do so here.
+/// What a client had sent whole before it left would run to its end on a direct connection, and
+/// be committed if a COMMIT is among it. It is given this long to do so here.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How long a cancelled statement, a rollback or a reset may take, if nothing is configured.
@@ -51,10 +51,7 @@ async fn clean(lease: &mut Lease, drain: &mut Drain) -> Result<(), Useless> {
         .cancel_wait_timeout
         .unwrap_or(PATIENCE);
     end_requests(lease)?;
-    let in_block = lease.conn().backend.status != Status::Idle;
-    // What runs inside a block is lost anyway; there is no reason to let it finish.
-    let grace = if in_block { Duration::ZERO } else { GRACE };
-    if !settled(lease, drain, grace).await? {
+    if !settled(lease, drain, GRACE).await? {
         cancel::launch(lease.conn(), workers.here(), Some(patience), None);
         if !settled(lease, drain, patience).await? {
             return Err(Useless);

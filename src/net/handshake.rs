@@ -25,7 +25,7 @@ use crate::{
     config::settings::User,
     error::{Error, Kind, Severity},
     pool::PoolSizes,
-    session::{Profile, Session},
+    session::{Profile, Session, Start},
     wire::{
         startup::{self, Fault, Negotiated, Opening, Startup, Version},
         write,
@@ -302,11 +302,17 @@ async fn take_a_seat(
     write::ready_for_query(&mut out, b'I');
     dialogue.write(&out).await?;
 
-    let mode = settings
-        .and_then(|user| user.pool_mode)
-        .unwrap_or(db.config.pool_mode);
-    let timeouts = Arc::clone(&db.timeouts);
-    let session = Session::new(mode, timeouts, welcome.wanted, welcome.seen, Instant::now());
+    let start = Start {
+        mode: settings
+            .and_then(|user| user.pool_mode)
+            .unwrap_or(db.config.pool_mode),
+        timeouts: Arc::clone(&db.timeouts),
+        wanted: welcome.wanted,
+        flavour: welcome.flavour,
+        seen: welcome.seen,
+        catalogue: Arc::clone(&membership.pool().catalogue),
+    };
+    let session = Session::new(start, Instant::now());
     Ok(Arrival {
         session,
         parts: relay::Parts {

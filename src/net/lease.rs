@@ -102,11 +102,14 @@ impl ServerConn {
         })
     }
 
-    /// Says goodbye and closes.
+    /// Closes, and says goodbye where that cannot be misunderstood: behind half a message of a
+    /// client it would be taken for the rest of it, and the message be carried out (C18).
     pub(crate) fn close(mut self: Box<Self>) {
         const TERMINATE: &[u8] = b"X\0\0\0\x04";
-        // A server that does not hear it finds out by the closed socket.
-        let _ = self.side.send_own(TERMINATE);
+        if self.backend.is_free() {
+            // A server that does not hear it finds out by the closed socket.
+            let _ = self.side.send_own(TERMINATE);
+        }
     }
 }
 

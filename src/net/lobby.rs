@@ -12,7 +12,7 @@ use std::{
 use super::{
     bell::{Bell, ring},
     keys::Keys,
-    pool::Db,
+    pool::{Db, Logins},
     upstream::fill_random,
     worker::Workers,
 };
@@ -186,6 +186,24 @@ impl Lobby {
 
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Whether new clients should be sent here; if not, why.
+    ///
+    /// A database that fails after it has worked is no reason: its clients wait, or are told, and
+    /// keep their connections, and elsewhere they would meet the same database.
+    pub(crate) fn readiness(&self) -> Result<(), String> {
+        if self.is_stopping() {
+            return Err("stopping".to_owned());
+        }
+        let logins: Vec<Logins> = self.databases().iter().map(|db| db.logins()).collect();
+        if logins.iter().any(|it| it.worked) {
+            return Ok(());
+        }
+        match logins.into_iter().find_map(|it| it.failure) {
+            Some(error) => Err(error.to_string()),
+            None => Ok(()),
+        }
     }
 }
 

@@ -122,6 +122,7 @@ impl Dialogue {
     }
 
     /// Writes all of `bytes`.
+    #[expect(clippy::needless_pass_by_ref_mut, reason = "one writer at a time")]
     pub(crate) async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             match self.stream.write(&[IoSlice::new(bytes)]) {

@@ -23,8 +23,8 @@ use crate::{
     auth::upstream::Credential,
     config::settings::{self, ServerReset},
     error::Error,
-    pool::{Asked, Database, Given, PoolId, PoolSizes, Snapshot, Ticket, Work},
-    session::{PoolMode, Timeouts},
+    pool::{Asked, Database, Given, PoolId, PoolSizes, Ticket, Work},
+    session::{Catalogue, Timeouts},
     sync::Mutex,
 };
 
@@ -42,6 +42,16 @@ pub(crate) struct Db {
     pub(crate) keys: Arc<Keys>,
     books: Mutex<Books>,
     pools: Mutex<HashMap<PoolId, Arc<Pool>>>,
+    logins: Mutex<Logins>,
+}
+
+/// What became of the logins to a database's server so far.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Logins {
+    /// One has worked, so the way there and the password are right.
+    pub(crate) worked: bool,
+    /// Why the last one that failed did.
+    pub(crate) failure: Option<Error>,
 }
 
 /// One pool: the server connections of one user of one database.
@@ -53,6 +63,8 @@ pub(crate) struct Pool {
     /// With what; if it is the client's own, what the last client has shown.
     credential: Mutex<Credential>,
     pub(crate) welcomes: Welcomes,
+    /// The statements that its clients have prepared.
+    pub(crate) catalogue: Arc<Catalogue>,
     /// The last opening failed; says so once in the log, and once when it is over (H5).
     failing: AtomicBool,
 }
@@ -86,6 +98,7 @@ impl Db {
             keys,
             books: Mutex::new(books),
             pools: Mutex::default(),
+            logins: Mutex::default(),
         })
     }
 
@@ -106,6 +119,7 @@ impl Db {
                     user: user.to_owned(),
                     credential: Mutex::new(Credential::None),
                     welcomes: Welcomes::default(),
+                    catalogue: Arc::default(),
                     failing: AtomicBool::new(false),
                 })
             });
@@ -164,6 +178,11 @@ impl Db {
         books.is_quiet() && books.total() == 0
     }
 
+    /// What became of the logins to its server.
+    pub(crate) fn logins(&self) -> Logins {
+        self.logins.lock().clone()
+    }
+
     /// Nobody uses or awaits a server connection.
     pub(crate) fn is_quiet(&self) -> bool {
         self.books.lock().is_quiet()
@@ -173,14 +192,6 @@ impl Db {
 impl Pool {
     pub(crate) fn credential(&self) -> Credential {
         self.credential.lock().clone()
-    }
-
-    pub(crate) fn mode(&self) -> PoolMode {
-        self.db.config.pool_mode
-    }
-
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        self.db.books.lock().snapshot(self.id)
     }
 
     /// A server connection for the client with this bell, now or later: later, its tray is open.
@@ -271,6 +282,7 @@ impl Pool {
                 "the database server is reachable again"
             );
         }
+        self.db.logins.lock().worked = true;
         let (worker, expires) = (conn.worker, conn.expires);
         let given = self
             .db
@@ -278,6 +290,8 @@ impl Pool {
             .lock()
             .opened(self.id, conn, worker, expires, now);
         self.settle(given, now);
+        // It may have been the one that others had to wait for (`max_connecting`, an outage).
+        self.db.work(now);
     }
 
     /// A connection could not be opened; reported exactly once for each opening.
@@ -291,6 +305,7 @@ impl Pool {
         if !self.failing.swap(true, Ordering::Relaxed) {
             warn!(database = self.db.name, user = self.user, %error, "no connection to the database server");
         }
+        self.db.logins.lock().failure = Some(error.clone());
         self.db
             .books
             .lock()

@@ -35,7 +35,15 @@ const MOST_TURNS: u32 = 8;
 pub(super) struct Parts {
     pub(super) bell: Arc<Bell>,
     pub(super) membership: Membership,
+    #[expect(
+        dead_code,
+        reason = "held until the client leaves: dropping it takes the key away"
+    )]
     pub(super) registration: Registration,
+    #[expect(
+        dead_code,
+        reason = "held until the client leaves: dropping it makes room for the user"
+    )]
     pub(super) user_seat: UserSeat,
 }
 
@@ -245,6 +253,7 @@ impl Client {
 
     fn go_on_from(&mut self, desk: &mut Desk, mut used: usize, filled: usize) -> Result<(), Gone> {
         let now = Instant::now();
+        let mut is_over = false;
         let outcome = loop {
             desk.out.rebase(used);
             let input = desk.window.get(used..filled).unwrap_or_default();
@@ -264,19 +273,29 @@ impl Client {
                     break Ok(());
                 }
                 Next::Close => break Err(Gone),
+                Next::Release => {
+                    is_over = true;
+                    break Ok(());
+                }
                 _ => break Ok(()),
             }
         };
         self.side
             .keep(desk.window.get(used..filled).unwrap_or_default());
         self.send(desk)?;
+        if is_over && let Some(lease) = self.lease.take() {
+            lease.give_back(now);
+            self.leave_if_stopping()?;
+        }
         outcome
     }
 
     fn refuse(&mut self, desk: &mut Desk, used: usize, filled: usize, error: &Error) -> usize {
         desk.out.rebase(used);
         let input = desk.window.get(used..filled).unwrap_or_default();
-        self.session.refused(input, error, &mut desk.out).used
+        self.session
+            .refused(input, error, &mut desk.out, Instant::now())
+            .used
     }
 
     /// Gets a server connection: `true` = here it is, `false` = queued up.
@@ -394,9 +413,10 @@ impl Client {
         };
         debug!(%error, "a client lost its server connection");
         let next = at_desk(|desk| {
+            let backend = &mut lease.conn().backend;
             let next = self
                 .session
-                .server_lost(&mut lease.conn().backend, error, &mut desk.out);
+                .server_lost(backend, error, &mut desk.out, Instant::now());
             dispose(lease);
             self.side.send(&desk.out.to_client, &[])?;
             Ok::<_, Gone>(next)
@@ -436,7 +456,7 @@ impl Client {
             // Nothing to cancel; PostgreSQL ignores it too.
             None => self.cancel_asked = false,
             // Settings that travel in front must arrive (B3); asked again when they have.
-            Some(whose) if whose != Whose::Client => {}
+            Some(Whose::Settings | Whose::Tombstone | Whose::Cleaning) => {}
             Some(_) if conn.cancelling.is_on() => {}
             Some(_) => {
                 self.cancel_asked = false;

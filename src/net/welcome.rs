@@ -6,8 +6,9 @@
 //! server at all to be welcomed.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     future::poll_fn,
+    hash::Hash,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,7 +21,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind},
-    session::{Next, PoolMode, Profile, Reported, Session},
+    session::{Next, PoolMode, Profile, Reported, Session, Start},
     sync::Mutex,
 };
 
@@ -41,14 +42,17 @@ struct Known {
     /// What a fresh connection reports.
     base: Arc<Reported>,
     tried: HashMap<Arc<Profile>, Arc<Reported>>,
-    /// Whole profiles in use, so that clients that look alike share one.
-    shared: HashMap<Arc<Profile>, ()>,
+    /// Whole profiles and views in use, so that clients that look alike share one.
+    profiles: HashSet<Arc<Profile>>,
+    views: HashSet<Arc<Reported>>,
 }
 
 /// A client's settings and its view of them.
 pub(crate) struct Welcome {
     pub(crate) wanted: Arc<Profile>,
     pub(crate) seen: Arc<Reported>,
+    /// The settings but for the client's name, which changes nothing.
+    pub(crate) flavour: Arc<Profile>,
 }
 
 impl Welcomes {
@@ -64,14 +68,14 @@ impl Welcomes {
     }
 
     fn find(&self, profile: &Profile, name: Option<&[u8]>) -> Option<Arc<Reported>> {
-        let known = self.known.lock();
+        let mut known = self.known.lock();
         let reported = known.tried.get(profile)?;
         let Some(name) = name.filter(|name| reported.get(b"application_name") != Some(name)) else {
             return Some(Arc::clone(reported));
         };
         let mut own = Reported::clone(reported);
         own.set(b"application_name", name);
-        Some(Arc::new(own))
+        Some(intern(&mut known.views, own))
     }
 
     fn learn(&self, profile: Arc<Profile>, reported: Arc<Reported>) {
@@ -82,22 +86,24 @@ impl Welcomes {
     }
 
     fn intern(&self, profile: Profile) -> Arc<Profile> {
-        let mut known = self.known.lock();
-        if let Some((shared, ())) = known.shared.get_key_value(&profile) {
-            return Arc::clone(shared);
-        }
-        let shared = Arc::new(profile);
-        if known.shared.len() >= MOST_PROFILES {
-            // Those that nobody uses any more make room.
-            known
-                .shared
-                .retain(|profile, ()| Arc::strong_count(profile) > 1);
-        }
-        if known.shared.len() < MOST_PROFILES {
-            known.shared.insert(Arc::clone(&shared), ());
-        }
-        shared
+        intern(&mut self.known.lock().profiles, profile)
     }
+}
+
+/// The one copy of `value` that everybody has.
+fn intern<T: Eq + Hash>(shared: &mut HashSet<Arc<T>>, value: T) -> Arc<T> {
+    if let Some(known) = shared.get(&value) {
+        return Arc::clone(known);
+    }
+    if shared.len() >= MOST_PROFILES {
+        // Those that nobody uses any more make room.
+        shared.retain(|it| Arc::strong_count(it) > 1);
+    }
+    let value = Arc::new(value);
+    if shared.len() < MOST_PROFILES {
+        shared.insert(Arc::clone(&value));
+    }
+    value
 }
 
 /// An application name that every server takes as it is, and reports back as it is. Such names
@@ -116,8 +122,8 @@ pub(crate) async fn welcome(
 ) -> Result<Welcome, Error> {
     let name = plain_name(&profile).map(<[u8]>::to_vec);
     let essence = match &name {
-        Some(_) => Arc::new(profile.without(b"application_name")),
-        None => Arc::new(Profile::clone(&profile)),
+        Some(_) => pool.welcomes.intern(profile.without(b"application_name")),
+        None => pool.welcomes.intern(Profile::clone(&profile)),
     };
     let seen = match pool.welcomes.find(&essence, name.as_deref()) {
         Some(seen) => seen,
@@ -130,9 +136,11 @@ pub(crate) async fn welcome(
                 .unwrap_or(reported)
         }
     };
+    let wanted = pool.welcomes.intern(profile);
     Ok(Welcome {
-        wanted: pool.welcomes.intern(profile),
+        wanted,
         seen,
+        flavour: essence,
     })
 }
 
@@ -144,14 +152,15 @@ async fn try_out(
 ) -> Result<Arc<Reported>, Error> {
     let mut lease = acquire(pool, bell).await?;
     let now = Instant::now();
-    let timeouts = Arc::clone(&pool.db.timeouts);
-    let mut session = Session::new(
-        PoolMode::Transaction,
-        timeouts,
-        Arc::clone(profile),
-        Arc::default(),
-        now,
-    );
+    let start = Start {
+        mode: PoolMode::Transaction,
+        timeouts: Arc::clone(&pool.db.timeouts),
+        wanted: Arc::clone(profile),
+        flavour: Arc::clone(profile),
+        seen: Arc::default(),
+        catalogue: Arc::clone(&pool.catalogue),
+    };
+    let mut session = Session::new(start, now);
     at_desk(|desk| {
         let conn = lease.conn();
         session.attached(&mut conn.backend, &mut desk.out, now);

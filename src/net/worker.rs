@@ -34,10 +34,6 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts a task on this worker.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a task's name is given as it is started"
-    )]
     pub(crate) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
         drop(self.handle.spawn(task));
     }

@@ -12,6 +12,7 @@ Examples:
   pgusher serve --config pgusher.toml
   DATABASE_URL=postgres://app:secret@db/app pgusher serve
                                          one server, on 127.0.0.1:6432
+  pgusher health --config pgusher.toml   exit code 0 if the pgusher of that file serves
   pgusher demo --once                    a throwaway PostgreSQL, a tour, and out
 
 Exit codes: 0 done, 1 failed while running, 2 wrong command line or configuration.
@@ -33,6 +34,8 @@ pub enum Command {
     Serve(Source),
     /// Check a configuration and say everything that is wrong with it
     Check(Source),
+    /// Ask the running pgusher of this configuration whether it is healthy (for HEALTHCHECK)
+    Health(Source),
     /// Show what pgusher does, with a throwaway PostgreSQL
     Demo {
         /// Run the tour, check what it sees, and exit
@@ -123,6 +126,10 @@ mod tests {
             (
                 "pgusher check --config=a",
                 r#"Check(Source { config: Some("a") })"#,
+            ),
+            (
+                "pgusher health -c a.toml",
+                r#"Health(Source { config: Some("a.toml") })"#,
             ),
             ("pgusher demo", "Demo { once: false }"),
             ("pgusher demo --once", "Demo { once: true }"),

@@ -13,6 +13,11 @@ use super::{
 };
 use crate::error::{Error, Kind};
 
+/// How much longer than a pool's own first waiter another pool's must have waited, where both
+/// share a limit that is reached, before a connection is closed for it. Much less, and two busy
+/// pools would spend their time connecting; much more, and the quieter one would notice.
+const TURN: Duration = Duration::from_millis(100);
+
 /// One pool of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PoolId(usize);
@@ -35,7 +40,8 @@ pub enum Given<C, W> {
     To(W, C),
     /// It is idle.
     Kept,
-    /// It is not needed, or too old: close it. It is off the books.
+    /// It is not needed, too old, or in the way of another pool: close it. It is off the books.
+    /// Then see [`Database::work`].
     Close(C),
 }
 
@@ -177,8 +183,10 @@ impl<C, W> Database<C, W> {
 
     /// Queues up, after [`Asked::Wait`]. Then see [`Self::work`].
     pub fn wait(&mut self, id: PoolId, worker: usize, waiter: W, now: Instant) -> Option<Ticket> {
-        self.pool(id)
-            .map(|pool| pool.waiters.push(worker, waiter, now))
+        let pool = self.pool(id)?;
+        // The queue has been empty, whether or not anybody looked: the reserve is not in use.
+        pool.reserve &= pool.waiters.len() > 0;
+        Some(pool.waiters.push(worker, waiter, now))
     }
 
     /// Serves the queue from what is idle, and says what else is to be done. A client that asks
@@ -223,13 +231,36 @@ impl<C, W> Database<C, W> {
         expires: Option<Instant>,
         now: Instant,
     ) -> Given<C, W> {
+        let yields = self.must_yield(id, now);
         match self.pool(id) {
             Some(pool) => {
                 pool.busy = pool.busy.saturating_sub(1);
+                if yields {
+                    return Given::Close(conn);
+                }
                 Self::place(pool, conn, worker, expires, now)
             }
             None => Given::Close(conn),
         }
+    }
+
+    /// Whether a connection that comes back must make room for another pool (G5). A pool that
+    /// always has a waiter of its own would otherwise keep all that the limit allows for ever.
+    fn must_yield(&mut self, id: PoolId, now: Instant) -> bool {
+        if self.max_connections == usize::MAX || self.total() < self.max_connections {
+            return false;
+        }
+        let own = self
+            .pools
+            .get(id.0)
+            .and_then(|pool| pool.waiters.oldest_since());
+        let mut others = self.pools.iter_mut().enumerate();
+        others.any(|(nth, pool)| {
+            let longest = pool.waiters.oldest_since();
+            nth != id.0
+                && longest.is_some_and(|since| own.is_none_or(|own| since + TURN <= own))
+                && pool.wanted(now) > 0
+        })
     }
 
     fn place(
@@ -266,7 +297,8 @@ impl<C, W> Database<C, W> {
         }
     }
 
-    /// A connection that was to be opened is open.
+    /// A connection that was to be opened is open. Then see [`Self::work`]: fewer are being opened
+    /// now than may be.
     pub fn opened(
         &mut self,
         id: PoolId,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     pipeline::{Entry, Pipeline, Request, Unexpected, Whose},
     settings::{self, Profile, Reported},
+    statements::Prepared,
 };
 use crate::wire::{backend as view, write};
 
@@ -68,6 +69,8 @@ pub struct Backend {
     pub reported: Arc<Reported>,
     /// The settings that were applied to it.
     pub applied: Arc<Profile>,
+    /// The statements that it has parsed.
+    pub(super) prepared: Prepared,
     /// Its session was changed in a way that does not end with the transaction.
     pub dirty: bool,
 }
@@ -133,6 +136,7 @@ impl Backend {
             self.pipeline.sent(Request::Query, Whose::Cleaning);
         }
         self.applied = Arc::default();
+        self.prepared.clear();
         self.dirty = false;
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::{
-    Backend, MOST_OUTSTANDING, Next, Output, Progress, Request, Session, WINDOW, Whose, loss::Fate,
+    Backend, MOST_OUTSTANDING, Next, Output, PoolMode, Progress, Request, Session, WINDOW, Whose,
+    loss::Fate,
 };
 use crate::{
     error::{Error, Kind},
@@ -29,8 +30,9 @@ impl LongFrame {
     }
 
     /// Takes what of `available` bytes belongs to the frame; `None` in its place when it has ended.
+    /// Without any bytes there is nothing to take: whoever asks in a loop must come to an end.
     pub(super) fn take(frame: &mut Option<Self>, available: usize) -> Option<(usize, bool)> {
-        let long = frame.as_mut()?;
+        let long = frame.as_mut().filter(|_| available > 0)?;
         let taken = long.left.min(available);
         let forward = long.forward;
         long.left -= taken;
@@ -42,9 +44,16 @@ impl LongFrame {
 }
 
 /// What is to be done with one frame.
-enum Verdict {
+pub(super) enum Verdict {
+    /// To the server as it is.
     Forward,
+    /// The part that is there was written in another form; the rest, if there is one, is forwarded.
+    Rewritten,
+    /// To nobody.
     Drop,
+    /// The client has gone too far.
+    Refuse(Error),
+    /// Not now.
     Stop(Next),
 }
 
@@ -77,25 +86,40 @@ impl Session {
             }
             let seen = header.size.min(rest.len());
             let body = rest.get(HEADER..seen).unwrap_or_default();
-            let forward = match self.client_frame(header, body, backend.as_deref_mut(), out) {
-                Verdict::Forward => true,
+            let forward = match self.client_frame(header, body, used, backend.as_deref_mut(), out) {
+                Verdict::Forward => {
+                    out.to_server.input(used..used + seen);
+                    true
+                }
+                Verdict::Rewritten => true,
                 Verdict::Drop => false,
+                Verdict::Refuse(error) => {
+                    out.to_client.own(|bytes| error.write(bytes));
+                    break Next::Close;
+                }
                 Verdict::Stop(next) => break next,
             };
-            if forward {
-                out.to_server.input(used..used + seen);
-            }
             self.long_request = LongFrame::after(header.size, seen, forward);
             used += seen;
         };
         self.timers.moved(backend.as_deref(), now);
-        Progress { used, next }
+        // The server may have answered all while a frame was still on its way to it: the data of
+        // a COPY that had failed (D1). Nothing more will come from it.
+        let over = next == Next::Read
+            && backend
+                .as_deref()
+                .is_some_and(|backend| self.may_release(backend));
+        Progress {
+            used,
+            next: if over { Next::Release } else { next },
+        }
     }
 
     fn client_frame(
         &mut self,
         header: Header,
         body: &[u8],
+        start: usize,
         backend: Option<&mut Backend>,
         out: &mut Output,
     ) -> Verdict {
@@ -108,12 +132,12 @@ impl Session {
         if self.skipping {
             return self.skip(header.tag, out);
         }
-        if let Fate::Owed(_) = self.fate {
+        if let Fate::Owed(..) = self.fate {
             return self.break_the_news(header.tag, out);
         }
         match backend {
             None => self.without_server(header.tag, out),
-            Some(backend) => self.with_server(header.tag, body, backend),
+            Some(backend) => self.with_server(header, body, start, backend, out),
         }
     }
 
@@ -130,19 +154,30 @@ impl Session {
         }
     }
 
-    fn with_server(&mut self, tag: u8, body: &[u8], backend: &mut Backend) -> Verdict {
+    fn with_server(
+        &mut self,
+        header: Header,
+        body: &[u8],
+        start: usize,
+        backend: &mut Backend,
+        out: &mut Output,
+    ) -> Verdict {
         if backend.pipeline.len() >= MOST_OUTSTANDING {
             return Verdict::Stop(Next::Hold);
         }
-        let request = match tag {
-            b'Q' => Request::Query,
+        let request = match header.tag {
+            b'P' | b'B' | b'D' | b'C' if self.mode == PoolMode::Transaction => {
+                return self.extended_frame(header, body, start, backend, out);
+            }
+            b'Q' => {
+                // PostgreSQL forgets the unnamed statement at each simple query.
+                self.names.drop_unnamed();
+                backend.prepared.unnamed = None;
+                Request::Query
+            }
             b'F' => Request::Function,
             b'S' => Request::Sync,
-            b'P' => {
-                // A named statement lives on the server connection that parsed it.
-                self.pinned |= body.first().is_some_and(|first| *first != 0);
-                Request::Parse
-            }
+            b'P' => Request::Parse,
             b'B' => Request::Bind,
             b'D' => Request::Describe,
             b'E' => Request::Execute,
@@ -193,7 +228,10 @@ impl Session {
         if matches!(tag, b'H' | b'd' | b'c' | b'f') {
             return Verdict::Drop;
         }
-        if let Fate::Owed(error) = std::mem::replace(&mut self.fate, Fate::Failed) {
+        if let Fate::Owed(error, in_block) = std::mem::replace(&mut self.fate, Fate::Whole) {
+            if in_block {
+                self.fate = Fate::Failed;
+            }
             self.fail_request(tag, &error, out);
         }
         Verdict::Drop

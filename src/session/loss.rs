@@ -5,7 +5,11 @@
 //! it stays inside a *failed* one until it rolls back: telling it "no transaction" would let the
 //! rest of its block run, statement by statement, outside of any.
 
-use super::{Backend, Next, Output, Progress, Request, Session, Status, Whose, client::LongFrame};
+use std::time::Instant;
+
+use super::{
+    Backend, Entry, Next, Output, Progress, Request, Session, Status, Whose, client::LongFrame,
+};
 use crate::{
     error::{Error, Kind},
     wire::{backend::Fields, frame, write},
@@ -16,8 +20,9 @@ use crate::{
 pub(super) enum Fate {
     /// Nothing was lost.
     Whole,
-    /// It was lost while the client was silent; the next message hears why.
-    Owed(Box<Error>),
+    /// A transaction block (`true`), or a batch outside of one, was lost while the client was
+    /// silent; the next message hears why.
+    Owed(Box<Error>, bool),
     /// It was lost and the client knows; PostgreSQL itself will answer what follows, out of a
     /// transaction that was made to fail ([`write_tombstone`]).
     Failed,
@@ -27,8 +32,8 @@ impl Fate {
     /// What the client believes.
     pub(super) fn status(&self) -> Status {
         match self {
-            Self::Whole => Status::Idle,
-            Self::Owed(_) | Self::Failed => Status::Failed,
+            Self::Whole | Self::Owed(_, false) => Status::Idle,
+            Self::Owed(_, true) | Self::Failed => Status::Failed,
         }
     }
 }
@@ -44,7 +49,13 @@ pub(super) fn write_tombstone(backend: &mut Backend, out: &mut Output) {
 
 impl Session {
     /// The server connection is gone, or was taken away, because of `error`. Answers what it owed.
-    pub fn server_lost(&mut self, backend: &mut Backend, error: Error, out: &mut Output) -> Next {
+    pub fn server_lost(
+        &mut self,
+        backend: &mut Backend,
+        error: Error,
+        out: &mut Output,
+        now: Instant,
+    ) -> Next {
         if self.long_reply.take().is_some_and(|frame| frame.forward) {
             // The client is in the middle of a row: nothing that could be said now would be heard as an error.
             return Next::Close;
@@ -53,21 +64,23 @@ impl Session {
             frame.forward = false;
         }
         self.pinned = false;
-        self.timers.detached();
+        self.timers.detached(now);
         let in_block = backend.status != Status::Idle;
         let open = backend.pipeline.is_open();
+        let has_heard = backend.pipeline.is_skipping();
         if in_block {
             self.fate = Fate::Failed;
         }
         let answered = self.answer_all(backend, &error, out);
         match (open, answered) {
-            // The open batch has heard of it; its rest is dropped.
-            (true, Answered::InBatch) => self.skipping = true,
+            // The open batch has heard of it, or of an error before; its rest is dropped.
+            (_, Answered::InBatch) => self.skipping = true,
+            (true, _) if has_heard => self.skipping = true,
             // Nobody has: the next message will.
-            (true, _) => self.fate = Fate::Owed(Box::new(error)),
+            (true, _) => self.fate = Fate::Owed(Box::new(error), in_block),
             // It knows already that its transaction has failed, if it has.
             (false, Answered::Nothing) if backend.status == Status::Open => {
-                self.fate = Fate::Owed(Box::new(error));
+                self.fate = Fate::Owed(Box::new(error), true);
             }
             _ => {}
         }
@@ -77,13 +90,13 @@ impl Session {
     /// Writes the error for each unit of work that is unanswered, and each ReadyForQuery that is owed.
     fn answer_all(&mut self, backend: &mut Backend, error: &Error, out: &mut Output) -> Answered {
         let mut answered = Answered::Nothing;
-        for entry in backend
-            .pipeline
-            .abandon()
-            .filter(|entry| entry.whose == Whose::Client)
-        {
+        let abandoned: Vec<Entry> = backend.pipeline.abandon().collect();
+        self.undo(&abandoned, backend);
+        for entry in abandoned.iter().filter(|it| it.whose == Whose::Client) {
             match entry.request {
                 Request::CopyEnd => continue,
+                // Up to its Sync nothing else in a failed batch is answered (C2).
+                Request::Query | Request::Function if answered == Answered::InBatch => {}
                 Request::Query | Request::Function | Request::Sync => {
                     if answered != Answered::InBatch {
                         out.to_client.own(|bytes| error.write(bytes));
@@ -102,8 +115,14 @@ impl Session {
     }
 
     /// No server connection was to be had: answers the request at the front of `held`, of which nothing was sent.
-    pub fn refused(&mut self, held: &[u8], error: &Error, out: &mut Output) -> Progress {
-        self.timers.detached();
+    pub fn refused(
+        &mut self,
+        held: &[u8],
+        error: &Error,
+        out: &mut Output,
+        now: Instant,
+    ) -> Progress {
+        self.timers.detached(now);
         let Ok(Some(header)) = frame::frontend(held) else {
             return Progress {
                 used: 0,

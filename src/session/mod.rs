@@ -12,21 +12,25 @@
 //! | file | question |
 //! |---|---|
 //! | `client` | what does this frame of the client need? |
+//! | `extended` | what does a server need for a statement that the client names? |
 //! | `server` | whose is this frame of the server? |
 //! | `pipeline` | what does the server still owe? |
 //! | `loss` | what is owed to a client whose server, or whose turn, is gone? |
 //! | `settings` | which settings must travel? |
+//! | `statements` | which statements has whom prepared? |
 //! | `timers` | until when may this last? |
 #![warn(clippy::indexing_slicing)]
 
 mod backend;
 mod client;
 mod drain;
+mod extended;
 mod loss;
 mod output;
 mod pipeline;
 mod server;
 mod settings;
+mod statements;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -39,9 +43,10 @@ pub use loss::printable;
 pub use output::{Gather, Output};
 pub use pipeline::{Entry, Pipeline, Request, Whose};
 pub use settings::{Profile, Reported};
+pub use statements::Catalogue;
 pub use timers::Timeouts;
 
-use self::{client::LongFrame, loss::Fate, timers::Timers};
+use self::{client::LongFrame, loss::Fate, statements::Names, timers::Timers};
 use crate::error::Error;
 
 /// A frame up to this size is seen whole before any of it is forwarded, so that a connection
@@ -95,6 +100,23 @@ pub struct Progress {
     pub next: Next,
 }
 
+/// What a session begins with.
+#[derive(Debug)]
+pub struct Start {
+    /// When server connections are given back.
+    pub mode: PoolMode,
+    /// How long things may last.
+    pub timeouts: Arc<Timeouts>,
+    /// The settings that the client's session has.
+    pub wanted: Arc<Profile>,
+    /// What of them can change the meaning of a statement.
+    pub flavour: Arc<Profile>,
+    /// What the client has been told of its settings.
+    pub seen: Arc<Reported>,
+    /// The statements of the pool.
+    pub catalogue: Arc<Catalogue>,
+}
+
 /// One client's session. See the module's documentation.
 #[derive(Debug)]
 pub struct Session {
@@ -111,30 +133,33 @@ pub struct Session {
     skipping: bool,
     /// What became of a transaction that was lost.
     fate: Fate,
+    /// The statements that the client has prepared, by its own names.
+    names: Names,
+    /// The statements of the pool.
+    catalogue: Arc<Catalogue>,
+    /// The settings under which the client's statements are parsed.
+    flavour: Arc<Profile>,
     /// The client has state on its server connection that cannot be carried to another.
     pinned: bool,
     timers: Timers,
 }
 
 impl Session {
-    /// The session of a client that wants the settings `wanted` and has been told `seen`.
-    pub fn new(
-        mode: PoolMode,
-        timeouts: Arc<Timeouts>,
-        wanted: Arc<Profile>,
-        seen: Arc<Reported>,
-        now: Instant,
-    ) -> Self {
+    /// A session that begins now.
+    pub fn new(start: Start, now: Instant) -> Self {
         Self {
-            mode,
-            wanted,
-            seen,
+            mode: start.mode,
+            wanted: start.wanted,
+            seen: start.seen,
             long_request: None,
             long_reply: None,
             skipping: false,
             fate: Fate::Whole,
+            names: Names::new(start.catalogue.number()),
+            catalogue: start.catalogue,
+            flavour: start.flavour,
             pinned: false,
-            timers: Timers::new(timeouts, now),
+            timers: Timers::new(start.timeouts, now),
         }
     }
 
@@ -157,7 +182,7 @@ impl Session {
         }
     }
 
-    fn restore_settings(&mut self, backend: &mut Backend, out: &mut Output) {
+    fn restore_settings(&self, backend: &mut Backend, out: &mut Output) {
         let mut sql = Vec::new();
         self.wanted.write_change_from(&backend.applied, &mut sql);
         backend.applied = Arc::clone(&self.wanted);
@@ -169,7 +194,12 @@ impl Session {
     }
 
     /// Tells the client what is different from what it was told before (E5).
-    fn tell_news(&mut self, backend: &Backend, out: &mut Output) {
+    fn tell_news(&mut self, backend: &mut Backend, out: &mut Output) {
+        if *self.seen == *backend.reported {
+            // From now on they are the same thing, and found equal by a glance.
+            backend.reported = Arc::clone(&self.seen);
+            return;
+        }
         out.to_client
             .own(|bytes| backend.reported.write_news_since(&self.seen, bytes));
         self.seen = Arc::clone(&backend.reported);
@@ -198,8 +228,9 @@ impl Session {
         &self.seen
     }
 
-    /// The client holds its server connection beyond its transaction.
+    /// The client holds its server connection beyond its transaction, and may leave on it what
+    /// no message tells: in session mode always.
     pub fn is_pinned(&self) -> bool {
-        self.pinned
+        self.pinned || self.mode == PoolMode::Session
     }
 }

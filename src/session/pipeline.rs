@@ -49,6 +49,8 @@ impl Request {
 pub enum Whose {
     /// The client: the reply is forwarded.
     Client,
+    /// pgusher, for a request of the client that follows: the reply is swallowed, an error is the client's.
+    Hidden,
     /// pgusher, to bring the client's settings along: the reply is swallowed, an error is not forgiven.
     Settings,
     /// pgusher, to put the server into a failed transaction like the one that the client lost: an error is the aim.
@@ -57,13 +59,35 @@ pub enum Whose {
     Cleaning,
 }
 
-/// One message that the server has not answered yet.
+/// One message that is not answered yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     /// What was sent.
     pub request: Request,
     /// By whom.
     pub whose: Whose,
+    /// The number of the statement that it names; 0 = none.
+    pub(super) statement: u64,
+    /// It parses the client's unnamed statement.
+    pub(super) unnamed: bool,
+    /// It changed the client's names, which is undone if it fails or is skipped.
+    pub(super) journaled: bool,
+    /// It was not sent: pgusher itself answers it when its turn comes (C6).
+    pub(super) local: bool,
+}
+
+impl Entry {
+    /// A request that concerns no statement.
+    pub(super) const fn new(request: Request, whose: Whose) -> Self {
+        Self {
+            request,
+            whose,
+            statement: 0,
+            unnamed: false,
+            journaled: false,
+            local: false,
+        }
+    }
 }
 
 /// The server sent a reply that nothing it was sent can have caused.
@@ -80,11 +104,21 @@ pub struct Pipeline {
     skipping: bool,
     /// The server reads COPY data.
     copying: bool,
+    /// There may be requests that pgusher answers itself.
+    has_local: bool,
+    /// What the last error has failed or skipped.
+    dropped: Vec<Entry>,
 }
 
 impl Pipeline {
     /// Notes that a message was sent.
     pub fn sent(&mut self, request: Request, whose: Whose) {
+        self.push(Entry::new(request, whose));
+    }
+
+    /// Like [`sent`](Self::sent), for a message that concerns a statement.
+    pub(super) fn push(&mut self, entry: Entry) {
+        let request = entry.request;
         if self.skipping && request != Request::Sync {
             return;
         }
@@ -107,18 +141,14 @@ impl Pipeline {
         } else {
             request.is_extended()
         };
-        self.queue.push_back(Entry { request, whose });
+        self.has_local |= entry.local;
+        self.queue.push_back(entry);
     }
 
     /// The request that the server is answering.
     pub fn head(&mut self) -> Option<Entry> {
-        while let Some(entry) = self.queue.front() {
-            if entry.request != Request::CopyEnd {
-                return Some(*entry);
-            }
-            self.queue.pop_front();
-        }
-        None
+        self.drop_marks();
+        self.queue.front().copied()
     }
 
     /// The server answered with a message of type `tag`: takes the requests that it completes and returns the one it belongs to.
@@ -154,7 +184,19 @@ impl Pipeline {
             }
             _ => {}
         }
+        self.drop_marks();
         Ok(Some(head))
+    }
+
+    /// The end of data for a COPY that never began is nothing that anybody waits for (D1).
+    fn drop_marks(&mut self) {
+        while self
+            .queue
+            .front()
+            .is_some_and(|entry| entry.request == Request::CopyEnd)
+        {
+            self.queue.pop_front();
+        }
     }
 
     /// An error ends a simple query by itself, and in an open batch everything up to its Sync.
@@ -163,11 +205,14 @@ impl Pipeline {
         if !head.request.is_extended() {
             return;
         }
-        while let Some(entry) = self.queue.front() {
-            if entry.request == Request::Sync {
-                return;
-            }
-            self.queue.pop_front();
+        let sync = self
+            .queue
+            .iter()
+            .position(|entry| entry.request == Request::Sync);
+        self.dropped
+            .extend(self.queue.drain(..sync.unwrap_or(self.queue.len())));
+        if sync.is_some() {
+            return;
         }
         self.skipping = true;
         self.open = true;
@@ -198,6 +243,21 @@ impl Pipeline {
         }
     }
 
+    /// Takes the next request if it is one that pgusher answers itself.
+    pub(super) fn take_local(&mut self) -> Option<Entry> {
+        if !self.has_local {
+            return None;
+        }
+        self.has_local = !self.queue.is_empty();
+        self.head().filter(|entry| entry.local)?;
+        self.queue.pop_front()
+    }
+
+    /// Takes what the last error has failed or skipped.
+    pub(super) fn take_dropped(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut self.dropped)
+    }
+
     /// The server owes nothing and waits for nothing.
     pub fn is_idle(&self) -> bool {
         self.queue.is_empty() && !self.open && !self.skipping && !self.copying
@@ -216,6 +276,11 @@ impl Pipeline {
     /// Extended messages were sent without a Sync behind them.
     pub fn is_open(&self) -> bool {
         self.open
+    }
+
+    /// An open batch has failed, and whoever sent it has been told.
+    pub fn is_skipping(&self) -> bool {
+        self.skipping
     }
 
     /// The server reads COPY data.

@@ -11,8 +11,12 @@ use crate::{
     wire::{
         backend::Fields,
         frame::{self, HEADER},
+        write,
     },
 };
+
+/// PostgreSQL's words for a statement whose tables were changed under it (C12).
+const PLAN_CHANGED: &[u8] = b"cached plan must not change result type";
 
 impl Session {
     /// Reads bytes of the server. `input` begins at the beginning of a frame, or in the middle of a streamed one.
@@ -51,6 +55,9 @@ impl Session {
                 out.to_client.input(used..used + seen);
             }
             self.long_reply = LongFrame::after(header.size, seen, forward);
+            if self.long_reply.is_none() {
+                self.answer_locally(backend, out);
+            }
             used += seen;
         };
         self.timers.moved(Some(backend), now);
@@ -71,7 +78,14 @@ impl Session {
         now: Instant,
     ) -> Result<bool, Next> {
         match backend.read(tag, body) {
-            Meaning::Reply(entry) => Ok(is_for_client(entry)),
+            Meaning::Reply(entry) => {
+                match (tag, entry) {
+                    (b'1' | b'3', Some(entry)) => self.answered(entry),
+                    (b'C', _) if backend.dirty => self.forget_deallocated(body, backend),
+                    _ => {}
+                }
+                Ok(is_for_client(entry))
+            }
             Meaning::Parameter(entry) => {
                 if is_for_client(entry) {
                     // It goes to the client, so the client has seen it.
@@ -80,13 +94,25 @@ impl Session {
                 }
                 Ok(false)
             }
-            Meaning::Failure(entry) => self.failure(entry, body, out),
+            Meaning::Failure(entry) => {
+                let dropped = backend.pipeline.take_dropped();
+                self.undo(&dropped, backend);
+                self.failure(entry, body, out)
+            }
             Meaning::Ready(entry) => self.ready(entry, backend, out, now),
             Meaning::Farewell => Err(Next::Lost(loss::farewell(body))),
             Meaning::Nonsense => Err(nonsense(&format!(
                 "unexpected message {:?}",
                 char::from(tag)
             ))),
+        }
+    }
+
+    /// The client had the server forget its statements, and with them those that are the client's.
+    fn forget_deallocated(&mut self, body: &[u8], backend: &mut Backend) {
+        if matches!(body, b"DEALLOCATE ALL\0" | b"DISCARD ALL\0") {
+            self.names.clear();
+            backend.prepared.clear();
         }
     }
 
@@ -105,15 +131,27 @@ impl Session {
         match entry.map(|entry| entry.whose) {
             Some(Whose::Settings) => Err(Next::Lost(loss::setting_lost(body))),
             Some(Whose::Tombstone | Whose::Cleaning) => Ok(false),
-            Some(Whose::Client) | None => {
+            Some(Whose::Client | Whose::Hidden) | None => {
+                let fields = Fields::read(body);
                 // A cancel of ours must not look like one of the client's.
-                if Fields::read(body).code == Kind::QueryTimeout.code().as_bytes()
+                if fields.code == Kind::QueryTimeout.code().as_bytes()
                     && let Some(reason) = self.timers.take_cancel_reason()
                 {
                     out.to_client.own(|bytes| reason.write(bytes));
                     return Ok(false);
                 }
-                Ok(true)
+                let statement = entry.map_or(0, |entry| entry.statement);
+                if statement != 0 && fields.message == PLAN_CHANGED {
+                    self.catalogue.retire(statement);
+                }
+                match self.in_own_names(fields.code, body) {
+                    Some(own) => {
+                        out.to_client
+                            .own(|bytes| write::frame(bytes, b'E', |it| it.extend(own)));
+                        Ok(false)
+                    }
+                    None => Ok(true),
+                }
             }
         }
     }
@@ -121,7 +159,7 @@ impl Session {
     fn ready(
         &mut self,
         entry: Entry,
-        backend: &Backend,
+        backend: &mut Backend,
         out: &mut Output,
         now: Instant,
     ) -> Result<bool, Next> {
@@ -136,7 +174,7 @@ impl Session {
             }
             Whose::Tombstone if backend.status == Status::Failed => Ok(false),
             Whose::Tombstone => Err(nonsense("a transaction that had to fail did not")),
-            Whose::Cleaning => Ok(false),
+            Whose::Cleaning | Whose::Hidden => Ok(false),
         }
     }
 }

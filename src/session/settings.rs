@@ -9,16 +9,19 @@ use std::sync::Arc;
 
 use crate::wire::write;
 
+/// A name and its value, as they stand in messages.
+type Setting = (Box<[u8]>, Box<[u8]>);
+
 /// Settings that a client wants to hold, sorted by name (lower case).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Profile {
-    entries: Vec<(Box<[u8]>, Box<[u8]>)>,
+    entries: Vec<Setting>,
 }
 
 impl Profile {
     /// Sorts `entries`; of two with the same name the later one wins.
     pub fn new(entries: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Self {
-        let mut sorted: Vec<(Box<[u8]>, Box<[u8]>)> = Vec::new();
+        let mut sorted: Vec<Setting> = Vec::new();
         for (mut name, value) in entries {
             name.make_ascii_lowercase();
             match sorted.binary_search_by(|(known, _)| known.as_ref().cmp(&name)) {
@@ -140,9 +143,9 @@ fn push_identifier(sql: &mut Vec<u8>, name: &[u8]) {
 }
 
 /// What `ParameterStatus` says of a session, sorted by name.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Reported {
-    entries: Vec<(Box<[u8]>, Box<[u8]>)>,
+    entries: Vec<Setting>,
 }
 
 /// The most parameters one server may report: PostgreSQL reports about fifteen, extensions may add some.

@@ -86,8 +86,11 @@ impl Timers {
         self.enter(Phase::Running, now);
     }
 
-    pub(super) fn detached(&mut self) {
+    /// The server connection, or the wait for one, is over: a silence begins now, not when the
+    /// request did (G3).
+    pub(super) fn detached(&mut self, now: Instant) {
         self.phase = Phase::Idle;
+        self.since = now;
         self.cancel_reason = None;
     }
 

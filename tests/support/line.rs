@@ -1,7 +1,7 @@
 //! A TCP line between two parties that a test can stall, slow down and cut.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Condvar, Mutex, MutexGuard},
     thread::JoinHandle,
@@ -32,6 +32,8 @@ struct State {
     refusing: bool,
     closing: bool,
     delay: Duration,
+    /// Bytes are passed on in pieces of this size.
+    piece: Option<usize>,
     /// Bytes towards the caller that are still let through.
     allowance: Option<u64>,
     accepted: usize,
@@ -112,6 +114,12 @@ impl Line {
     /// What passes from now on takes this much longer in each direction.
     pub fn delay(&self, delay: Duration) {
         self.shared.state().delay = delay;
+    }
+
+    /// What passes from now on arrives in pieces of this many bytes, as far as the kernel does
+    /// not join them again. Of what came at once the first few hundred bytes are cut up.
+    pub fn cut_up(&self, piece: usize) {
+        self.shared.state().piece = Some(piece.max(1));
     }
 
     /// Lets this many bytes more pass towards the caller, then closes the connection that
@@ -221,7 +229,8 @@ fn forward(
             let Some(passed) = shared.admit(number, count, towards_target) else {
                 break;
             };
-            if to.write_all(&buffer[..passed]).is_err() || passed < count {
+            let piece = shared.state().piece;
+            if write_in_pieces(&mut to, &buffer[..passed], piece).is_err() || passed < count {
                 break;
             }
         }
@@ -229,6 +238,21 @@ fn forward(
             let _ = to.shutdown(Shutdown::Write);
         }
     });
+}
+
+/// Headers stand where the kernel's own pieces begin, so that is where cutting is worth its time.
+const CUT_UP: usize = 300;
+
+fn write_in_pieces(to: &mut TcpStream, bytes: &[u8], piece: Option<usize>) -> io::Result<()> {
+    let Some(piece) = piece else {
+        return to.write_all(bytes);
+    };
+    let (cut_up, rest) = bytes.split_at(bytes.len().min(CUT_UP));
+    for bytes in cut_up.chunks(piece) {
+        to.write_all(bytes)?;
+        std::thread::yield_now();
+    }
+    to.write_all(rest)
 }
 
 impl Shared {

@@ -24,6 +24,7 @@ pub struct Builder {
     auth: String,
     userlist: String,
     pool_size: usize,
+    socket: Option<String>,
     listen: String,
     database_name: String,
     database: String,
@@ -57,6 +58,7 @@ impl Pgusher {
             auth: "trust".into(),
             userlist: String::new(),
             pool_size: 5,
+            socket: None,
             listen: String::new(),
             database_name: "*".into(),
             database: String::new(),
@@ -221,6 +223,13 @@ impl Builder {
         self
     }
 
+    /// Listens at this unix socket too.
+    #[must_use]
+    pub fn unix_socket(mut self, path: &std::path::Path) -> Self {
+        self.socket = Some(path.display().to_string());
+        self
+    }
+
     /// A line in `[listen]`.
     #[must_use]
     pub fn listen(mut self, line: &str) -> Self {
@@ -275,8 +284,12 @@ impl Builder {
         } else {
             String::new()
         };
+        let mut address = String::from("\"127.0.0.1:0\"");
+        if let Some(path) = &self.socket {
+            address = format!("[{address}, \"{path}\"]");
+        }
         format!(
-            "[listen]\naddress = \"127.0.0.1:0\"\n{listen}\n\
+            "[listen]\naddress = {address}\n{listen}\n\
              [auth]\nmethod = \"{auth}\"\n{userlist}\n\
              [log]\nlevel = \"{log}\"\n\n\
              {app}\

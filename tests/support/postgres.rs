@@ -331,6 +331,29 @@ impl Database<'_> {
     pub fn value(&self, sql: &str) -> String {
         first_value(self.sql(sql))
     }
+
+    /// Waits until as many statements that contain `text` run here.
+    #[track_caller]
+    pub fn wait_for_running(&self, text: &str, count: usize) {
+        let sql = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+             AND pid <> pg_backend_pid() AND state = 'active' AND query LIKE '%{text}%'"
+        );
+        eventually(&format!("{count} times {text} runs"), || {
+            self.value(&sql) == count.to_string()
+        });
+    }
+
+    /// How many connections `app` has here.
+    #[track_caller]
+    pub fn connections(&self) -> usize {
+        self.value(
+            "SELECT count(*) FROM pg_stat_activity \
+             WHERE datname = current_database() AND usename = 'app'",
+        )
+        .parse()
+        .expect("a number")
+    }
 }
 
 fn first_value(rows: Vec<Vec<Option<String>>>) -> String {

@@ -141,6 +141,13 @@ impl Raw {
         }
     }
 
+    /// The connection itself, for a thread that sends while this one reads, or for a reader that
+    /// counts and does not look. What was read but not taken by then stays here.
+    pub fn stream(&self) -> TcpStream {
+        self.stream.set_write_timeout(None).unwrap();
+        self.stream.try_clone().expect("another handle")
+    }
+
     /// Sends bytes one by one, each in a packet of its own.
     pub fn dribble(&mut self, bytes: &[u8]) {
         for byte in bytes {

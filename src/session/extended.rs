@@ -1,0 +1,401 @@
+//! The client's messages that name prepared statements, in transaction mode.
+
+use super::{
+    Backend, Gather, Output, Request, Session, Whose,
+    client::Verdict,
+    pipeline::Entry,
+    statements::{self, MOST_NAMES, Statement},
+};
+use crate::{
+    error::{Error, Kind},
+    wire::{
+        frame::{HEADER, Header},
+        frontend::{self, Bind, Target},
+        reader::Reader,
+        write,
+    },
+};
+
+/// What a client's frame becomes.
+struct Frame<'a> {
+    header: Header,
+    /// All of it that is there.
+    body: &'a [u8],
+    /// Where it begins in the input.
+    start: usize,
+}
+
+impl Frame<'_> {
+    fn is_whole(&self) -> bool {
+        self.header.size == HEADER + self.body.len()
+    }
+
+    /// Forwards it with `front` in the place of the first `skipped` bytes of its body.
+    fn forward_with(&self, skipped: usize, front: &[u8], out: &mut Gather) {
+        let length = self.header.size - 1 - skipped + front.len();
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        out.own(|bytes| {
+            bytes.push(self.header.tag);
+            bytes.extend_from_slice(&length.to_be_bytes());
+            bytes.extend_from_slice(front);
+        });
+        let start = self.start + HEADER;
+        out.input(start + skipped..start + self.body.len());
+    }
+}
+
+impl Session {
+    /// Handles Parse, Bind, Describe and Close. `start` is where the frame begins in the input.
+    pub(super) fn extended_frame(
+        &mut self,
+        header: Header,
+        body: &[u8],
+        start: usize,
+        backend: &mut Backend,
+        out: &mut Output,
+    ) -> Verdict {
+        // The server will not look at it, so nothing may change.
+        if backend.pipeline.is_skipping() {
+            return Verdict::Forward;
+        }
+        let frame = Frame {
+            header,
+            body,
+            start,
+        };
+        match header.tag {
+            b'P' => self.parse(&frame, backend, out),
+            b'B' => self.bind(&frame, backend, out),
+            b'D' => self.describe(&frame, backend, out),
+            _ => self.close(&frame, backend, out),
+        }
+    }
+
+    fn parse(&mut self, frame: &Frame<'_>, backend: &mut Backend, out: &mut Output) -> Verdict {
+        let Ok(name) = Reader::new(frame.body).cstr() else {
+            return sent(Request::Parse, backend);
+        };
+        let rest = frame.body.get(name.len() + 1..).unwrap_or_default();
+        if name.is_empty() {
+            if frame.is_whole() {
+                backend.prepared.unnamed = Some(self.names.set_unnamed(rest));
+            } else {
+                // Too long to be kept, and so to be parsed again elsewhere.
+                self.names.drop_unnamed();
+                backend.prepared.unnamed = None;
+                self.pinned = true;
+            }
+            backend.pipeline.push(Entry {
+                unnamed: true,
+                ..Entry::new(Request::Parse, Whose::Client)
+            });
+            return Verdict::Forward;
+        }
+        if let Some(known) = self.names.get(name).map(std::sync::Arc::clone) {
+            // PostgreSQL says that the name is taken (C11): under its server-side name it is.
+            ensure(&known, backend, out);
+            frame.forward_with(name.len() + 1, &terminated(known.id), &mut out.to_server);
+            backend
+                .pipeline
+                .push(Entry::new(Request::Parse, Whose::Client));
+            return Verdict::Rewritten;
+        }
+        if self.names.len() >= MOST_NAMES {
+            let message = format!("too many prepared statements: a client may have {MOST_NAMES}");
+            return Verdict::Refuse(
+                Error::new(Kind::TooManyStatements, message)
+                    .hint("Close those that are not needed."),
+            );
+        }
+        let statement = if frame.is_whole() {
+            self.catalogue.statement(rest, &self.flavour)
+        } else {
+            self.pinned = true;
+            self.catalogue.private(&self.flavour)
+        };
+        let id = statement.id;
+        self.names.add(name, statement);
+        let entry = Entry {
+            statement: id,
+            journaled: true,
+            ..Entry::new(Request::Parse, Whose::Client)
+        };
+        if backend.prepared.touch(id) {
+            backend.pipeline.push(Entry {
+                local: true,
+                ..entry
+            });
+            self.answer_locally(backend, out);
+            return Verdict::Drop;
+        }
+        make_room(id, backend, out);
+        frame.forward_with(name.len() + 1, &terminated(id), &mut out.to_server);
+        backend.pipeline.push(entry);
+        Verdict::Rewritten
+    }
+
+    fn bind(&self, frame: &Frame<'_>, backend: &mut Backend, out: &mut Output) -> Verdict {
+        let Ok(bind) = Bind::read(frame.body) else {
+            return sent(Request::Bind, backend);
+        };
+        let entry = Entry::new(Request::Bind, Whose::Client);
+        let Some(id) = self.find(bind.statement, backend, out) else {
+            backend.pipeline.push(entry);
+            return Verdict::Forward;
+        };
+        let mut names = bind.portal.to_vec();
+        names.push(0);
+        id.write_name(bind.statement, &mut names);
+        frame.forward_with(
+            bind.portal.len() + bind.statement.len() + 2,
+            &names,
+            &mut out.to_server,
+        );
+        backend.pipeline.push(Entry {
+            statement: id.number(),
+            ..entry
+        });
+        Verdict::Rewritten
+    }
+
+    fn describe(&self, frame: &Frame<'_>, backend: &mut Backend, out: &mut Output) -> Verdict {
+        let Ok(Target::Statement(name)) = frontend::target(frame.body) else {
+            return sent(Request::Describe, backend);
+        };
+        let entry = Entry::new(Request::Describe, Whose::Client);
+        let Some(id) = self.find(name, backend, out) else {
+            backend.pipeline.push(entry);
+            return Verdict::Forward;
+        };
+        let mut target = vec![b'S'];
+        id.write_name(name, &mut target);
+        frame.forward_with(name.len() + 2, &target, &mut out.to_server);
+        backend.pipeline.push(Entry {
+            statement: id.number(),
+            ..entry
+        });
+        Verdict::Rewritten
+    }
+
+    fn close(&mut self, frame: &Frame<'_>, backend: &mut Backend, out: &mut Output) -> Verdict {
+        let Ok(Target::Statement(name)) = frontend::target(frame.body) else {
+            return sent(Request::Close, backend);
+        };
+        if name.is_empty() {
+            self.names.drop_unnamed();
+            backend.prepared.unnamed = None;
+            return sent(Request::Close, backend);
+        }
+        let entry = Entry::new(Request::Close, Whose::Client);
+        if self.names.remove(name) {
+            // Others may use it on the server; only this client's name for it goes.
+            backend.pipeline.push(Entry {
+                local: true,
+                journaled: true,
+                ..entry
+            });
+            self.answer_locally(backend, out);
+            return Verdict::Drop;
+        }
+        if statements::is_reserved(name) {
+            backend.pipeline.push(Entry {
+                local: true,
+                ..entry
+            });
+            self.answer_locally(backend, out);
+            return Verdict::Drop;
+        }
+        sent(Request::Close, backend)
+    }
+
+    /// Makes sure that the server has what the client calls `name`; `None` = the client's own words will do.
+    fn find(&self, name: &[u8], backend: &mut Backend, out: &mut Output) -> Option<Found> {
+        if name.is_empty() {
+            self.ensure_unnamed(backend, out);
+            return None;
+        }
+        match self.names.get(name).map(std::sync::Arc::clone) {
+            // Its text was not kept, and the connection that had parsed it is gone.
+            Some(statement)
+                if statement.body.is_empty() && !backend.prepared.touch(statement.id) =>
+            {
+                Some(Found::Reserved)
+            }
+            Some(statement) => {
+                ensure(&statement, backend, out);
+                Some(Found::Statement(statement.id))
+            }
+            None => statements::is_reserved(name).then_some(Found::Reserved),
+        }
+    }
+
+    /// The unnamed statement must be this client's, on whatever connection it is bound (C8).
+    fn ensure_unnamed(&self, backend: &mut Backend, out: &mut Output) {
+        let own = self.names.unnamed();
+        if backend.prepared.unnamed == own.map(|(tag, _)| tag) {
+            return;
+        }
+        match own {
+            Some((_, body)) => {
+                out.to_server.own(|bytes| {
+                    write::frame(bytes, b'P', |frame| {
+                        frame.push(0);
+                        frame.extend_from_slice(body);
+                    });
+                });
+                backend
+                    .pipeline
+                    .push(Entry::new(Request::Parse, Whose::Hidden));
+            }
+            // It has none. Somebody else's must not be found in its place.
+            None => close_on_server(b"", backend, out),
+        }
+        backend.prepared.unnamed = own.map(|(tag, _)| tag);
+    }
+
+    /// Gives the answers that no server is asked for, once all before them have been given.
+    pub(super) fn answer_locally(&mut self, backend: &mut Backend, out: &mut Output) {
+        while let Some(entry) = backend.pipeline.take_local() {
+            let tag = if entry.request == Request::Parse {
+                b'1'
+            } else {
+                b'3'
+            };
+            out.to_client.own(|bytes| write::frame(bytes, tag, |_| {}));
+            self.answered(entry);
+        }
+    }
+
+    /// A request that concerned a statement has succeeded.
+    pub(super) fn answered(&mut self, entry: Entry) {
+        if entry.journaled {
+            self.names.confirm();
+        }
+    }
+
+    /// Requests that concerned statements will never be answered: the first of them failed, the rest was skipped.
+    pub(super) fn undo(&mut self, dropped: &[Entry], backend: &mut Backend) {
+        let changes = dropped.iter().filter(|entry| entry.journaled).count();
+        self.names.undo(0, changes);
+        for entry in dropped
+            .iter()
+            .filter(|entry| entry.request == Request::Parse)
+        {
+            // A local answer says nothing about the server, which has the statement all the same.
+            if entry.statement != 0 && !entry.local {
+                backend.prepared.remove(entry.statement);
+            }
+            if entry.unnamed || entry.whose == Whose::Hidden && entry.statement == 0 {
+                self.names.drop_unnamed();
+                backend.prepared.unnamed = None;
+            }
+        }
+    }
+}
+
+/// What a name stands for on the server.
+enum Found {
+    Statement(u64),
+    /// Nothing: the client tries a name that only pgusher may use.
+    Reserved,
+}
+
+impl Found {
+    fn number(&self) -> u64 {
+        match self {
+            Self::Statement(id) => *id,
+            Self::Reserved => 0,
+        }
+    }
+
+    fn write_name(&self, name: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Self::Statement(id) => out.extend_from_slice(&Statement::server_name(*id)),
+            Self::Reserved => {
+                out.push(b'?');
+                out.extend_from_slice(name);
+            }
+        }
+        out.push(0);
+    }
+}
+
+/// Parses the statement on the server, if it has not been.
+fn ensure(statement: &Statement, backend: &mut Backend, out: &mut Output) {
+    if backend.prepared.touch(statement.id) {
+        return;
+    }
+    make_room(statement.id, backend, out);
+    out.to_server.own(|bytes| {
+        write::frame(bytes, b'P', |frame| {
+            write::cstr(frame, &Statement::server_name(statement.id));
+            frame.extend_from_slice(&statement.body);
+        });
+    });
+    backend.pipeline.push(Entry {
+        statement: statement.id,
+        ..Entry::new(Request::Parse, Whose::Hidden)
+    });
+}
+
+fn sent(request: Request, backend: &mut Backend) -> Verdict {
+    backend.pipeline.push(Entry::new(request, Whose::Client));
+    Verdict::Forward
+}
+
+fn terminated(id: u64) -> Vec<u8> {
+    let mut name = Statement::server_name(id);
+    name.push(0);
+    name
+}
+
+/// Notes that the server parses `id`, and closes another for it if it has too many. The Close goes
+/// in front, in order with everything that was sent, so it overtakes no Bind (C5).
+fn make_room(id: u64, backend: &mut Backend, out: &mut Output) {
+    if let Some(evicted) = backend.prepared.insert(id) {
+        close_on_server(&Statement::server_name(evicted), backend, out);
+    }
+}
+
+fn close_on_server(name: &[u8], backend: &mut Backend, out: &mut Output) {
+    out.to_server.own(|bytes| {
+        write::frame(bytes, b'C', |frame| {
+            frame.push(b'S');
+            write::cstr(frame, name);
+        });
+    });
+    backend
+        .pipeline
+        .push(Entry::new(Request::Close, Whose::Hidden));
+}
+
+impl Session {
+    /// The server's error in the client's own words: a statement has the name that the client gave it.
+    pub(super) fn in_own_names(&self, code: &[u8], body: &[u8]) -> Option<Vec<u8>> {
+        if !matches!(code, b"42P05" | b"26000") {
+            return None;
+        }
+        let mut renamed = None;
+        let mut own = Vec::new();
+        let mut fields = Reader::new(body);
+        while let Ok(field) = fields.u8() {
+            if field == 0 {
+                own.push(0);
+                break;
+            }
+            let text = fields.cstr().ok()?;
+            own.push(field);
+            let mut quoted = text.splitn(3, |byte| *byte == b'"');
+            match (field, quoted.next(), quoted.next(), quoted.next()) {
+                (b'M', Some(before), Some(name), Some(after)) if statements::is_reserved(name) => {
+                    let name = self.names.own_name(name)?;
+                    own.extend([before, b"\"", name, b"\"", after].concat());
+                    renamed = Some(());
+                }
+                _ => own.extend_from_slice(text),
+            }
+            own.push(0);
+        }
+        renamed.map(|()| own)
+    }
+}

@@ -1,0 +1,318 @@
+//! Prepared statements of clients, in transaction mode.
+//!
+//! A client's statement outlives the server connection it was parsed on. Its name is the
+//! client's own; on servers it goes by a number, and clients that prepared the same text with
+//! the same types, under the same settings, share one number and so one server-side statement.
+//! When a client binds a statement that the server connection at hand has not parsed yet, its
+//! Parse goes in front of the Bind, in the same write.
+//!
+//! Names change when messages are *sent*, because later messages of the same batch rely on them.
+//! If the server then skips those messages (C2), the changes are undone (C4): each one is written
+//! into a journal until it is answered.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::Profile;
+use crate::sync::Mutex;
+
+/// What server-side names begin with.
+const PREFIX: &[u8] = b"pgusher_";
+
+/// Statements that a pool remembers although no client has them now, so that short-lived clients
+/// find them again.
+const MOST_SHARED: usize = 5_000;
+
+/// Bytes of their texts.
+const MOST_SHARED_BYTES: usize = 16 * 1024 * 1024;
+
+/// Names that one client may have. PostgreSQL knows no limit; a client without one would be an outage.
+pub(super) const MOST_NAMES: usize = 10_000;
+
+/// A text with its parameter types, known by number.
+#[derive(Debug)]
+pub(super) struct Statement {
+    /// The number. Never used twice.
+    pub(super) id: u64,
+    /// What follows the name in a Parse message.
+    pub(super) body: Box<[u8]>,
+    /// Settings that it was parsed under: they may change what it means (C13).
+    flavour: Arc<Profile>,
+}
+
+impl Statement {
+    /// Its name on servers.
+    pub(super) fn server_name(id: u64) -> Vec<u8> {
+        let mut name = PREFIX.to_vec();
+        name.extend_from_slice(format!("{id:x}").as_bytes());
+        name
+    }
+}
+
+/// A client must not reach a statement of others by guessing its name on the server.
+pub(super) fn is_reserved(name: &[u8]) -> bool {
+    name.starts_with(PREFIX)
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    by_hash: HashMap<u64, Vec<Arc<Statement>>>,
+    count: usize,
+    bytes: usize,
+}
+
+/// The statements of a pool.
+#[derive(Debug, Default)]
+pub struct Catalogue {
+    hasher: RandomState,
+    shared: Mutex<Shared>,
+    next: AtomicU64,
+}
+
+impl Catalogue {
+    /// A number that nobody else has.
+    pub(super) fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+    }
+
+    /// The statement with this body, parsed under these settings.
+    pub(super) fn statement(&self, body: &[u8], flavour: &Arc<Profile>) -> Arc<Statement> {
+        let hash = self.hasher.hash_one(body);
+        let mut shared = self.shared.lock();
+        let found = shared.by_hash.get(&hash).and_then(|same| {
+            same.iter().find(|it| {
+                *it.body == *body && (Arc::ptr_eq(&it.flavour, flavour) || it.flavour == *flavour)
+            })
+        });
+        if let Some(statement) = found {
+            return Arc::clone(statement);
+        }
+        let flavour = Arc::clone(flavour);
+        let statement = Arc::new(Statement {
+            id: self.number(),
+            body: body.into(),
+            flavour,
+        });
+        if shared.count >= MOST_SHARED || shared.bytes + body.len() > MOST_SHARED_BYTES {
+            shared.forget_unused();
+        }
+        // If all of them are in use, this one is the client's own.
+        if shared.count < MOST_SHARED && shared.bytes + body.len() <= MOST_SHARED_BYTES {
+            shared.count += 1;
+            shared.bytes += body.len();
+            shared
+                .by_hash
+                .entry(hash)
+                .or_default()
+                .push(Arc::clone(&statement));
+        }
+        statement
+    }
+
+    /// A statement whose text is too long to be kept: it lives where it was parsed, and nowhere else.
+    pub(super) fn private(&self, flavour: &Arc<Profile>) -> Arc<Statement> {
+        Arc::new(Statement {
+            id: self.number(),
+            body: Box::default(),
+            flavour: Arc::clone(flavour),
+        })
+    }
+
+    /// What it means has changed on the server: who prepares the same text again gets a new one (C12).
+    pub(super) fn retire(&self, id: u64) {
+        self.shared.lock().retain(|it| it.id != id);
+    }
+}
+
+impl Shared {
+    fn forget_unused(&mut self) {
+        self.retain(|it| Arc::strong_count(it) > 1);
+    }
+
+    fn retain(&mut self, keep: impl Fn(&Arc<Statement>) -> bool) {
+        let (mut count, mut bytes) = (0, 0);
+        self.by_hash.retain(|_, same| {
+            same.retain(&keep);
+            count += same.len();
+            bytes += same.iter().map(|it| it.body.len()).sum::<usize>();
+            !same.is_empty()
+        });
+        (self.count, self.bytes) = (count, bytes);
+    }
+}
+
+/// A change of a client's names that the server has not answered yet.
+#[derive(Debug)]
+pub(super) enum Change {
+    Added(Box<[u8]>),
+    Removed(Box<[u8]>, Arc<Statement>),
+}
+
+/// Which Parse the unnamed statement of a server connection came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct UnnamedTag {
+    client: u64,
+    generation: u64,
+}
+
+/// The statements of one client.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    client: u64,
+    named: HashMap<Box<[u8]>, Arc<Statement>>,
+    journal: VecDeque<Change>,
+    /// What followed the empty name in the last Parse of the unnamed statement.
+    unnamed: Vec<u8>,
+    has_unnamed: bool,
+    generation: u64,
+}
+
+impl Names {
+    pub(super) fn new(client: u64) -> Self {
+        Self {
+            client,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn get(&self, name: &[u8]) -> Option<&Arc<Statement>> {
+        self.named.get(name)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.named.len()
+    }
+
+    pub(super) fn add(&mut self, name: &[u8], statement: Arc<Statement>) {
+        self.named.insert(name.into(), statement);
+        self.journal.push_back(Change::Added(name.into()));
+    }
+
+    /// Takes a name away; `false` if there is none.
+    pub(super) fn remove(&mut self, name: &[u8]) -> bool {
+        let Some((name, statement)) = self.named.remove_entry(name) else {
+            return false;
+        };
+        self.journal.push_back(Change::Removed(name, statement));
+        true
+    }
+
+    /// The oldest change was answered.
+    pub(super) fn confirm(&mut self) {
+        self.journal.pop_front();
+    }
+
+    /// The `count` changes after the first `kept` will never be answered.
+    pub(super) fn undo(&mut self, kept: usize, count: usize) {
+        let changes: Vec<Change> = self
+            .journal
+            .drain(kept..(kept + count).min(self.journal.len()))
+            .collect();
+        for change in changes.into_iter().rev() {
+            match change {
+                Change::Added(name) => {
+                    self.named.remove(&name);
+                }
+                Change::Removed(name, statement) => {
+                    self.named.insert(name, statement);
+                }
+            }
+        }
+    }
+
+    /// The server has deallocated everything.
+    pub(super) fn clear(&mut self) {
+        self.named = HashMap::new();
+    }
+
+    /// The client's name of the statement with this server-side name.
+    pub(super) fn own_name(&self, server_name: &[u8]) -> Option<&[u8]> {
+        let mut names = self.named.iter();
+        names
+            .find(|(_, it)| Statement::server_name(it.id) == server_name)
+            .map(|(name, _)| &**name)
+    }
+
+    /// The client parsed the unnamed statement anew. The room for its text is used again.
+    pub(super) fn set_unnamed(&mut self, body: &[u8]) -> UnnamedTag {
+        self.unnamed.clear();
+        self.unnamed.extend_from_slice(body);
+        self.has_unnamed = true;
+        self.generation += 1;
+        UnnamedTag {
+            client: self.client,
+            generation: self.generation,
+        }
+    }
+
+    pub(super) fn drop_unnamed(&mut self) {
+        self.has_unnamed = false;
+    }
+
+    pub(super) fn unnamed(&self) -> Option<(UnnamedTag, &[u8])> {
+        let tag = UnnamedTag {
+            client: self.client,
+            generation: self.generation,
+        };
+        self.has_unnamed.then_some((tag, self.unnamed.as_slice()))
+    }
+}
+
+/// The statements that one server connection has parsed.
+#[derive(Debug, Default)]
+pub(super) struct Prepared {
+    /// When each was last used.
+    used: HashMap<u64, u64>,
+    clock: u64,
+    /// Whose the unnamed statement is.
+    pub(super) unnamed: Option<UnnamedTag>,
+}
+
+/// Statements on one server connection. Beyond it the one that was not used for longest is closed.
+const MOST_PREPARED: usize = 500;
+
+impl Prepared {
+    /// Whether the server has it. Using it keeps it.
+    pub(super) fn touch(&mut self, id: u64) -> bool {
+        self.clock += 1;
+        match self.used.get_mut(&id) {
+            Some(used) => {
+                *used = self.clock;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// It is parsed now. Returns another that must be closed to make room.
+    pub(super) fn insert(&mut self, id: u64) -> Option<u64> {
+        let evicted = if self.used.len() >= MOST_PREPARED {
+            let oldest = self
+                .used
+                .iter()
+                .min_by_key(|(_, used)| **used)
+                .map(|(id, _)| *id);
+            oldest.inspect(|id| _ = self.used.remove(id))
+        } else {
+            None
+        };
+        self.clock += 1;
+        self.used.insert(id, self.clock);
+        evicted
+    }
+
+    pub(super) fn remove(&mut self, id: u64) {
+        self.used.remove(&id);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.used = HashMap::new();
+        self.unnamed = None;
+    }
+}
