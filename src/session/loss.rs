@@ -170,14 +170,10 @@ pub(super) fn farewell(body: &[u8]) -> Error {
     .hint("The transaction is lost; it can be tried again on this connection.")
 }
 
-/// Settings could not be restored; `body` is the server's error.
+/// Settings could not be restored; `body` is the server's error, whose words are the detail.
 pub(super) fn setting_lost(body: &[u8]) -> Error {
-    let fields = Fields::read(body);
-    let said = printable(fields.message);
-    Error::new(
-        Kind::SettingLost,
-        format!("a session setting could not be restored: {said}"),
-    )
+    let said = printable(Fields::read(body).message);
+    Error::new(Kind::SettingLost, "a session setting could not be restored").detail(said)
 }
 
 /// The server's words as text. What is not ASCII may be in an encoding that is not the
