@@ -84,7 +84,7 @@ impl Session {
             if rest.len() < header.size.min(WINDOW) {
                 break Next::Read;
             }
-            let seen = header.size.min(rest.len());
+            let seen = header.size.min(WINDOW);
             let body = rest.get(HEADER..seen).unwrap_or_default();
             let forward = match self.client_frame(header, body, used, backend.as_deref_mut(), out) {
                 Verdict::Forward => {

@@ -45,7 +45,7 @@ impl Session {
             if rest.len() < header.size.min(WINDOW) {
                 break Next::Read;
             }
-            let seen = header.size.min(rest.len());
+            let seen = header.size.min(WINDOW);
             let body = rest.get(HEADER..seen).unwrap_or_default();
             let forward = match self.server_frame(header.tag, body, backend, out, now) {
                 Ok(forward) => forward,

@@ -20,7 +20,10 @@ pub(crate) struct Postgres {
     /// Everything up to a Sync is ignored.
     skipping: bool,
     copy: Option<Copy>,
-    prepared: Vec<u8>,
+    /// The text of the unnamed statement.
+    prepared: Option<Vec<u8>>,
+    /// The text of the unnamed portal.
+    portal: Option<Vec<u8>>,
 }
 
 impl Postgres {
@@ -30,7 +33,8 @@ impl Postgres {
             open: false,
             skipping: false,
             copy: None,
-            prepared: Vec::new(),
+            prepared: None,
+            portal: None,
         }
     }
 
@@ -54,6 +58,7 @@ impl Postgres {
         match tag {
             b'Q' => {
                 self.open = false;
+                (self.prepared, self.portal) = (None, None);
                 if self.run(text(body), Copy::Simple, out) && self.copy.is_none() {
                     self.ready(out);
                 }
@@ -73,39 +78,61 @@ impl Postgres {
             }
             b'P' => {
                 let text = body.split(|byte| *byte == 0).nth(1).unwrap_or_default();
-                let ends = matches!(text, b"commit" | b"rollback");
+                self.prepared = None;
                 self.extended(out, |it, out| {
-                    if it.status == b'E' && !ends {
+                    if !it.may_run(text) {
                         return false;
                     }
-                    it.prepared = text.to_vec();
+                    it.prepared = Some(text.to_vec());
                     frame(out, b'1', |_| {});
                     true
                 });
             }
-            b'B' => self.extended(out, |_, out| {
+            b'B' => self.extended(out, |it, out| {
+                let Some(text) = it.prepared.clone().filter(|text| it.may_run(text)) else {
+                    return false;
+                };
+                it.portal = Some(text);
                 frame(out, b'2', |_| {});
                 true
             }),
             b'D' => self.extended(out, |it, out| {
-                if body.first() == Some(&b'S') {
+                let of_statement = body.first() == Some(&b'S');
+                let text = if of_statement {
+                    &it.prepared
+                } else {
+                    &it.portal
+                };
+                let Some(text) = text.as_ref().filter(|text| it.may_run(text)) else {
+                    return false;
+                };
+                if of_statement {
                     frame(out, b't', |out| out.extend_from_slice(&[0; 2]));
                 }
-                let rows = it.prepared == b"select";
+                let rows = text == b"select";
                 frame(out, if rows { b'T' } else { b'n' }, |_| {});
                 true
             }),
-            b'C' => self.extended(out, |_, out| {
+            b'C' => self.extended(out, |it, out| {
+                match body.first() {
+                    Some(b'S') => it.prepared = None,
+                    _ => it.portal = None,
+                }
                 frame(out, b'3', |_| {});
                 true
             }),
-            b'E' => self.extended(out, |it, out| {
-                let text = it.prepared.clone();
-                it.run(&text, Copy::Extended, out)
+            b'E' => self.extended(out, |it, out| match it.portal.take() {
+                Some(text) => it.run(&text, Copy::Extended, out),
+                None => false,
             }),
             // Flush, and what is left of a COPY that has failed.
             _ => {}
         }
+    }
+
+    /// In a failed transaction only its end is accepted.
+    fn may_run(&self, text: &[u8]) -> bool {
+        self.status != b'E' || matches!(text, b"commit" | b"rollback")
     }
 
     fn extended(&mut self, out: &mut Vec<u8>, act: impl FnOnce(&mut Self, &mut Vec<u8>) -> bool) {
@@ -184,6 +211,7 @@ impl Postgres {
     }
 
     fn fail(&mut self, out: &mut Vec<u8>) {
+        self.portal = None;
         if self.status == b'T' {
             self.status = b'E';
         }
@@ -192,10 +220,10 @@ impl Postgres {
         });
     }
 
-    /// An unnamed statement outlives its transaction in PostgreSQL, but not in a pool (C8).
+    /// The unnamed statement outlives its transaction (C8), the portal does not.
     fn ready(&mut self, out: &mut Vec<u8>) {
         if self.status == b'I' {
-            self.prepared.clear();
+            self.portal = None;
         }
         frame(out, b'Z', |out| out.push(self.status));
     }
