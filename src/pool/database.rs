@@ -56,6 +56,9 @@ pub enum Work<C, W> {
     Refuse(W, Error),
 }
 
+/// A waiter and its connection, if there is one for it, and what else is to be done.
+pub type Served<C, W> = (Option<(W, C)>, Vec<Work<C, W>>);
+
 /// What a pool looks like from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Snapshot {
@@ -196,7 +199,7 @@ impl<C, W> Database<C, W> {
         id: PoolId,
         worker: usize,
         now: Instant,
-    ) -> (Option<(W, C)>, Vec<Work<C, W>>) {
+    ) -> Served<C, W> {
         if let Some(pool) = self.pool(id) {
             if pool.idle_len() > 0
                 && let Some(waiter) = pool.waiters.pop(worker)

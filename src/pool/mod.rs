@@ -19,7 +19,7 @@ mod waiters;
 
 use std::time::Duration;
 
-pub use database::{Asked, Database, Given, PoolId, Snapshot, Work};
+pub use database::{Asked, Database, Given, PoolId, Served, Snapshot, Work};
 pub use waiters::Ticket;
 
 /// The sizes of one pool, that is of one (database, user).
