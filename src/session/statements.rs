@@ -60,7 +60,7 @@ pub(super) fn is_reserved(name: &[u8]) -> bool {
     name.starts_with(PREFIX)
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Shared {
     by_hash: HashMap<u64, Vec<Arc<Statement>>>,
     count: usize,
@@ -68,7 +68,7 @@ struct Shared {
 }
 
 /// The statements of a pool.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Catalogue {
     hasher: RandomState,
     shared: Mutex<Shared>,
@@ -162,7 +162,7 @@ pub(super) struct UnnamedTag {
 }
 
 /// The statements of one client.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Names {
     client: u64,
     named: HashMap<Box<[u8]>, Arc<Statement>>,
@@ -265,7 +265,7 @@ impl Names {
 }
 
 /// The statements that one server connection has parsed.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Prepared {
     /// When each was last used.
     used: HashMap<u64, u64>,
@@ -314,5 +314,35 @@ impl Prepared {
     pub(super) fn clear(&mut self) {
         self.used = HashMap::new();
         self.unnamed = None;
+    }
+}
+
+// Texts of clients do not belong in a log, and a map has no order worth printing.
+
+impl std::fmt::Debug for Catalogue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let count = self.shared.lock().count;
+        f.debug_struct("Catalogue")
+            .field("count", &count)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Names {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Names")
+            .field("named", &self.named.len())
+            .field("unanswered", &self.journal.len())
+            .field("has_unnamed", &self.has_unnamed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared")
+            .field("statements", &self.used.len())
+            .field("unnamed", &self.unnamed)
+            .finish_non_exhaustive()
     }
 }
