@@ -94,7 +94,7 @@ impl Session {
     }
 
     /// Writes the error for each unit of work that is unanswered, and each ReadyForQuery that is owed.
-    fn answer_all(&self, backend: &mut Backend, error: &Error, out: &mut Output) -> Answered {
+    fn answer_all(&mut self, backend: &mut Backend, error: &Error, out: &mut Output) -> Answered {
         let mut answered = Answered::Nothing;
         let abandoned: Vec<Entry> = backend.pipeline.abandon().collect();
         self.undo(&abandoned, backend);
