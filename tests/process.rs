@@ -1,5 +1,13 @@
 //! The process: how it stops, how it starts without a file, and what its exit codes say.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "what helpers of tests cannot do is a failed test"
+)]
+
 mod support;
 
 use std::{
@@ -76,7 +84,7 @@ both_versions!(
 );
 
 both_versions!(
-    /// H2: who waits for a server connection is told; nothing of the request is run.
+    /// H2: a request that waits already is still served, and answered.
     sigterm_while_somebody_waits,
     |pg| {
         let database = pg.fresh_database();
@@ -96,12 +104,8 @@ both_versions!(
         pgusher.terminate();
         assert_eq!(idle.transcript_until_eof().types(), "FATAL:57P01 eof");
         open.rows("COMMIT");
-        let heard = waiting.transcript_until_eof().types();
-        let inserted = database.value("SELECT count(*) FROM t");
-        match inserted.as_str() {
-            "0" => assert_eq!(heard, "FATAL:57P01 eof"),
-            _ => assert_eq!(heard, "C Z:I FATAL:57P01 eof"),
-        }
+        assert_eq!(waiting.transcript_until_eof().types(), "C Z:I FATAL:57P01 eof");
+        assert_eq!(database.value("SELECT count(*) FROM t"), "1");
         assert_eq!(pgusher.wait_exit(patience()).code(), Some(0));
     }
 );
