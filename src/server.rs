@@ -104,8 +104,10 @@ async fn keep_house(lobby: &Lobby) {
     }
 }
 
+/// Waits for the last guest. Who has not logged in by now has nothing to lose, and a stranger who
+/// only stands there must not hold up the end.
 async fn emptied(lobby: &Lobby) {
-    while lobby.clients() > 0 || lobby.databases().iter().any(|db| !db.is_quiet()) {
+    while lobby.guests() > 0 || lobby.databases().iter().any(|db| !db.is_quiet()) {
         tokio::time::sleep(WATCH).await;
     }
 }

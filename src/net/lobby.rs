@@ -123,6 +123,12 @@ impl Lobby {
         self.clients.load(Ordering::Relaxed)
     }
 
+    /// Clients that have shown who they are: those whom a shutdown waits for.
+    pub(crate) fn guests(&self) -> usize {
+        self.clients()
+            .saturating_sub(self.handshakes.load(Ordering::Relaxed))
+    }
+
     /// A login begins; `None` if too many are under way (A15).
     pub(crate) fn begin_handshake(self: &Arc<Self>) -> Option<Handshaking> {
         let handshaking = Handshaking(Arc::clone(self));

@@ -11,7 +11,7 @@ fn login(pgusher: &Pgusher, user: &str, database: &str) -> Result<Raw, String> {
 
 #[track_caller]
 fn refused(pgusher: &Pgusher, user: &str, database: &str) -> String {
-    login(pgusher, user, database).err().expect("too many")
+    login(pgusher, user, database).expect_err("too many")
 }
 
 both_versions!(

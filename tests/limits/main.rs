@@ -1,6 +1,14 @@
 //! Limits: what is counted, what happens to those who are too many, and that the counts come
 //! back when they leave. The database itself is asked how many connections it has.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "what helpers of tests cannot do is a failed test"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

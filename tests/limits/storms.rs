@@ -47,7 +47,6 @@ both_versions!(
         let database = pg.fresh_database();
         let pgusher = Pgusher::in_front_of(pg)
             .pool_size(3)
-            .auth("scram-sha-256")
             .log_level("info")
             .start();
         let pids: BTreeSet<i32> = std::thread::scope(|scope| {

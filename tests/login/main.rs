@@ -1,6 +1,14 @@
 //! Coming in: what a client must say, what it is asked, what it is told, and what becomes of
 //! those who say something else. Where PostgreSQL has an answer, its answer is the right one.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "what helpers of tests cannot do is a failed test"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 
