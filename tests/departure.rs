@@ -185,8 +185,10 @@ fn cut_large_query(client: &mut Raw, missing: usize) {
     client.send(&text[..text.len() - missing]);
 }
 
+type Leave = fn(Raw);
+
 /// The ways to leave: a reset, a closed connection, and as it is done properly.
-const WAYS: [(&str, fn(Raw)); 3] = [
+const WAYS: [(&str, Leave); 3] = [
     ("reset", Raw::reset),
     ("closed", drop),
     ("terminated", |mut client| {
