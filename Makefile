@@ -32,8 +32,8 @@ postgres: ## find or install the PostgreSQL versions of the tests
 	@scripts/postgres.sh $(POSTGRES)
 
 demo: rust ## a throwaway PostgreSQL with pgusher in front (ARGS=--once: look and leave)
-	@scripts/postgres.sh 15 >/dev/null
-	$(CARGO) run --locked --release --quiet -- demo $(ARGS)
+	@bin=$${PGUSHER_PG_BIN:-$$(scripts/postgres.sh 15)} && \
+		PGUSHER_PG_BIN=$$bin $(CARGO) run --locked --release --quiet -- demo $(ARGS)
 
 bench: rust ## measure against PostgreSQL alone and PgBouncer
 	$(CARGO) build --locked --release

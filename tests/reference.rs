@@ -1,8 +1,50 @@
 //! Keeps the pages that are written from the source: rewrites them, and fails if they were stale.
 
-use std::{fs, path::Path};
+use std::{fmt::Write as _, fs, path::Path};
 
-use pgusher::config::{Config, reference};
+use pgusher::{
+    config::{Config, reference},
+    error::{Blame, Kind, Severity},
+};
+
+const ERRORS_HEAD: &str = "\
+# Errors
+
+What pgusher itself says to clients. This page is written from the table in `src/error.rs` by
+`cargo test --test reference`: change it there. Errors of the database server are not here: they
+are forwarded as they come.
+
+- **ERROR**: the request failed, and the connection goes on. **FATAL**: the connection ends.
+- Before a client is logged in, every error ends its connection, whatever stands here.
+- \"Whose doing\" is what operators should look at: the client's, a limit in the configuration, the
+  database server's (or the way to it), or the operator's own.
+
+| SQLSTATE | severity | whose doing | name | meaning |
+|---|---|---|---|---|
+";
+
+/// `docs/errors.md`.
+fn errors() -> String {
+    let mut out = ERRORS_HEAD.to_owned();
+    for kind in Kind::ALL {
+        let severity = match kind.severity() {
+            Severity::Error => "ERROR",
+            Severity::Fatal => "FATAL",
+        };
+        let blame = match kind.blame() {
+            Blame::Client => "client",
+            Blame::Database => "database",
+            Blame::Limit => "limit",
+            Blame::Operator => "operator",
+        };
+        let (code, name, about) = (kind.code(), kind.name(), kind.about().replace('|', "\\|"));
+        let _ = writeln!(
+            out,
+            "| `{code}` | {severity} | {blame} | {name} | {about} |"
+        );
+    }
+    out
+}
 
 /// Rewrites the file if it is not `wanted`; true if it was.
 fn is_fresh(name: &str, wanted: &str) -> bool {
@@ -19,6 +61,7 @@ fn the_reference_is_fresh() {
     let pages = [
         ("config/reference.toml", reference::toml()),
         ("docs/configuration.md", reference::markdown()),
+        ("docs/errors.md", errors()),
     ];
     // Both are written before either is complained about.
     let stale: Vec<&str> = pages

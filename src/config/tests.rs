@@ -338,7 +338,7 @@ fn every_mistake_has_its_words() {
         ),
         (
             "[users.b]\npassword = \"\"",
-            "password in [users.b] cannot be used: it is empty",
+            "password in [users.b] cannot be used: the password is empty",
         ),
         (
             "[users.b]\npassword = 5",
