@@ -300,7 +300,7 @@ fn a_server_without_keys() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         // It answers each query when it is asked the next time: the test decides when.
-        let (answer, may_answer) = std::sync::mpsc::channel();
+        let (answer, may_answer) = std::sync::mpsc::sync_channel(1);
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             read_some(&mut stream);

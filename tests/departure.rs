@@ -185,8 +185,10 @@ fn cut_large_query(client: &mut Raw, missing: usize) {
     client.send(&text[..text.len() - missing]);
 }
 
+type Leave = fn(Raw);
+
 /// The ways to leave: a reset, a closed connection, and as it is done properly.
-const WAYS: [(&str, fn(Raw)); 3] = [
+const WAYS: [(&str, Leave); 3] = [
     ("reset", Raw::reset),
     ("closed", drop),
     ("terminated", |mut client| {
@@ -268,7 +270,7 @@ both_versions!(
         let database = pg.fresh_database();
         let pgusher = Pgusher::in_front_of(pg).pool_size(1).start();
         for width in [10, 1_000, 30_000, 50_000, 1_000_000] {
-            let rows = 20_000_000 / width;
+            let rows = 10_000_000 / width;
             let sql = format!("SELECT repeat('x', {width}) FROM generate_series(1, {rows})");
             for (_, leave) in WAYS {
                 for block in [false, true] {

@@ -211,7 +211,7 @@ both_versions!(
                 assert_eq!(client.value("SELECT 1"), "1");
             }
         }
-        support::eventually("pgusher has gone", || database.connections() == 0);
+        eventually("pgusher has gone", || database.connections() == 0);
     }
 );
 

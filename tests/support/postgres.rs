@@ -344,6 +344,21 @@ impl Database<'_> {
         });
     }
 
+    /// Kills the backend of the one connection that `app` has here, without a word to anybody. The
+    /// server ends all its other backends for it; returns when it lets clients in again.
+    pub fn kill9_backend(&self) {
+        let pid = self.value(
+            "SELECT pid FROM pg_stat_activity \
+             WHERE datname = current_database() AND usename = 'app'",
+        );
+        let login = || Raw::try_login(self.server.port, "postgres", "", &self.name);
+        let mut bystander = login().expect("a running server");
+        signal("KILL", &[pid.parse().expect("one backend")]);
+        // The others are gone before anybody is let in.
+        bystander.transcript_until_eof();
+        eventually("the server has recovered", || login().is_ok());
+    }
+
     /// How many connections `app` has here.
     #[track_caller]
     pub fn connections(&self) -> usize {
