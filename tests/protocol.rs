@@ -16,25 +16,49 @@ use support::{
 /// A scenario in which pgusher answers otherwise than PostgreSQL.
 struct Exception {
     scenario: &'static str,
-    /// What it answers.
-    types: &'static str,
+    /// What it answers: one of these.
+    types: &'static [&'static str],
 }
 
-/// PostgreSQL closes the connection without a word, having written the reason to its own log.
-/// pgusher tells the client as well (A6).
-const LENGTHS: &[Exception] = &[
+const EXCEPTIONS: &[Exception] = &[
+    // PostgreSQL closes the connection without a word, having written the reason to its own log.
+    // pgusher tells the client as well (A6).
     told("length_too_small"),
     told("length_negative"),
     told("length_absurd"),
     told("length_of_sync"),
+    // Who says goodbye in the same breath as a request does not wait for its answer, and no
+    // server connection waits for such a client: the request is finished, its answer thrown
+    // away. PostgreSQL writes it before it reads on. Where the goodbye comes a little later, the
+    // answer may come first here too.
+    Exception {
+        scenario: "terminate_ends_it",
+        types: &["eof", "T D C Z:I eof"],
+    },
 ];
 
 const fn told(scenario: &'static str) -> Exception {
     Exception {
         scenario,
-        types: "FATAL:08P01 eof",
+        types: &["FATAL:08P01 eof"],
     }
 }
+
+/// State of a session that transaction mode does not carry from one server connection to the
+/// next, or does not follow: SET (E1), its reports (E5), LISTEN (E3), DEALLOCATE of one (C10).
+const NOT_CARRIED: &[&str] = &[
+    "set_and_show",
+    "reported_setting",
+    "listen_and_notify",
+    "deallocate",
+];
+
+/// The error has the right code, and the name of another statement in its text (C11).
+const NAMES_OF_OTHERS: &[&str] = &["same_text_twice"];
+
+/// RESET goes back to the server's own setting and not to the one of the client's startup
+/// message, which the next request brings along again: reported twice (E5).
+const STARTUP_SETTINGS: &[&str] = &["discard_all"];
 
 /// Where a session may begin.
 struct Way<'a> {
@@ -68,23 +92,16 @@ fn run(server: &Postgres, scenario: &Scenario, way: &Way<'_>) -> Transcript {
 }
 
 /// What is wrong with one scenario, if anything is.
-fn difference(
-    server: &Postgres,
-    scenario: &Scenario,
-    through: &Way<'_>,
-    except: &[&[Exception]],
-) -> Option<String> {
+fn difference(server: &Postgres, scenario: &Scenario, through: &Way<'_>) -> Option<String> {
     let name = scenario.name;
     let heard = run(server, scenario, through);
-    let exception = except
-        .iter()
-        .copied()
-        .flatten()
-        .find(|it| it.scenario == name);
+    let exception = EXCEPTIONS.iter().find(|it| it.scenario == name);
     if let Some(exception) = exception {
         let types = exception.types;
-        return (heard.types() != types).then(|| {
-            format!("{name} (an exception):\n  expected {types}\n  heard    {heard}{heard:?}")
+        return (!types.contains(&heard.types().as_str())).then(|| {
+            format!(
+                "{name} (an exception):\n  expected one of {types:?}\n  heard    {heard}{heard:?}"
+            )
         });
     }
     let direct = run(
@@ -100,20 +117,25 @@ fn difference(
     })
 }
 
-/// Runs all scenarios through pgusher, and tells all differences at once.
-fn assert_same(server: &Postgres, through: &Way<'_>, except: &[&[Exception]]) {
-    for exception in except.iter().copied().flatten() {
-        scenarios::named(exception.scenario);
-    }
-    let wrong: Vec<String> = scenarios::all()
-        .filter_map(|scenario| difference(server, scenario, through, except))
+/// Runs scenarios through pgusher, and tells all differences at once.
+fn assert_same<'a>(
+    server: &Postgres,
+    through: &Way<'_>,
+    scenarios: impl Iterator<Item = &'a Scenario>,
+) {
+    let wrong: Vec<String> = scenarios
+        .filter_map(|scenario| difference(server, scenario, through))
         .collect();
-    assert!(
-        wrong.is_empty(),
-        "{} differ\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    let all = wrong.join("\n");
+    assert!(wrong.is_empty(), "{} differ\n{all}", wrong.len());
+}
+
+/// All scenarios but these.
+fn all_but(names: &[&[&'static str]]) -> impl Iterator<Item = &'static Scenario> {
+    let names = names.concat();
+    // A name that no scenario has is a mistake.
+    names.iter().for_each(|name| _ = scenarios::named(name));
+    scenarios::all().filter(move |scenario| !names.contains(&scenario.name))
 }
 
 fn quiet(server: &Postgres, pool_size: usize, workers: usize) -> Builder {
@@ -123,7 +145,11 @@ fn quiet(server: &Postgres, pool_size: usize, workers: usize) -> Builder {
         .config(&format!("[runtime]\nworkers = {workers}"))
 }
 
-fn assert_same_alone(server: &Postgres, builder: Builder, except: &[&[Exception]]) {
+fn assert_same_alone<'a>(
+    server: &Postgres,
+    builder: Builder,
+    scenarios: impl Iterator<Item = &'a Scenario>,
+) {
     let database = server.fresh_database();
     let pgusher = builder.start();
     let way = Way {
@@ -131,25 +157,28 @@ fn assert_same_alone(server: &Postgres, builder: Builder, except: &[&[Exception]
         database: &database.name,
         schema: None,
     };
-    assert_same(server, &way, except);
+    assert_same(server, &way, scenarios);
 }
 
 both_versions!(
     /// Transaction mode, one server connection, one thread.
     transaction_mode_with_one_server,
-    |pg| assert_same_alone(pg, quiet(pg, 1, 1), &[LENGTHS])
+    |pg| assert_same_alone(pg, quiet(pg, 1, 1), all_but(&[NOT_CARRIED]))
 );
 
 both_versions!(
     /// Transaction mode, several server connections and threads.
     transaction_mode_with_three_servers,
-    |pg| assert_same_alone(pg, quiet(pg, 3, 2), &[LENGTHS])
+    |pg| assert_same_alone(pg, quiet(pg, 3, 2), all_but(&[NOT_CARRIED, NAMES_OF_OTHERS]))
 );
 
 both_versions!(
-    /// Session mode.
+    /// Session mode: nothing is left out.
     session_mode,
-    |pg| assert_same_alone(pg, quiet(pg, 3, 2).database("pool_mode = \"session\""), &[LENGTHS])
+    |pg| {
+        let session = quiet(pg, 3, 2).database("pool_mode = \"session\"");
+        assert_same_alone(pg, session, all_but(&[]));
+    }
 );
 
 both_versions!(
@@ -163,7 +192,7 @@ both_versions!(
         before.cut_up(3);
         behind.cut_up(7);
         let way = Way { port: before.port(), database: &database.name, schema: None };
-        assert_same(pg, &way, &[LENGTHS]);
+        assert_same(pg, &way, all_but(&[NOT_CARRIED, NAMES_OF_OTHERS]));
     }
 );
 
@@ -180,11 +209,37 @@ both_versions!(
                     database: &database.name,
                     schema: Some(schema),
                 };
-                scope.spawn(move || assert_same(pg, &way, &[LENGTHS]));
+                let scenarios = all_but(&[NOT_CARRIED, NAMES_OF_OTHERS, STARTUP_SETTINGS]);
+                scope.spawn(move || assert_same(pg, &way, scenarios));
             }
         });
     }
 );
+
+both_versions!(
+    /// A batch with a simple Query in it leaves PostgreSQL 18 in a state in which the next
+    /// transaction fails. Whoever comes next must not notice (C19).
+    a_query_within_a_batch_harms_nobody_else,
+    |pg| {
+        let database = pg.fresh_database();
+        let pgusher = quiet(pg, 1, 1).start();
+        for _ in 0..5 {
+            scenarios::extended::query_within_batch(&mut pgusher.raw(&database.name));
+            let mut next = pgusher.raw(&database.name);
+            assert_eq!(scenarios::extended::unnamed(&mut next).types(), "1 2 T D C Z:I");
+        }
+    }
+);
+
+/// What transaction mode should carry and does not yet.
+#[test]
+#[ignore = "session state is not carried between server connections yet (E1, E3, E5, C10, C11)"]
+fn not_carried() {
+    let names = [NOT_CARRIED, NAMES_OF_OTHERS].concat();
+    let scenarios = names.into_iter().map(scenarios::named);
+    let pg = support::postgres(Version::V18);
+    assert_same_alone(pg, quiet(pg, 3, 2), scenarios);
+}
 
 /// No scenario is forgotten.
 #[test]

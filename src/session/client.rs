@@ -173,9 +173,13 @@ impl Session {
                 // PostgreSQL forgets the unnamed statement at each simple query.
                 self.names.drop_unnamed();
                 backend.prepared.unnamed = None;
+                leave_batch(backend);
                 Request::Query
             }
-            b'F' => Request::Function,
+            b'F' => {
+                leave_batch(backend);
+                Request::Function
+            }
             b'S' => Request::Sync,
             b'P' => Request::Parse,
             b'B' => Request::Bind,
@@ -213,6 +217,13 @@ impl Session {
             _ => self.skipping = true,
         }
     }
+}
+
+/// A simple request inside a batch. After such a one some versions of PostgreSQL 18 fail the next
+/// transaction's first message (`StartTransactionCommand: unexpected state STARTED`): it must not
+/// be the next client's (C19).
+fn leave_batch(backend: &mut Backend) {
+    backend.dirty |= backend.pipeline.is_open();
 }
 
 /// The client does not speak the protocol. There is no way back into step.

@@ -1,0 +1,33 @@
+#!/bin/sh
+# Installs the drivers that tests/drivers.rs uses, into the cache of this repository.
+set -eu
+
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+cache=$root/.cache/drivers
+mkdir -p "$cache/node" "$cache/java"
+
+# Pinned, so that every machine tests the same.
+python="psycopg[binary]==3.2.13 asyncpg==0.32.0 psycopg2-binary==2.9.13 SQLAlchemy==2.1.9 greenlet"
+node="pg@8.23.1 pg-copy-streams@7.0.0 pg-query-stream@4.17.0 postgres@3.4.9"
+jdbc=42.7.4
+
+[ -x "$cache/python/bin/python" ] || python3 -m venv "$cache/python"
+# shellcheck disable=SC2086
+"$cache/python/bin/pip" install --quiet --disable-pip-version-check $python
+
+[ -f "$cache/node/package.json" ] || echo '{"private": true}' >"$cache/node/package.json"
+# shellcheck disable=SC2086
+npm install --prefix "$cache/node" --silent --no-audit --no-fund $node
+
+if [ ! -s "$cache/java/postgresql.jar" ]; then
+    url=https://repo1.maven.org/maven2/org/postgresql/postgresql/$jdbc/postgresql-$jdbc.jar
+    if ! curl -sSfL -o "$cache/java/new.jar" "$url" 2>/dev/null; then
+        # The distribution's is older and does as well.
+        work=$(mktemp -d)
+        chmod 755 "$work"
+        (cd "$work" && apt-get download -qq libpostgresql-jdbc-java 2>/dev/null && dpkg-deb -x ./*.deb .)
+        cp -L "$work/usr/share/java/postgresql.jar" "$cache/java/new.jar"
+        rm -rf "$work"
+    fi
+    mv "$cache/java/new.jar" "$cache/java/postgresql.jar"
+fi
