@@ -62,7 +62,8 @@ impl AuthError {
     /// it, makes no difference (A4).
     pub const fn told(&self) -> Kind {
         match self {
-            Self::ClientMessage(_) | Self::ClientUnsupported(_) => Kind::ProtocolViolation,
+            Self::ClientMessage(_) => Kind::ProtocolViolation,
+            Self::ClientUnsupported(_) => Kind::UnsupportedProtocol,
             Self::WrongPassword | Self::UnknownUser | Self::UnfitSecret => Kind::InvalidPassword,
             _ => Kind::ServerLoginFailed,
         }

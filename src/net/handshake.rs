@@ -146,7 +146,7 @@ async fn log_in(lobby: &Arc<Lobby>, dialogue: &mut Dialogue) -> Result<Arrival, 
 
 /// The first messages, up to the startup message or a cancel request.
 async fn open(lobby: &Lobby, dialogue: &mut Dialogue) -> Result<Startup, End> {
-    for _ in 0..=MOST_REQUESTS {
+    for answered in 0..=MOST_REQUESTS {
         let packet = dialogue.startup_packet().await?;
         match startup::parse(&packet).map_err(Broken::Startup)? {
             Opening::Startup(startup) => {
@@ -157,6 +157,7 @@ async fn open(lobby: &Lobby, dialogue: &mut Dialogue) -> Result<Startup, End> {
                 lobby.cancel(pid, &secret);
                 return Err(End::Silent);
             }
+            Opening::Ssl | Opening::Gss if answered == MOST_REQUESTS => break,
             Opening::Ssl | Opening::Gss => {
                 // What was sent behind the request, before its answer, can only come from
                 // somebody who pretends to be the client (A1).

@@ -389,6 +389,7 @@ impl Client {
                 self.leave_if_stopping()?;
             }
             Next::Lost(error) => self.lose(error, Lease::abandon)?,
+            Next::Close => return Err(Gone),
             _ => {}
         }
         if self.cancel_asked {

@@ -212,7 +212,8 @@ async fn read_answer(session: &mut Session, lease: &mut Lease) -> Result<(), Err
         match progress.next {
             Next::Lost(error) if error.kind == Kind::SettingLost => {
                 let hint = "The setting came with the startup message (or its options).";
-                Err(Error::new(Kind::StartupSetting, error.message).hint(hint))
+                let said = error.detail.unwrap_or(error.message);
+                Err(Error::new(Kind::StartupSetting, said).hint(hint))
             }
             Next::Lost(error) => Err(error),
             _ => Ok(()),

@@ -7,7 +7,10 @@ use super::{
     settings::{self, Profile, Reported},
     statements::Prepared,
 };
-use crate::wire::{backend as view, write};
+use crate::{
+    error::Kind,
+    wire::{backend as view, write},
+};
 
 /// The transaction status that the last ReadyForQuery told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,6 +57,8 @@ pub enum Meaning {
     Ready(Entry),
     /// A fatal error: the server closes the connection.
     Farewell,
+    /// A fatal error because of what the client sent: a direct connection would be over too.
+    Expulsion,
     /// The server is not making sense.
     Nonsense,
 }
@@ -73,6 +78,8 @@ pub struct Backend {
     pub(super) prepared: Prepared,
     /// Its session was changed in a way that does not end with the transaction.
     pub dirty: bool,
+    /// The server has called a message of the client's running request a protocol violation.
+    accused: bool,
 }
 
 impl Backend {
@@ -107,9 +114,26 @@ impl Backend {
                 self.dirty |= head.is_some_and(|head| head.whose == Whose::Client);
                 Ok(Meaning::Parameter(head))
             }
-            b'E' if view::Fields::read(body).is_fatal() => Ok(Meaning::Farewell),
-            b'E' => self.pipeline.answered(tag).map(Meaning::Failure),
+            b'E' => {
+                let fields = view::Fields::read(body);
+                let violation = fields.code == Kind::ProtocolViolation.code().as_bytes();
+                if fields.is_fatal() {
+                    // Alone, the code says nothing: poolers use it for all their reports.
+                    let expelled = violation && self.accused;
+                    return Ok(if expelled {
+                        Meaning::Expulsion
+                    } else {
+                        Meaning::Farewell
+                    });
+                }
+                let entry = self.pipeline.answered(tag)?;
+                self.accused = violation && entry.is_some_and(|it| it.whose == Whose::Client);
+                // A ReadyForQuery that comes late must not be the next one's (C19): a cleaning waits for it.
+                self.dirty |= self.pipeline.is_doubtful();
+                Ok(Meaning::Failure(entry))
+            }
             b'Z' => {
+                self.accused = false;
                 let entry = self.pipeline.answered(tag)?.ok_or(Unexpected)?;
                 self.status = Status::read(body).ok_or(Unexpected)?;
                 Ok(Meaning::Ready(entry))

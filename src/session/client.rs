@@ -81,7 +81,7 @@ impl Session {
                 Ok(None) => break Next::Read,
                 Err(bad) => break violation(bad, out),
             };
-            if header.size > rest.len() && header.size <= WINDOW {
+            if rest.len() < header.size.min(WINDOW) {
                 break Next::Read;
             }
             let seen = header.size.min(rest.len());

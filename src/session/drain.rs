@@ -26,12 +26,14 @@ impl Drain {
             let Some(header) = frame::backend(rest).map_err(|_| Useless)? else {
                 return Ok(used);
             };
-            if header.size > rest.len() && header.size <= WINDOW {
+            if rest.len() < header.size.min(WINDOW) {
                 return Ok(used);
             }
             let seen = header.size.min(rest.len());
             match backend.read(header.tag, rest.get(HEADER..seen).unwrap_or_default()) {
-                Meaning::Nonsense | Meaning::Farewell => return Err(Useless),
+                Meaning::Nonsense | Meaning::Farewell | Meaning::Expulsion => {
+                    return Err(Useless);
+                }
                 // A server that cannot be cleaned is not clean (E6).
                 Meaning::Failure(Some(entry)) if entry.whose == Whose::Cleaning => {
                     return Err(Useless);

@@ -66,7 +66,8 @@ impl Session {
         let had_state = self.is_pinned();
         self.pinned = false;
         self.timers.detached(now);
-        let in_block = backend.status != Status::Idle;
+        // A tombstone that was not answered yet is still the failed block that the client knows.
+        let in_block = backend.status != Status::Idle || backend.pipeline.is_entombed();
         let open = backend.pipeline.is_open();
         let has_heard = backend.pipeline.is_skipping();
         if in_block {
@@ -169,14 +170,10 @@ pub(super) fn farewell(body: &[u8]) -> Error {
     .hint("The transaction is lost; it can be tried again on this connection.")
 }
 
-/// Settings could not be restored; `body` is the server's error.
+/// Settings could not be restored; `body` is the server's error, whose words are the detail.
 pub(super) fn setting_lost(body: &[u8]) -> Error {
-    let fields = Fields::read(body);
-    let said = printable(fields.message);
-    Error::new(
-        Kind::SettingLost,
-        format!("a session setting could not be restored: {said}"),
-    )
+    let said = printable(Fields::read(body).message);
+    Error::new(Kind::SettingLost, "a session setting could not be restored").detail(said)
 }
 
 /// The server's words as text. What is not ASCII may be in an encoding that is not the

@@ -108,6 +108,13 @@ pub struct Pipeline {
     has_local: bool,
     /// What the last error has failed or skipped.
     dropped: Vec<Entry>,
+    /// The request at the front has been answered in part.
+    begun: bool,
+    /// Syncs that the present COPY ignores, if it reads them before it ends.
+    swallowed: usize,
+    /// Syncs of a COPY that failed, before or after it read them: each is answered or it is not,
+    /// and nobody can tell before the next answer.
+    doubtful: usize,
 }
 
 impl Pipeline {
@@ -125,7 +132,10 @@ impl Pipeline {
         match request {
             // PostgreSQL ignores Sync while it reads COPY data, because libpq's users send it
             // before they know that their statement is a COPY (D2).
-            Request::Sync if self.copying => return,
+            Request::Sync if self.copying => {
+                self.swallowed += 1;
+                return;
+            }
             Request::CopyEnd if self.copying => {
                 self.copying = false;
                 return;
@@ -153,7 +163,14 @@ impl Pipeline {
 
     /// The server answered with a message of type `tag`: takes the requests that it completes and returns the one it belongs to.
     pub fn answered(&mut self, tag: u8) -> Result<Option<Entry>, Unexpected> {
-        let Some(head) = self.head() else {
+        let head = self.head();
+        if tag == b'Z'
+            && self.doubtful > 0
+            && !head.is_some_and(|head| self.begun || head.request == Request::Sync)
+        {
+            return Ok(Some(self.doubt_answered()));
+        }
+        let Some(head) = head else {
             // Outside any request only notices, notifications, settings and a farewell may come.
             return if matches!(tag, b'N' | b'A' | b'S' | b'E') {
                 Ok(None)
@@ -171,6 +188,8 @@ impl Pipeline {
                 self.copying = false;
             }
             (b'C', Request::Query) => self.copying = false,
+            // Nothing but Sync is answered by this alone: it is the answer to something else.
+            (b'Z', Request::Query | Request::Function) if !self.begun => return Err(Unexpected),
             (b'Z', request) if request.ends_with_ready() => {
                 self.queue.pop_front();
                 self.copying = false;
@@ -184,8 +203,37 @@ impl Pipeline {
             }
             _ => {}
         }
+        match tag {
+            b'Z' | b'1' | b'2' | b'3' | b's' => self.begun = false,
+            b'n' | b'T' | b'C' | b'I' if head.request.is_extended() => self.begun = false,
+            b'E' if head.request.is_extended() => self.begun = false,
+            b'N' | b'A' | b'S' => {}
+            _ => self.begun = true,
+        }
+        match tag {
+            b'N' | b'A' | b'S' | b'Z' => {}
+            // Answers come in order: a Sync that is not answered by now was ignored.
+            b'E' => self.doubtful = std::mem::take(&mut self.swallowed),
+            b'C' => (self.doubtful, self.swallowed) = (0, 0),
+            _ => self.doubtful = 0,
+        }
         self.drop_marks();
         Ok(Some(head))
+    }
+
+    /// A COPY had failed before it read a Sync, which ends what had failed.
+    fn doubt_answered(&mut self) -> Entry {
+        self.doubtful -= 1;
+        if self.skipping {
+            self.skipping = false;
+            self.open = false;
+        }
+        Entry::new(Request::Sync, Whose::Client)
+    }
+
+    /// It may be that one more ReadyForQuery comes than was counted.
+    pub fn is_doubtful(&self) -> bool {
+        self.doubtful > 0
     }
 
     /// The end of data for a COPY that never began is nothing that anybody waits for (D1).
@@ -229,6 +277,7 @@ impl Pipeline {
             match next.request {
                 Request::Sync => {
                     self.queue.remove(1);
+                    self.swallowed += 1;
                 }
                 Request::CopyEnd => {
                     self.queue.remove(1);
@@ -283,6 +332,13 @@ impl Pipeline {
         self.skipping
     }
 
+    /// The server has yet to fail the transaction that stands for one that was lost.
+    pub fn is_entombed(&self) -> bool {
+        self.queue
+            .iter()
+            .any(|entry| entry.whose == Whose::Tombstone)
+    }
+
     /// The server reads COPY data.
     pub fn is_copying(&self) -> bool {
         self.copying
@@ -293,6 +349,8 @@ impl Pipeline {
         self.open = false;
         self.skipping = false;
         self.copying = false;
+        self.begun = false;
+        (self.swallowed, self.doubtful) = (0, 0);
         std::mem::take(&mut self.queue).into_iter()
     }
 

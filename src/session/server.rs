@@ -42,7 +42,7 @@ impl Session {
                 Ok(None) => break Next::Read,
                 Err(bad) => break nonsense(&bad.to_string()),
             };
-            if header.size > rest.len() && header.size <= WINDOW {
+            if rest.len() < header.size.min(WINDOW) {
                 break Next::Read;
             }
             let seen = header.size.min(rest.len());
@@ -101,6 +101,12 @@ impl Session {
             }
             Meaning::Ready(entry) => self.ready(entry, backend, out, now),
             Meaning::Farewell => Err(Next::Lost(loss::farewell(body))),
+            Meaning::Expulsion => {
+                // Nobody can tell what the rest of such a client's bytes mean.
+                out.to_client
+                    .own(|bytes| write::frame(bytes, tag, |frame| frame.extend_from_slice(body)));
+                Err(Next::Close)
+            }
             Meaning::Nonsense => Err(nonsense(&format!(
                 "unexpected message {:?}",
                 char::from(tag)

@@ -73,8 +73,14 @@ impl Profile {
     ///
     /// `set_config` takes a value as a startup packet does: `SET search_path = 'a, b'` would be one
     /// schema with a comma in its name, `set_config('search_path', 'a, b', false)` is two.
+    /// `DateStyle` has two halves and takes the one that is not given from what it was, so that it
+    /// is reset before it is set: the other half must not be another client's.
     pub fn write_change_from(&self, current: &Self, sql: &mut Vec<u8>) {
-        for (name, _) in current.iter().filter(|(name, _)| self.get(name).is_none()) {
+        let is_left_over = |(name, value): &(&[u8], &[u8])| match self.get(name) {
+            None => true,
+            Some(wanted) => *name == b"datestyle" && wanted != *value,
+        };
+        for (name, _) in current.iter().filter(is_left_over) {
             sql.extend_from_slice(b"RESET ");
             push_identifier(sql, name);
             sql.push(b';');
@@ -232,6 +238,19 @@ mod tests {
             "RESET \"x\".\"y\";SELECT pg_catalog.set_config( E'a', E'3',false),\
              pg_catalog.set_config( E'b', E'',false)"
         );
+    }
+
+    // E1: half a DateStyle is not completed with another client's.
+    #[test]
+    fn a_date_style_starts_afresh() {
+        assert_eq!(
+            change(&[("datestyle", "ISO, DMY")], &[("datestyle", "SQL")]),
+            "RESET \"datestyle\";SELECT pg_catalog.set_config( E'datestyle', E'SQL',false)"
+        );
+        let first = change(&[], &[("datestyle", "SQL")]);
+        assert!(first.starts_with("SELECT"), "{first}");
+        let same = [("datestyle", "SQL")];
+        assert_eq!(change(&same, &same), "");
     }
 
     #[test]

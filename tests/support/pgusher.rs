@@ -22,12 +22,15 @@ pub struct Builder {
     upstream_port: u16,
     upstream_user: Option<(String, String)>,
     auth: String,
+    userlist: String,
     pool_size: usize,
     socket: Option<String>,
     listen: String,
+    database_name: String,
     database: String,
     extra: String,
     log: String,
+    files: Option<u32>,
 }
 
 /// A running pgusher. Killed on drop; its log is printed when the test failed.
@@ -53,12 +56,15 @@ impl Pgusher {
             upstream_port: server.port(),
             upstream_user: Some(("app".into(), PASSWORD.into())),
             auth: "trust".into(),
+            userlist: String::new(),
             pool_size: 5,
             socket: None,
             listen: String::new(),
+            database_name: "*".into(),
             database: String::new(),
             extra: String::new(),
             log: "debug".into(),
+            files: None,
         }
     }
 
@@ -210,6 +216,13 @@ impl Builder {
         self
     }
 
+    /// The users are those of this file: no user `app` but the one that stands there.
+    #[must_use]
+    pub fn userlist(mut self, file: &std::path::Path) -> Self {
+        self.userlist = format!("userlist = \"{}\"\n", file.display());
+        self
+    }
+
     /// Listens at this unix socket too.
     #[must_use]
     pub fn unix_socket(mut self, path: &std::path::Path) -> Self {
@@ -224,7 +237,14 @@ impl Builder {
         self
     }
 
-    /// A line in `[databases."*"]`: `pool_mode = "session"`.
+    /// Offers this database and no other.
+    #[must_use]
+    pub fn only(mut self, database: &str) -> Self {
+        self.database_name = database.into();
+        self
+    }
+
+    /// A line in the section of the database or databases: `pool_mode = "session"`.
     #[must_use]
     pub fn database(mut self, line: &str) -> Self {
         let _ = writeln!(self.database, "{line}");
@@ -245,6 +265,13 @@ impl Builder {
         self
     }
 
+    /// May have this many files open, as `ulimit -n` says it.
+    #[must_use]
+    pub fn files(mut self, most: u32) -> Self {
+        self.files = Some(most);
+        self
+    }
+
     /// The configuration as it will be written.
     pub fn toml(&self) -> String {
         let port = self.upstream_port;
@@ -252,19 +279,27 @@ impl Builder {
             Some((user, password)) => format!("postgres://{user}:{password}@127.0.0.1:{port}"),
             None => format!("postgres://127.0.0.1:{port}"),
         };
+        let app = if self.userlist.is_empty() {
+            format!("[users.app]\npassword = \"{PASSWORD}\"\n\n")
+        } else {
+            String::new()
+        };
         let mut address = String::from("\"127.0.0.1:0\"");
         if let Some(path) = &self.socket {
             address = format!("[{address}, \"{path}\"]");
         }
         format!(
             "[listen]\naddress = {address}\n{listen}\n\
-             [auth]\nmethod = \"{auth}\"\n\n\
+             [auth]\nmethod = \"{auth}\"\n{userlist}\n\
              [log]\nlevel = \"{log}\"\n\n\
-             [users.app]\npassword = \"{PASSWORD}\"\n\n\
-             [databases.\"*\"]\nurl = \"{url}?sslmode=disable\"\npool_size = {size}\n{database}\n\
+             {app}\
+             [databases.\"{name}\"]\nurl = \"{url}?sslmode=disable\"\npool_size = {size}\n{database}\n\
              {extra}",
             listen = self.listen,
+            name = self.database_name,
             auth = self.auth,
+            userlist = self.userlist,
+            app = app,
             log = self.log,
             size = self.pool_size,
             database = self.database,
@@ -286,7 +321,17 @@ impl Builder {
         let home = TempDir::new();
         let file = home.path().join("pgusher.toml");
         fs::write(&file, self.toml()).expect("a configuration file");
-        let mut process = Command::new(env!("CARGO_BIN_EXE_pgusher"))
+        let program = env!("CARGO_BIN_EXE_pgusher");
+        let mut command = match self.files {
+            None => Command::new(program),
+            Some(most) => {
+                let script = format!("ulimit -n {most} && exec \"$0\" \"$@\"");
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &script, program]);
+                shell
+            }
+        };
+        let mut process = command
             .args(["serve", "--config"])
             .arg(&file)
             .env_remove("RUST_LOG")

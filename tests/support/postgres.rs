@@ -364,6 +364,16 @@ fn first_value(rows: Vec<Vec<Option<String>>>) -> String {
         .unwrap_or_default()
 }
 
+/// The `psql` of this machine: with the server's programs, or in the PATH.
+pub fn psql() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut dirs = vec![bin_dir(Version::V15), bin_dir(Version::V18)];
+    dirs.extend(std::env::split_paths(&path));
+    dirs.into_iter()
+        .map(|dir| dir.join("psql"))
+        .find(|program| program.is_file())
+}
+
 /// Where the programs of this version are; asks the script once.
 fn bin_dir(version: Version) -> PathBuf {
     static FOUND: Mutex<BTreeMap<Version, PathBuf>> = Mutex::new(BTreeMap::new());

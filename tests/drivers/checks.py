@@ -1,0 +1,42 @@
+"""Runs the checks of a driver one after the other and says which hold.
+
+Each check gets the URL. Those that are coroutines are awaited. A check may take 20 seconds.
+"""
+
+import asyncio
+import faulthandler
+import inspect
+import os
+import sys
+import time
+import traceback
+
+URL = os.environ["DATABASE_URL"]
+CLIENTS = 20
+ROUNDS = 30
+_checks = []
+
+
+def check(function):
+    _checks.append(function)
+    return function
+
+
+def run_all():
+    failed = 0
+    for function in _checks:
+        start = time.monotonic()
+        # A driver that waits for ever is shown where it does, and everything ends.
+        faulthandler.dump_traceback_later(30, exit=True)
+        try:
+            if inspect.iscoroutinefunction(function):
+                asyncio.run(asyncio.wait_for(function(), 20))
+            else:
+                function()
+            print(f"ok      {function.__name__} ({time.monotonic() - start:.2f} s)", flush=True)
+        except BaseException:
+            failed += 1
+            print(f"FAILED  {function.__name__}", flush=True)
+            traceback.print_exc(limit=-4)
+        faulthandler.cancel_dump_traceback_later()
+    sys.exit(1 if failed else 0)

@@ -1,0 +1,213 @@
+//! A PostgreSQL without data: it answers as `PostgresMain` would, from the words it knows.
+//!
+//! `begin`, `commit`, `rollback`, `select`, `notice`, `bad` (fails), `copyin`, `copyout`, `long`
+//! (a row that no window holds) and the empty text. COPY data that begins with `!` is bad data.
+
+use pgusher::wire::write::frame;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Copy {
+    Simple,
+    Extended,
+}
+
+/// One connection to it.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    status: u8,
+    /// Extended messages have come, and no Sync behind them.
+    open: bool,
+    /// Everything up to a Sync is ignored.
+    skipping: bool,
+    copy: Option<Copy>,
+    prepared: Vec<u8>,
+}
+
+impl Postgres {
+    pub(crate) fn new() -> Self {
+        Self {
+            status: b'I',
+            open: false,
+            skipping: false,
+            copy: None,
+            prepared: Vec::new(),
+        }
+    }
+
+    /// Between two transactions, waiting for nothing.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.status == b'I' && !self.open && !self.skipping && self.copy.is_none()
+    }
+
+    pub(crate) fn is_copying(&self) -> bool {
+        self.copy.is_some()
+    }
+
+    /// Answers one message.
+    pub(crate) fn hear(&mut self, tag: u8, body: &[u8], out: &mut Vec<u8>) {
+        if let Some(copy) = self.copy {
+            return self.copy_data(copy, tag, body, out);
+        }
+        if self.skipping && tag != b'S' {
+            return;
+        }
+        match tag {
+            b'Q' => {
+                self.open = false;
+                if self.run(text(body), Copy::Simple, out) && self.copy.is_none() {
+                    self.ready(out);
+                }
+            }
+            b'F' => {
+                self.open = false;
+                if self.status == b'E' {
+                    self.fail(out);
+                } else {
+                    frame(out, b'V', |out| out.extend_from_slice(&[0; 4]));
+                }
+                self.ready(out);
+            }
+            b'S' => {
+                (self.open, self.skipping) = (false, false);
+                self.ready(out);
+            }
+            b'P' => {
+                let text = body.split(|byte| *byte == 0).nth(1).unwrap_or_default();
+                let ends = matches!(text, b"commit" | b"rollback");
+                self.extended(out, |it, out| {
+                    if it.status == b'E' && !ends {
+                        return false;
+                    }
+                    it.prepared = text.to_vec();
+                    frame(out, b'1', |_| {});
+                    true
+                });
+            }
+            b'B' => self.extended(out, |_, out| {
+                frame(out, b'2', |_| {});
+                true
+            }),
+            b'D' => self.extended(out, |it, out| {
+                if body.first() == Some(&b'S') {
+                    frame(out, b't', |out| out.extend_from_slice(&[0; 2]));
+                }
+                let rows = it.prepared == b"select";
+                frame(out, if rows { b'T' } else { b'n' }, |_| {});
+                true
+            }),
+            b'C' => self.extended(out, |_, out| {
+                frame(out, b'3', |_| {});
+                true
+            }),
+            b'E' => self.extended(out, |it, out| {
+                let text = it.prepared.clone();
+                it.run(&text, Copy::Extended, out)
+            }),
+            // Flush, and what is left of a COPY that has failed.
+            _ => {}
+        }
+    }
+
+    fn extended(&mut self, out: &mut Vec<u8>, act: impl FnOnce(&mut Self, &mut Vec<u8>) -> bool) {
+        self.open = true;
+        if !act(self, out) {
+            self.fail(out);
+            self.skipping = true;
+        }
+    }
+
+    /// Runs a statement; `false` if an extended one failed, which is still to be reported.
+    fn run(&mut self, text: &[u8], how: Copy, out: &mut Vec<u8>) -> bool {
+        let ends = matches!(text, b"commit" | b"rollback");
+        let fails = text == b"bad" || (self.status == b'E' && !ends && !text.is_empty());
+        if fails {
+            if how == Copy::Simple {
+                self.fail(out);
+            }
+            return how == Copy::Simple;
+        }
+        match text {
+            b"" => frame(out, b'I', |_| {}),
+            b"begin" => {
+                self.status = b'T';
+                complete(out, b"BEGIN");
+            }
+            b"commit" | b"rollback" => {
+                let failed = self.status == b'E' || text == b"rollback";
+                self.status = b'I';
+                complete(out, if failed { b"ROLLBACK" } else { b"COMMIT" });
+            }
+            b"notice" => {
+                frame(out, b'N', |out| {
+                    out.extend_from_slice(b"SNOTICE\0Mhear\0\0")
+                });
+                complete(out, b"DO");
+            }
+            b"copyin" => {
+                frame(out, b'G', |out| out.extend_from_slice(&[0; 3]));
+                self.copy = Some(how);
+            }
+            b"copyout" => {
+                frame(out, b'H', |out| out.extend_from_slice(&[0; 3]));
+                frame(out, b'd', |out| out.extend_from_slice(b"one\n"));
+                frame(out, b'c', |_| {});
+                complete(out, b"COPY 1");
+            }
+            _ => {
+                if how == Copy::Simple {
+                    frame(out, b'T', |out| out.extend_from_slice(&[0; 2]));
+                }
+                let size = if text == b"long" { 70_000 } else { 12 };
+                frame(out, b'D', |out| {
+                    out.extend((0..size).map(|at: u32| at as u8))
+                });
+                complete(out, b"SELECT 1");
+            }
+        }
+        true
+    }
+
+    fn copy_data(&mut self, copy: Copy, tag: u8, body: &[u8], out: &mut Vec<u8>) {
+        match tag {
+            b'd' if body.first() != Some(&b'!') => return,
+            b'H' | b'S' => return,
+            b'c' => complete(out, b"COPY 1"),
+            _ => {
+                self.fail(out);
+                self.skipping = copy == Copy::Extended;
+            }
+        }
+        self.copy = None;
+        if copy == Copy::Simple {
+            self.ready(out);
+        }
+    }
+
+    fn fail(&mut self, out: &mut Vec<u8>) {
+        if self.status == b'T' {
+            self.status = b'E';
+        }
+        frame(out, b'E', |out| {
+            out.extend_from_slice(b"SERROR\0VERROR\0C22000\0Mno\0\0");
+        });
+    }
+
+    /// An unnamed statement outlives its transaction in PostgreSQL, but not in a pool (C8).
+    fn ready(&mut self, out: &mut Vec<u8>) {
+        if self.status == b'I' {
+            self.prepared.clear();
+        }
+        frame(out, b'Z', |out| out.push(self.status));
+    }
+}
+
+fn text(body: &[u8]) -> &[u8] {
+    body.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+fn complete(out: &mut Vec<u8>, tag: &[u8]) {
+    frame(out, b'C', |out| {
+        out.extend_from_slice(tag);
+        out.push(0);
+    });
+}

@@ -1,0 +1,454 @@
+//! What must hold of `pgusher::session`, whatever client and server say and however it is cut.
+
+use std::{sync::Arc, time::Instant};
+
+use pgusher::{
+    error::{Error, Kind},
+    session::{Backend, Gather, Next, Output, PoolMode, Session, WINDOW},
+    wire::{
+        frame::{self, Header},
+        write,
+    },
+};
+
+use super::{choices::Choices, postgres::Postgres};
+
+/// Everything that was written, as one stretch of bytes.
+fn written(gather: &Gather, input: &[u8]) -> Vec<u8> {
+    gather.slices(input).flatten().copied().collect()
+}
+
+fn session(now: Instant) -> Session {
+    Session::new(
+        PoolMode::Transaction,
+        Arc::default(),
+        Arc::default(),
+        Arc::default(),
+        now,
+    )
+}
+
+/// A PostgreSQL, what was sent to it and not read by it, and what it sent that was not read.
+struct Server {
+    backend: Backend,
+    postgres: Postgres,
+    inbox: Vec<u8>,
+    outbox: Vec<u8>,
+    /// Read, but not whole frames yet.
+    kept: Vec<u8>,
+}
+
+impl Server {
+    fn new() -> Self {
+        Self {
+            backend: Backend::default(),
+            postgres: Postgres::new(),
+            inbox: Vec::new(),
+            outbox: Vec::new(),
+            kept: Vec::new(),
+        }
+    }
+
+    /// Reads one message, if it is there.
+    fn hear(&mut self) -> bool {
+        let Some(header) = frame::frontend(&self.inbox).expect("only frames are sent") else {
+            return false;
+        };
+        if header.size > self.inbox.len() {
+            return false;
+        }
+        let message: Vec<u8> = self.inbox.drain(..header.size).collect();
+        self.postgres
+            .hear(header.tag, &message[frame::HEADER..], &mut self.outbox);
+        true
+    }
+}
+
+/// A client's connection through pgusher: the relay's part, without sockets.
+struct Line {
+    session: Session,
+    servers: [Server; 2],
+    lease: Option<usize>,
+    next: usize,
+    /// The client's bytes that were read and not used.
+    kept: Vec<u8>,
+    /// What the client has been told.
+    heard: Vec<u8>,
+    now: Instant,
+}
+
+impl Line {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            session: session(now),
+            servers: [Server::new(), Server::new()],
+            lease: None,
+            next: 0,
+            kept: Vec::new(),
+            heard: Vec::new(),
+            now,
+        }
+    }
+
+    fn client_says(&mut self, bytes: &[u8]) {
+        self.kept.extend_from_slice(bytes);
+        let mut front = Output::default();
+        loop {
+            let input = std::mem::take(&mut self.kept);
+            let mut out = std::mem::take(&mut front);
+            let backend = self.lease.map(|nth| &mut self.servers[nth].backend);
+            let progress = self
+                .session
+                .client_bytes(&input, backend, &mut out, self.now);
+            self.send(&out, &input);
+            self.kept = input[progress.used..].to_vec();
+            match progress.next {
+                Next::Read => break,
+                Next::Release => break self.release(),
+                Next::Lease => {
+                    let nth = self.next;
+                    self.next = 1 - nth;
+                    let backend = &mut self.servers[nth].backend;
+                    assert!(backend.is_free(), "what is leased is free");
+                    self.session.attached(backend, &mut front, self.now);
+                    self.lease = Some(nth);
+                }
+                next => panic!("a well-behaved client led to {next:?}"),
+            }
+        }
+    }
+
+    fn send(&mut self, out: &Output, input: &[u8]) {
+        self.heard.extend(written(&out.to_client, input));
+        let to_server = written(&out.to_server, input);
+        match self.lease {
+            Some(nth) => self.servers[nth].inbox.extend(to_server),
+            None => assert!(to_server.is_empty(), "written to nobody"),
+        }
+    }
+
+    /// Reads up to `count` bytes that the server has sent.
+    fn server_says(&mut self, count: usize) -> bool {
+        let Some(nth) = self.lease else { return false };
+        let server = &mut self.servers[nth];
+        let count = count.min(server.outbox.len());
+        if count == 0 {
+            return false;
+        }
+        let mut input = std::mem::take(&mut server.kept);
+        input.extend(server.outbox.drain(..count));
+        let mut out = Output::default();
+        let progress = self
+            .session
+            .server_bytes(&input, &mut server.backend, &mut out, self.now);
+        server.kept = input[progress.used..].to_vec();
+        self.send(&out, &input);
+        match progress.next {
+            Next::Read => {}
+            Next::Release => self.release(),
+            next => panic!("a well-behaved server led to {next:?}"),
+        }
+        true
+    }
+
+    fn release(&mut self) {
+        let nth = self.lease.take().expect("only what is leased is released");
+        let server = &mut self.servers[nth];
+        // What a server may still have to read is the data of a COPY that has failed: no answer.
+        while server.hear() {}
+        assert!(server.inbox.is_empty(), "a request was cut in two");
+        assert!(
+            server.outbox.is_empty() && server.kept.is_empty(),
+            "an answer was left behind"
+        );
+        assert!(server.postgres.is_idle() && server.backend.is_free());
+        // The cleaning is the relay's matter.
+        server.backend.dirty = false;
+    }
+
+    fn settle(&mut self) {
+        while let Some(nth) = self.lease {
+            let heard = self.servers[nth].hear();
+            if !self.server_says(usize::MAX) && !heard {
+                break;
+            }
+        }
+    }
+}
+
+/// Adds one message that a client might well send to a server in the state of `direct`.
+///
+/// `copying` is what the client believes: that it is in a COPY, and whether data has been sent.
+fn request(
+    choices: &mut Choices<'_>,
+    direct: &Postgres,
+    copying: &mut Option<bool>,
+) -> (u8, Vec<u8>) {
+    const TEXTS: [&str; 12] = [
+        "select", "begin", "commit", "rollback", "bad", "copyin", "copyout", "notice", "",
+        "select", "begin", "long",
+    ];
+    let data = |choices: &mut Choices<'_>| match choices.below(8) {
+        0 => b"!bad".to_vec(),
+        1 => vec![b'x'; 40_000],
+        _ => b"row\n".to_vec(),
+    };
+    if direct.is_copying() {
+        copying.get_or_insert(false);
+    }
+    if let Some(began) = *copying {
+        // Sync may have been sent before the client knew that this is a COPY, not in its middle (D2).
+        let tag = choices.one(if began { b"ddddccfH" } else { b"ddddccfS" });
+        *copying = match tag {
+            b'c' | b'f' => None,
+            b'S' => Some(false),
+            _ => Some(true),
+        };
+        let body = match tag {
+            b'd' => data(choices),
+            b'f' => b"no\0".to_vec(),
+            _ => Vec::new(),
+        };
+        return (tag, body);
+    }
+    let tag = choices.one(b"QQQPPBBDEEECSSSHFdcf");
+    let mut body = Vec::new();
+    match tag {
+        b'Q' => {
+            body.extend_from_slice(choices.one(&TEXTS).as_bytes());
+            body.push(0);
+            if choices.below(16) == 15 {
+                // Ends at its NUL for the server, and is too long for a window.
+                body.resize(50_000, b' ');
+            }
+        }
+        b'P' => {
+            body.push(0);
+            body.extend_from_slice(choices.one(&TEXTS).as_bytes());
+            body.extend_from_slice(&[0, 0, 0]);
+        }
+        b'B' => body.extend_from_slice(&[0; 8]),
+        b'D' => body.extend_from_slice(choices.one(&[b"S\0", b"P\0"])),
+        b'E' => body.extend_from_slice(&[0; 5]),
+        b'C' => body.extend_from_slice(b"P\0"),
+        b'd' => body = data(choices),
+        b'f' => body.extend_from_slice(b"late\0"),
+        _ => {}
+    }
+    (tag, body)
+}
+
+/// A client sees through pgusher what it would see without it, however its bytes and the
+/// server's are cut and mixed; and its server is free when, and only when, it is at rest (C1, C2, D1, D2).
+pub(crate) fn session_is_transparent(script: &[u8]) {
+    let mut choices = Choices::new(script);
+    let (mut direct, mut expected) = (Postgres::new(), Vec::new());
+    let mut line = Line::new();
+    let (mut unsent, mut copying) = (Vec::new(), None);
+    while !choices.are_over() {
+        match choices.below(4) {
+            0 | 1 => {
+                let (tag, body) = request(&mut choices, &direct, &mut copying);
+                direct.hear(tag, &body, &mut expected);
+                write::frame(&mut unsent, tag, |out| out.extend_from_slice(&body));
+            }
+            2 => {
+                let count = choices.one(&[usize::MAX, 1, 2, 5, 7, 1000, 33_000]);
+                let some: Vec<u8> = unsent.drain(..count.min(unsent.len())).collect();
+                if !some.is_empty() {
+                    line.client_says(&some);
+                }
+            }
+            _ => {
+                if let Some(nth) = line.lease {
+                    for _ in 0..choices.below(4) {
+                        line.servers[nth].hear();
+                    }
+                }
+                line.server_says(choices.one(&[usize::MAX, 1, 5, 6, 9, 1000, 33_000]));
+            }
+        }
+        assert!(
+            expected.starts_with(&line.heard),
+            "the client heard something else"
+        );
+    }
+    if !unsent.is_empty() {
+        line.client_says(&unsent);
+    }
+    line.settle();
+    assert!(expected == line.heard, "the client did not hear all");
+    assert!(line.kept.is_empty());
+    assert_eq!(line.lease.is_none(), direct.is_idle(), "free when at rest");
+}
+
+/// Arbitrary bytes from both sides: nothing panics or spins, the same bytes come out however they
+/// are cut, and no part of a frame that fits a window is forwarded.
+pub(crate) fn session_is_robust(script: &[u8]) {
+    let mut choices = Choices::new(script);
+    let mut turns = Vec::new();
+    while !choices.are_over() {
+        let from_client = choices.coin();
+        let mut bytes = Vec::new();
+        let tags: &[u8] = if from_client {
+            b"QPBDECSHFdcfXpz"
+        } else {
+            b"123CDEGHINSTWZcdnstAV"
+        };
+        for _ in 0..=choices.below(3) {
+            let tag = choices.one(tags);
+            let size = choices.one(&[0, 1, 2, 8, 20, 40_000]);
+            write::frame(&mut bytes, tag, |out| match tag {
+                b'Z' => out.push(choices.one(b"ITE?")),
+                _ => out.extend((0..size).map(|_| choices.one(b"\0SCa"))),
+            });
+        }
+        if choices.below(8) == 7 {
+            let at = choices.below(bytes.len().min(200));
+            bytes[at] ^= 1 << choices.below(8);
+        }
+        turns.push((from_client, bytes));
+    }
+    let whole = play(&turns, usize::MAX);
+    for count in [1 + script.len() % 13, 5, 32 * 1024] {
+        assert!(play(&turns, count) == whole, "cut into {count}");
+    }
+}
+
+/// Plays `turns` in pieces of `count` bytes, up to the end of the session; what was written to each side, and the end.
+fn play(turns: &[(bool, Vec<u8>)], count: usize) -> (Vec<u8>, Vec<u8>, String) {
+    let now = Instant::now();
+    let (mut session, mut backend) = (session(now), Backend::default());
+    let mut leased = false;
+    let (mut to_client, mut to_server) = (Vec::new(), Vec::new());
+    let (mut from_client, mut from_server) = (Vec::new(), Vec::new());
+    for (is_client, bytes) in turns {
+        for piece in bytes.chunks(count) {
+            let kept = if *is_client {
+                &mut from_client
+            } else {
+                &mut from_server
+            };
+            kept.extend_from_slice(piece);
+            if !*is_client && !leased {
+                kept.clear();
+                continue;
+            }
+            loop {
+                let mut out = Output::default();
+                let input = if *is_client {
+                    std::mem::take(&mut from_client)
+                } else {
+                    std::mem::take(&mut from_server)
+                };
+                let progress = if *is_client {
+                    let backend = leased.then_some(&mut backend);
+                    session.client_bytes(&input, backend, &mut out, now)
+                } else {
+                    session.server_bytes(&input, &mut backend, &mut out, now)
+                };
+                assert!(progress.used <= input.len());
+                to_client.extend(written(&out.to_client, &input));
+                to_server.extend(written(&out.to_server, &input));
+                let rest = input[progress.used..].to_vec();
+                match is_client {
+                    true => from_client = rest,
+                    false => from_server = rest,
+                }
+                match progress.next {
+                    Next::Read | Next::Hold => break,
+                    Next::Lease => {
+                        let mut out = Output::default();
+                        session.attached(&mut backend, &mut out, now);
+                        to_server.extend(written(&out.to_server, &[]));
+                        to_client.extend(written(&out.to_client, &[]));
+                        leased = true;
+                    }
+                    Next::Release => {
+                        assert!(backend.is_free());
+                        // Which bytes of the server come after this depends on how they are cut.
+                        return (to_client, to_server, "released".to_owned());
+                    }
+                    Next::Lost(error) => {
+                        let mut out = Output::default();
+                        let _ = session.server_lost(&mut backend, error, &mut out, now);
+                        to_client.extend(written(&out.to_client, &[]));
+                        return (to_client, to_server, "lost".to_owned());
+                    }
+                    next => {
+                        whole_frames(&to_server, frame::frontend);
+                        return (to_client, to_server, format!("{next:?}"));
+                    }
+                }
+            }
+        }
+    }
+    whole_frames(&to_server, frame::frontend);
+    whole_frames(&to_client, frame::backend);
+    let state = format!("{session:?} {backend:?}");
+    // The moments differ from one play to the next; everything else must not.
+    let state = state.split("timers:").next().unwrap_or_default().to_owned();
+    (to_client, to_server, state)
+}
+
+/// Only a frame that no window holds may end in its middle.
+fn whole_frames(stream: &[u8], read: fn(&[u8]) -> Result<Option<Header>, frame::BadFrame>) {
+    let mut rest = stream;
+    while !rest.is_empty() {
+        let header = read(rest).unwrap().expect("a whole header");
+        match rest.get(header.size..) {
+            Some(behind) => rest = behind,
+            None => {
+                assert!(header.size > WINDOW, "a part of a frame was forwarded");
+                return;
+            }
+        }
+    }
+}
+
+/// A client whose requests are refused, or whose server is lost, at any moment hears one
+/// ReadyForQuery for each Query, FunctionCall and Sync that PostgreSQL would have answered (C3).
+pub(crate) fn refusals_are_answered(script: &[u8]) {
+    let mut choices = Choices::new(script);
+    let now = Instant::now();
+    let mut session = session(now);
+    let error = Error::new(Kind::QueryWaitTimeout, "no");
+    let (mut skipping, mut expected, mut heard) = (false, Vec::new(), Vec::new());
+    while !choices.are_over() {
+        let tag = choices.one(b"QPBDECSHFdcf");
+        let mut request = Vec::new();
+        write::frame(&mut request, tag, |out| out.push(0));
+        match (skipping, tag) {
+            (_, b'S') => {
+                skipping = false;
+                expected.push(b'Z');
+            }
+            (false, b'Q' | b'F') => expected.extend_from_slice(b"EZ"),
+            (false, b'P' | b'B' | b'D' | b'E' | b'C') => {
+                skipping = true;
+                expected.push(b'E');
+            }
+            _ => {}
+        }
+        let mut out = Output::default();
+        let progress = session.client_bytes(&request, None, &mut out, now);
+        heard.extend(written(&out.to_client, &request));
+        if progress.next == Next::Lease {
+            let mut out = Output::default();
+            let held = &request[progress.used..];
+            assert_eq!(
+                session.refused(held, &error, &mut out, now).used,
+                held.len()
+            );
+            heard.extend(written(&out.to_client, held));
+        }
+    }
+    let mut tags = Vec::new();
+    let mut rest = heard.as_slice();
+    while let Some(header) = frame::backend(rest).unwrap() {
+        tags.push(header.tag);
+        rest = &rest[header.size..];
+    }
+    assert_eq!(tags, expected);
+}
