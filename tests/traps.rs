@@ -65,7 +65,7 @@ fn name<'a>(line: &'a str, before: &str) -> Option<&'a str> {
     }
     if let Some((_, rest)) = text
         .split_once("fn ")
-        .or(text.split_once("both_versions!("))
+        .or_else(|| text.split_once("both_versions!("))
     {
         return word(rest);
     }
