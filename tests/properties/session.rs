@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use pgusher::{
     error::{Error, Kind},
-    session::{Backend, Gather, Next, Output, PoolMode, Session, WINDOW},
+    session::{Backend, Gather, Next, Output, PoolMode, Session, Start, WINDOW},
     wire::{
         frame::{self, Header},
         write,
@@ -19,13 +19,15 @@ fn written(gather: &Gather, input: &[u8]) -> Vec<u8> {
 }
 
 fn session(now: Instant) -> Session {
-    Session::new(
-        PoolMode::Transaction,
-        Arc::default(),
-        Arc::default(),
-        Arc::default(),
-        now,
-    )
+    let start = Start {
+        mode: PoolMode::Transaction,
+        timeouts: Arc::default(),
+        wanted: Arc::default(),
+        flavour: Arc::default(),
+        seen: Arc::default(),
+        catalogue: Arc::default(),
+    };
+    Session::new(start, now)
 }
 
 /// A PostgreSQL, what was sent to it and not read by it, and what it sent that was not read.

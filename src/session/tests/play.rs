@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::super::{Backend, Gather, Next, Output, PoolMode, Profile, Reported, Session, Timeouts};
+use super::super::{
+    Backend, Gather, Next, Output, PoolMode, Profile, Reported, Session, Start, Timeouts,
+};
 use crate::{
     error::{Error, Kind},
     wire::{
@@ -42,13 +44,16 @@ impl Player {
         let wanted = wanted
             .iter()
             .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
-        let session = Session::new(
-            PoolMode::Transaction,
-            Arc::new(timeouts),
-            Arc::new(Profile::new(wanted)),
-            Arc::default(),
-            now,
-        );
+        let wanted = Arc::new(Profile::new(wanted));
+        let start = Start {
+            mode: PoolMode::Transaction,
+            timeouts: Arc::new(timeouts),
+            flavour: Arc::clone(&wanted),
+            wanted,
+            seen: Arc::default(),
+            catalogue: Arc::default(),
+        };
+        let session = Session::new(start, now);
         Self {
             session,
             backend: Backend::new(Arc::new(Reported::default())),
