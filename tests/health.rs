@@ -1,5 +1,7 @@
 //! `/healthz`, `/readyz` and `pgusher health`.
 
+#![allow(clippy::expect_used, reason = "a test fails by failing")]
+
 mod support;
 
 use std::{

@@ -1,6 +1,13 @@
 //! Keeps `docs/traps.md` honest: every trap that a test names is explained there, every trap that
 //! is called held there has a test, and the list of tests in it is written from the sources.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by failing"
+)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -10,6 +17,9 @@ use std::{
 const PAGE: &str = "docs/traps.md";
 const BEGIN: &str = "<!-- tests:begin -->\n";
 const END: &str = "<!-- tests:end -->\n";
+
+/// How a test that does not run is marked in the list.
+const IGNORED: &str = ", which does not run yet";
 
 /// A letter and a number, ordered as people would.
 type Id = (char, u8);
@@ -50,13 +60,21 @@ fn name<'a>(line: &'a str, before: &str) -> Option<&'a str> {
             .unwrap_or(text.len());
         (end > 0).then(|| &text[..end])
     };
-    if let Some((_, rest)) = text.split_once("fn ").filter(|_| comment(line).is_none()) {
+    if comment(line).is_some() {
+        return None;
+    }
+    if let Some((_, rest)) = text
+        .split_once("fn ")
+        .or_else(|| text.split_once("both_versions!("))
+    {
         return word(rest);
     }
-    let found = word(text)?;
+    // A field of a case in a table of cases.
+    let found = word(text).filter(|found| *found != "name")?;
     let rest = &text[found.len()..];
     // `name: "types" => |client| …` in a table of scenarios, `name,` in `both_versions!`.
-    let named = rest.starts_with(": \"") || rest == "," && comment(before).is_some();
+    let named = rest.starts_with(": \"") && !text.ends_with(',')
+        || rest == "," && (comment(before).is_some() || before.ends_with("both_versions!("));
     named.then_some(found)
 }
 
@@ -64,26 +82,47 @@ fn indent(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
+/// What a name is called in the list: a test that does not run says so.
+fn called(lines: &[&str], at: usize, name: &str) -> String {
+    let attributes = lines[..at]
+        .iter()
+        .rev()
+        .take(4)
+        .map(|line| line.trim_start());
+    let mut attributes =
+        attributes.take_while(|line| line.starts_with("#[") || comment(line).is_some());
+    match attributes.any(|line| line.starts_with("#[ignore")) {
+        true => format!("{name}{IGNORED}"),
+        false => name.to_owned(),
+    }
+}
+
 /// The ids that comments of a test source name, with what they stand in.
 fn mentions(source: &str) -> Vec<(Id, String)> {
     let lines: Vec<&str> = source.lines().collect();
-    let mut found = Vec::new();
-    let mut current: Option<(usize, &str)> = None;
-    for (at, line) in lines.iter().enumerate() {
+    let named = |at: usize| {
         let before = at.checked_sub(1).map_or("", |at| lines[at]);
-        if let Some(name) = name(line, before) {
+        name(lines[at], before).map(|name| called(&lines, at, name))
+    };
+    let mut found = Vec::new();
+    let mut current: Option<(usize, String)> = None;
+    for (at, line) in lines.iter().enumerate() {
+        if let Some(name) = named(at) {
             current = Some((indent(line), name));
         }
         let Some(text) = comment(line).filter(|text| !text.starts_with('!')) else {
             continue;
         };
-        let inside = current.filter(|(depth, _)| !text.starts_with('/') && indent(line) > *depth);
-        let below = || (at + 1..lines.len()).find_map(|next| name(lines[next], lines[next - 1]));
+        let is_doc = text.starts_with('/');
+        let inside = current
+            .as_ref()
+            .filter(|(depth, _)| !is_doc && indent(line) > *depth);
+        let below = || (at + 1..lines.len()).find_map(named);
         let owner = inside
-            .map(|(_, name)| name)
+            .map(|(_, name)| name.clone())
             .or_else(below)
             .unwrap_or_default();
-        found.extend(ids(text).into_iter().map(|id| (id, owner.to_owned())));
+        found.extend(ids(text).into_iter().map(|id| (id, owner.clone())));
     }
     found
 }
@@ -125,10 +164,12 @@ fn tests_by_trap() -> BTreeMap<Id, BTreeSet<String>> {
         }
         let source = fs::read_to_string(&file).expect("a source");
         for (id, owner) in mentions(&tests_of(&path, &source)) {
-            traps
-                .entry(id)
-                .or_default()
-                .insert(format!("`{owner}` ({path})"));
+            let (name, state) = match owner.strip_suffix(IGNORED) {
+                Some(name) => (name, IGNORED),
+                None => (owner.as_str(), ""),
+            };
+            let tests = traps.entry(id).or_default();
+            tests.insert(format!("`{name}` ({path}{state})"));
         }
     }
     traps
@@ -182,9 +223,13 @@ fn the_page_and_the_tests_agree() {
         unknown.is_empty(),
         "{PAGE} knows only {states:?}, not {unknown:?}"
     );
+    let runs = |id: &Id| {
+        let tests = traps.get(id);
+        tests.is_some_and(|tests| tests.iter().any(|test| !test.contains(IGNORED)))
+    };
     let unheld: Vec<&Id> = rows
         .iter()
-        .filter(|(id, state)| *state == "held" && !traps.contains_key(id))
+        .filter(|(id, state)| *state == "held" && !runs(id))
         .map(|(id, _)| id)
         .collect();
     assert!(
@@ -236,6 +281,13 @@ both!(
         // A6
     }
 );
+// A7
+both_versions!(five, |pg| seven(pg));
+
+#[test]
+#[ignore = \"not yet\"]
+// A8
+fn six() {}
 ";
     let found: Vec<String> = mentions(source)
         .into_iter()
@@ -244,7 +296,14 @@ both!(
     assert_eq!(
         found,
         [
-            "A1 one", "A2 one", "A3 two", "A4 three", "A5 four", "A6 four"
+            "A1 one",
+            "A2 one",
+            "A3 two",
+            "A4 three",
+            "A5 four",
+            "A6 four",
+            "A7 five",
+            "A8 six, which does not run yet"
         ]
     );
 }

@@ -15,7 +15,7 @@ pub fn raise_file_limit(config: &Config) {
     if limit.current != limit.maximum {
         let before = limit.current;
         limit.current = limit.maximum;
-        match setrlimit(Resource::Nofile, limit.clone()) {
+        match setrlimit(Resource::Nofile, limit) {
             Ok(()) => {
                 info!(from = ?before, to = ?limit.maximum, "the limit on open files is raised")
             }

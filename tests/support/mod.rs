@@ -9,6 +9,7 @@
     dead_code,
     unreachable_pub,
     unused_imports,
+    unused_macros,
     reason = "each file of tests uses another part of the harness"
 )]
 #![allow(

@@ -12,8 +12,9 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long a process may take to end when it is asked to.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a process may take to end when the demo is over; a client with an open transaction
+/// would keep pgusher waiting for ever.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How often it is looked at whether something has come about.
 const LOOK: Duration = Duration::from_millis(10);
@@ -83,11 +84,12 @@ impl Process {
         lines.join("\n")
     }
 
-    /// Asks it to end, and waits until it has; after a while it is not asked any more.
-    pub(super) fn end(&mut self, how: Signal) -> io::Result<ExitStatus> {
+    /// Interrupts it, at which both programs of the demo end in order, and waits until it has
+    /// ended; when `patience` is over it is not asked any more.
+    pub(super) fn end(&mut self, patience: Duration) -> io::Result<ExitStatus> {
         if self.runs() {
-            kill_process(Pid::from_child(&self.child), how)?;
-            if !eventually(PATIENCE, || !self.runs()) {
+            kill_process(Pid::from_child(&self.child), Signal::INT)?;
+            if !eventually(patience, || !self.runs()) {
                 self.child.kill()?;
             }
         }
@@ -97,8 +99,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both programs of the demo end in order on SIGINT. There is nobody to tell of a failure.
-        let _ = self.end(Signal::INT);
+        // There is nobody to tell of a failure.
+        let _ = self.end(FAREWELL);
     }
 }
 

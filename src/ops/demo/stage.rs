@@ -8,8 +8,6 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::Signal;
-
 use super::{
     client::Client,
     place::{Place, Process, eventually, free_port},
@@ -19,7 +17,7 @@ use super::{
 /// Server connections of pgusher's one pool.
 pub(super) const POOL_SIZE: usize = 5;
 
-/// How long a start may take.
+/// How long a start or a stop may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What keeps the server small and quick; nothing of it outlives the demo.
@@ -220,7 +218,7 @@ impl Postgres {
     /// Ends the server as `pg_ctl stop` does: sessions are told so and closed.
     pub(super) fn stop(&mut self) -> Result<(), String> {
         if let Some(mut process) = self.process.take() {
-            let ended = process.end(Signal::INT);
+            let ended = process.end(PATIENCE);
             ended.map_err(|error| format!("PostgreSQL cannot be stopped: {error}"))?;
         }
         Ok(())

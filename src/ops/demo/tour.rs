@@ -88,7 +88,7 @@ fn share(scene: &mut Scene<'_>) -> Result<String, String> {
     }
     // All at once: most of them must wait for their turn.
     for client in &mut scene.clients {
-        client.send("SELECT pg_backend_pid() FROM pg_sleep(0.05)")?;
+        client.send("SELECT pg_backend_pid() FROM pg_sleep(0.1)")?;
     }
     let mut answered = 0;
     for client in &mut scene.clients {
