@@ -194,12 +194,7 @@ impl<C, W> Database<C, W> {
 
     /// Serves the queue from what is idle, and says what else is to be done. A client that asks
     /// and then queues up does so in two steps; in between a connection may have come back.
-    pub fn serve(
-        &mut self,
-        id: PoolId,
-        worker: usize,
-        now: Instant,
-    ) -> Served<C, W> {
+    pub fn serve(&mut self, id: PoolId, worker: usize, now: Instant) -> Served<C, W> {
         if let Some(pool) = self.pool(id) {
             if pool.idle_len() > 0
                 && let Some(waiter) = pool.waiters.pop(worker)
