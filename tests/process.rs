@@ -16,7 +16,7 @@ use std::{
 };
 
 use support::{
-    Database, Pgusher, Raw, both_versions, eventually,
+    Database, Pgusher, Postgres, Raw, Version, both_versions, eventually,
     message::{query, ssl_request},
     patience,
     pgusher::eventually_refused,
@@ -192,49 +192,51 @@ impl Drop for Running {
     }
 }
 
-both_versions!(
-    /// A URL is enough: clients log in with the user and the password that stand in it.
-    serve_with_a_url_only,
-    |pg| {
-        // The address is part of what is promised, so that only one can have it at a time.
-        const PORT: u16 = 6432;
-        static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
-        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(|poison| poison.into_inner());
-        let database = pg.fresh_database();
-        let free = TcpListener::bind(("127.0.0.1", PORT)).is_ok();
-        if !free {
-            // Somebody else's: then it must say so, and not serve anybody.
-            let (code, _, said) = ended(pgusher(&["serve"], Some(&database.url())));
-            assert_eq!(code, Some(1), "{said}");
-            assert!(said.contains("cannot listen on 127.0.0.1:6432"), "{said}");
-            return;
-        }
-        let child = pgusher(&["serve"], Some(&database.url()))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("pgusher starts");
-        let mut running = Running(child);
-        let mut client = None;
-        eventually("somebody is let in", || {
-            client = Raw::try_login(PORT, "app", PASSWORD, &database.name).ok();
-            client.is_some() || running.0.try_wait().is_ok_and(|status| status.is_some())
-        });
-        let mut client = client.expect("pgusher serves");
-        assert_eq!(client.value("SELECT current_database()"), database.name);
-        let wrong = Raw::try_login(PORT, "app", "wrong", &database.name).err();
-        assert!(wrong.expect("refused").starts_with("FATAL:28P01"));
-        drop(client);
-        support::postgres::signal("TERM", &[running.0.id()]);
-        let mut code = None;
-        eventually("it ends", || {
-            code = running.0.try_wait().expect("its own child");
-            code.is_some()
-        });
-        assert_eq!(code.and_then(|status| status.code()), Some(0));
+/// A URL is enough: clients log in with the user and the password that stand in it. One test for
+/// both versions, because only one can have the address that is promised.
+#[test]
+fn serve_with_a_url_only() {
+    for version in [Version::V15, Version::V18] {
+        serves_with_a_url_only(support::postgres(version));
     }
-);
+}
+
+fn serves_with_a_url_only(pg: &Postgres) {
+    const PORT: u16 = 6432;
+    let database = pg.fresh_database();
+    let free = TcpListener::bind(("127.0.0.1", PORT)).is_ok();
+    if !free {
+        // Somebody else's: then it must say so, and not serve anybody.
+        let (code, _, said) = ended(pgusher(&["serve"], Some(&database.url())));
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("cannot listen on 127.0.0.1:6432"), "{said}");
+        return;
+    }
+    let child = pgusher(&["serve"], Some(&database.url()))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("pgusher starts");
+    let mut running = Running(child);
+    let mut client = None;
+    eventually("somebody is let in", || {
+        client = Raw::try_login(PORT, "app", PASSWORD, &database.name).ok();
+        client.is_some() || running.0.try_wait().is_ok_and(|status| status.is_some())
+    });
+    let mut client = client.expect("pgusher serves");
+    assert_eq!(client.value("SELECT current_database()"), database.name);
+    let wrong = Raw::try_login(PORT, "app", "wrong", &database.name).err();
+    assert!(wrong.expect("refused").starts_with("FATAL:28P01"));
+    drop(client);
+    support::postgres::signal("TERM", &[running.0.id()]);
+    let mut code = None;
+    eventually("it ends", || {
+        code = running.0.try_wait().expect("its own child");
+        code.is_some()
+    });
+    assert_eq!(code.and_then(|status| status.code()), Some(0));
+}
 
 /// Exit codes: 0 is right, 2 is a wrong configuration or command line, with its line.
 #[test]

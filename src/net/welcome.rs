@@ -186,9 +186,9 @@ async fn try_out(
             Ok(reported)
         }
         Ok(Err(error)) => {
-            // Its settings are half one thing and half another now.
-            lease.conn().backend.dirty = true;
-            lease.give_back(Instant::now());
+            // Its settings are half one thing and half another now, and the end of its answer has
+            // been read already: a cleaning would wait for that in vain.
+            lease.close();
             Err(error)
         }
         Err(_) => Err(lost("the server did not answer in time")),

@@ -260,7 +260,7 @@ both_versions!(
             let mut client = pgusher.raw(&database.name);
             assert_eq!(client.value("SELECT current_database()"), database.name);
         }
-        let told = Raw::try_login(pgusher.port(), "app", "", "nowhere").err().expect("refused");
+        let told = Raw::try_login(pgusher.port(), "app", "", "nowhere").expect_err("refused");
         assert!(told.starts_with("FATAL:"), "{told}");
         assert!(told.ends_with("database \"nowhere\" does not exist"), "{told}");
         // Without a name the user's is meant.
