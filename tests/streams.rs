@@ -419,14 +419,21 @@ both_versions!(
                 let _end = End(&over);
                 let sql = format!("SELECT repeat('x', 989) FROM generate_series(1, {rows})");
                 client.send(&query(&sql));
-                assert_eq!(count_until_ready(&client.stream()).expect("all of it").rows, rows);
+                let count = count_until_ready(&client.stream()).unwrap_or_else(|error| {
+                    let servers = "SELECT pid, state, wait_event, left(query, 40) FROM pg_stat_activity \
+                                   WHERE datname = current_database()";
+                    panic!("{error}; the servers: {:?}", database.sql(servers))
+                });
+                assert_eq!(count.rows, rows);
             });
             waits(&mut other, || !over.load(Ordering::Relaxed))
         });
         println!("{count} small queries: half within {half:?}, all within {longest:?}");
-        assert!(count > 10, "the stream left room for {count} queries only");
-        assert!(half < Duration::from_millis(50), "half of them took {half:?} and longer");
-        assert!(longest < Duration::from_secs(1), "one took {longest:?}");
+        assert!(count > 5, "the stream left room for {count} queries only");
+        // Wide enough for a machine with ten times more to do than it can: what must not be is a
+        // small query that waits for the end of the stream.
+        assert!(half < Duration::from_millis(250), "half of them took {half:?} and longer");
+        assert!(longest < Duration::from_secs(2), "one took {longest:?}");
     }
 );
 
