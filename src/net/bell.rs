@@ -1,11 +1,12 @@
 //! How others reach the task of a client: a bell it can be rung with, and a tray for what it waits for.
 
 use std::{
-    sync::atomic::{AtomicU8, AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
     task::{Poll, Waker},
 };
-
-use atomic_waker::AtomicWaker;
 
 use super::lease::Lease;
 use crate::{error::Error, sync::Mutex};
@@ -41,7 +42,7 @@ pub(crate) enum Tray {
 #[derive(Debug)]
 pub(crate) struct Bell {
     rung: AtomicU8,
-    waker: AtomicWaker,
+    waker: OnceLock<Waker>,
     tray: Mutex<Tray>,
     /// When to ring for time, in the worker's milliseconds; `u64::MAX` = never.
     pub(super) deadline: AtomicU64,
@@ -53,7 +54,7 @@ impl Bell {
     pub(crate) fn new() -> Self {
         Self {
             rung: AtomicU8::new(0),
-            waker: AtomicWaker::new(),
+            waker: OnceLock::new(),
             tray: Mutex::new(Tray::Closed),
             deadline: AtomicU64::new(u64::MAX),
             armed: AtomicU64::new(u64::MAX),
@@ -63,23 +64,25 @@ impl Bell {
     /// Wakes the client's task for `why`.
     pub(crate) fn ring(&self, why: u8) {
         self.rung.fetch_or(why, Ordering::Release);
-        self.waker.wake();
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
     }
 
     /// Takes what it was rung for, if it was.
-    pub(crate) fn poll_rung(&self, waker: &Waker) -> Poll<u8> {
+    pub(crate) fn poll_rung(&self) -> Poll<u8> {
         // The plain load is all that an undisturbed client pays.
         if self.rung.load(Ordering::Relaxed) == 0 {
             return Poll::Pending;
         }
-        // Ringing has used up the waker that was left here.
-        self.waker.register(waker);
         Poll::Ready(self.rung.swap(0, Ordering::Acquire))
     }
 
-    /// Says which task is to be woken: once at the beginning, as a task's waker does not change.
+    /// Says which task is to be woken: once, before it first waits. A task is woken by any of its
+    /// wakers, whatever it waits for, so this one serves as long as the client; and because
+    /// ringing does not use it up, no ring can find none.
     pub(crate) fn belongs_to(&self, waker: &Waker) {
-        self.waker.register(waker);
+        self.waker.get_or_init(|| waker.clone());
     }
 
     /// From now on something may be laid into the tray.

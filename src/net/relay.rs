@@ -155,7 +155,7 @@ impl Client {
 
     /// What there is to do, the most urgent first. A side that is not to be read is not asked.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        if let Poll::Ready(why) = self.parts.bell.poll_rung(cx.waker()) {
+        if let Poll::Ready(why) = self.parts.bell.poll_rung() {
             return Poll::Ready(Event::Rung(why));
         }
         let client_backed_up = self.side.is_backed_up();

@@ -239,7 +239,7 @@ async fn acquire(pool: &Arc<Pool>, bell: &Arc<Bell>) -> Result<Lease, Error> {
     let patience = pool.db.timeouts.query_wait_timeout.unwrap_or(Duration::MAX);
     let served = poll_fn(|cx| {
         bell.belongs_to(cx.waker());
-        let _ = bell.poll_rung(cx.waker());
+        let _ = bell.poll_rung();
         bell.take()
             .map_or(std::task::Poll::Pending, std::task::Poll::Ready)
     });
