@@ -165,6 +165,10 @@ impl Session {
         if backend.pipeline.len() >= MOST_OUTSTANDING {
             return Verdict::Stop(Next::Hold);
         }
+        if backend.pipeline.is_skipping() && header.tag != b'S' {
+            // The server will not look at it, so nothing changes.
+            return Verdict::Forward;
+        }
         let request = match header.tag {
             b'P' | b'B' | b'D' | b'C' if self.mode == PoolMode::Transaction => {
                 return self.extended_frame(header, body, start, backend, out);

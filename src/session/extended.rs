@@ -54,10 +54,6 @@ impl Session {
         backend: &mut Backend,
         out: &mut Output,
     ) -> Verdict {
-        // The server will not look at it, so nothing may change.
-        if backend.pipeline.is_skipping() {
-            return Verdict::Forward;
-        }
         let frame = Frame {
             header,
             body,
