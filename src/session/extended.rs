@@ -16,6 +16,9 @@ use crate::{
     },
 };
 
+/// PostgreSQL's SQLSTATE for a Parse whose name is in use (C11).
+const NAME_TAKEN: &[u8] = b"42P05";
+
 /// What a client's frame becomes.
 struct Frame<'a> {
     header: Header,
@@ -91,9 +94,11 @@ impl Session {
             // PostgreSQL says that the name is taken (C11): under its server-side name it is.
             ensure(&known, backend, out);
             frame.forward_with(name.len() + 1, &terminated(known.id), &mut out.to_server);
-            backend
-                .pipeline
-                .push(Entry::new(Request::Parse, Whose::Client));
+            self.names.refuse(name);
+            backend.pipeline.push(Entry {
+                journaled: true,
+                ..Entry::new(Request::Parse, Whose::Client)
+            });
             return Verdict::Rewritten;
         }
         if self.names.len() >= MOST_NAMES {
@@ -272,7 +277,7 @@ impl Session {
     /// Requests that concerned statements will never be answered: the first of them failed, the rest was skipped.
     pub(super) fn undo(&mut self, dropped: &[Entry], backend: &mut Backend) {
         let changes = dropped.iter().filter(|entry| entry.journaled).count();
-        self.names.undo(0, changes);
+        self.names.undo(changes);
         for entry in dropped
             .iter()
             .filter(|entry| entry.request == Request::Parse)
@@ -367,8 +372,9 @@ fn close_on_server(name: &[u8], backend: &mut Backend, out: &mut Output) {
 
 impl Session {
     /// The server's error in the client's own words: a statement has the name that the client gave it.
-    pub(super) fn in_own_names(&self, code: &[u8], body: &[u8]) -> Option<Vec<u8>> {
-        if !matches!(code, b"42P05" | b"26000") {
+    pub(super) fn in_own_names(&mut self, code: &[u8], body: &[u8]) -> Option<Vec<u8>> {
+        let taken = self.names.take_taken()?;
+        if code != NAME_TAKEN {
             return None;
         }
         let mut renamed = None;
@@ -384,8 +390,7 @@ impl Session {
             let mut quoted = text.splitn(3, |byte| *byte == b'"');
             match (field, quoted.next(), quoted.next(), quoted.next()) {
                 (b'M', Some(before), Some(name), Some(after)) if statements::is_reserved(name) => {
-                    let name = self.names.own_name(name)?;
-                    own.extend([before, b"\"", name, b"\"", after].concat());
+                    own.extend([before, b"\"", &taken, b"\"", after].concat());
                     renamed = Some(());
                 }
                 _ => own.extend_from_slice(text),

@@ -152,6 +152,8 @@ impl Shared {
 pub(super) enum Change {
     Added(Box<[u8]>),
     Removed(Box<[u8]>, Arc<Statement>),
+    /// None: the name was taken, and the server will say so.
+    Taken(Box<[u8]>),
 }
 
 /// Which Parse the unnamed statement of a server connection came from.
@@ -167,6 +169,8 @@ pub(super) struct Names {
     client: u64,
     named: HashMap<Box<[u8]>, Arc<Statement>>,
     journal: VecDeque<Change>,
+    /// The name that an error is about.
+    taken: Option<Box<[u8]>>,
     /// What followed the empty name in the last Parse of the unnamed statement.
     unnamed: Vec<u8>,
     has_unnamed: bool,
@@ -208,14 +212,20 @@ impl Names {
         self.journal.pop_front();
     }
 
-    /// The `count` changes after the first `kept` will never be answered.
-    pub(super) fn undo(&mut self, kept: usize, count: usize) {
+    /// The name is taken: the server, which knows the statement under another, will say so.
+    pub(super) fn refuse(&mut self, name: &[u8]) {
+        self.journal.push_back(Change::Taken(name.into()));
+    }
+
+    /// The `count` oldest changes will never be answered.
+    pub(super) fn undo(&mut self, count: usize) {
         let changes: Vec<Change> = self
             .journal
-            .drain(kept..(kept + count).min(self.journal.len()))
+            .drain(..count.min(self.journal.len()))
             .collect();
         for change in changes.into_iter().rev() {
             match change {
+                Change::Taken(name) => self.taken = Some(name),
                 Change::Added(name) => {
                     self.named.remove(&name);
                 }
@@ -231,12 +241,9 @@ impl Names {
         self.named = HashMap::new();
     }
 
-    /// The client's name of the statement with this server-side name.
-    pub(super) fn own_name(&self, server_name: &[u8]) -> Option<&[u8]> {
-        let mut names = self.named.iter();
-        names
-            .find(|(_, it)| Statement::server_name(it.id) == server_name)
-            .map(|(name, _)| &**name)
+    /// The client's name that the last error is about, if it is about one that was taken.
+    pub(super) fn take_taken(&mut self) -> Option<Box<[u8]>> {
+        self.taken.take()
     }
 
     /// The client parsed the unnamed statement anew. The room for its text is used again.

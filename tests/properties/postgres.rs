@@ -43,6 +43,11 @@ impl Postgres {
         self.status == b'I' && !self.open && !self.skipping && self.copy.is_none()
     }
 
+    /// A Sync is to come.
+    pub(crate) fn is_in_batch(&self) -> bool {
+        self.open || self.skipping
+    }
+
     pub(crate) fn is_copying(&self) -> bool {
         self.copy.is_some()
     }
