@@ -3,6 +3,12 @@
 //! Each driver has its checks in `tests/drivers/`; `make drivers` installs them and runs these
 //! tests, which are ignored otherwise because they need packages from the network.
 
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "what is not as expected ends the test, and what a driver says is shown"
+)]
+
 mod support;
 
 use std::{

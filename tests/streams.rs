@@ -3,6 +3,12 @@
 //!
 //! `PGUSHER_TEST_STREAM_MB` is the size of a stream (64), `PGUSHER_TEST_LARGE=1` makes it 1 GB.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "what is not as expected ends the test, and what was measured is said"
+)]
+
 mod support;
 
 use std::{
