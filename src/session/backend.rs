@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{
     pipeline::{Entry, Pipeline, Request, Unexpected, Whose},
+    prepared::Prepared,
     settings::{self, Profile, Reported},
-    statements::Prepared,
 };
 use crate::{
     error::Kind,
@@ -147,6 +147,20 @@ impl Backend {
             b'R' | b'K' | b'v' => Err(Unexpected),
             b'D' | b'd' => Ok(Meaning::Reply(self.pipeline.head())),
             _ => self.pipeline.answered(tag).map(Meaning::Reply),
+        }
+    }
+
+    /// These messages have failed or were skipped: whether the statements that they were about are
+    /// there is not certain (C4).
+    pub(super) fn doubt(&mut self, dropped: &[Entry]) {
+        for entry in dropped {
+            if entry.unnamed {
+                self.prepared.doubts_unnamed();
+            }
+            // A local answer says nothing about the server.
+            if entry.changes_statement() && !entry.local {
+                self.prepared.doubts(entry.statement);
+            }
         }
     }
 

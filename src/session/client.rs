@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::{
-    Backend, MOST_OUTSTANDING, Next, Output, PoolMode, Progress, Request, Session, WINDOW, Whose,
-    loss::Fate,
+    Backend, Entry, MOST_OUTSTANDING, Next, Output, PoolMode, Progress, Request, Session, WINDOW,
+    Whose, loss::Fate,
 };
 use crate::{
     error::{Error, Kind},
@@ -175,16 +175,26 @@ impl Session {
             }
             b'Q' => {
                 // PostgreSQL forgets the unnamed statement at each simple query.
-                self.names.drop_unnamed();
-                backend.prepared.unnamed = None;
+                let unnamed =
+                    self.names.unnamed().is_some() || backend.prepared.unnamed().is_some();
+                if unnamed {
+                    self.forget_unnamed(backend);
+                }
                 leave_batch(backend);
-                Request::Query
+                backend.pipeline.push(Entry {
+                    unnamed,
+                    ..Entry::new(Request::Query, Whose::Client)
+                });
+                return Verdict::Forward;
             }
             b'F' => {
                 leave_batch(backend);
                 Request::Function
             }
-            b'S' => Request::Sync,
+            b'S' => {
+                backend.prepared.batch_ends();
+                Request::Sync
+            }
             b'P' => Request::Parse,
             b'B' => Request::Bind,
             b'D' => Request::Describe,

@@ -1,6 +1,6 @@
 //! Reading a server without a client: while it is cleaned, or has been idle.
 
-use super::{Backend, Meaning, Request, Session, WINDOW, Whose, client::LongFrame};
+use super::{Backend, Meaning, Session, WINDOW, Whose, client::LongFrame};
 use crate::wire::frame::{self, HEADER};
 
 /// The server said something after which its connection cannot be used.
@@ -42,18 +42,10 @@ impl Drain {
             }
             // Nobody is there to be answered, or to have names restored.
             while backend.pipeline.take_local().is_some() {}
-            self.forget(backend);
+            let dropped = backend.pipeline.take_dropped();
+            backend.doubt(&dropped);
             self.long_reply = LongFrame::after(header.size, seen, false);
             used += seen;
-        }
-    }
-
-    /// Statements whose Parse failed or was skipped are not on the server (C4).
-    fn forget(&self, backend: &mut Backend) {
-        for entry in backend.pipeline.take_dropped() {
-            if entry.request == Request::Parse && entry.statement != 0 && !entry.local {
-                backend.prepared.remove(entry.statement);
-            }
         }
     }
 

@@ -4,6 +4,7 @@ use super::{
     Backend, Gather, Output, Request, Session, Whose,
     client::Verdict,
     pipeline::Entry,
+    prepared::Has,
     statements::{self, MOST_NAMES, Statement},
 };
 use crate::{
@@ -77,11 +78,13 @@ impl Session {
         let rest = frame.body.get(name.len() + 1..).unwrap_or_default();
         if name.is_empty() {
             if frame.is_whole() {
-                backend.prepared.unnamed = Some(self.names.set_unnamed(rest));
+                let tag = self.names.set_unnamed(rest);
+                backend
+                    .prepared
+                    .replaces_unnamed(Some(tag), backend.pipeline.is_open());
             } else {
                 // Too long to be kept, and so to be parsed again elsewhere.
-                self.names.drop_unnamed();
-                backend.prepared.unnamed = None;
+                self.forget_unnamed(backend);
                 self.pinned = true;
             }
             backend.pipeline.push(Entry {
@@ -121,7 +124,7 @@ impl Session {
             journaled: true,
             ..Entry::new(Request::Parse, Whose::Client)
         };
-        if backend.prepared.touch(id) {
+        if backend.prepared.has(id) == Has::Yes {
             backend.pipeline.push(Entry {
                 local: true,
                 ..entry
@@ -183,9 +186,12 @@ impl Session {
             return sent(Request::Close, backend);
         };
         if name.is_empty() {
-            self.names.drop_unnamed();
-            backend.prepared.unnamed = None;
-            return sent(Request::Close, backend);
+            self.forget_unnamed(backend);
+            backend.pipeline.push(Entry {
+                unnamed: true,
+                ..Entry::new(Request::Close, Whose::Client)
+            });
+            return Verdict::Forward;
         }
         let entry = Entry::new(Request::Close, Whose::Client);
         if self.names.remove(name) {
@@ -218,7 +224,7 @@ impl Session {
         match self.names.get(name).map(std::sync::Arc::clone) {
             // Its text was not kept, and the connection that had parsed it is gone.
             Some(statement)
-                if statement.body.is_empty() && !backend.prepared.touch(statement.id) =>
+                if statement.body.is_empty() && backend.prepared.has(statement.id) == Has::No =>
             {
                 Some(Found::Reserved)
             }
@@ -233,7 +239,8 @@ impl Session {
     /// The unnamed statement must be this client's, on whatever connection it is bound (C8).
     fn ensure_unnamed(&self, backend: &mut Backend, out: &mut Output) {
         let own = self.names.unnamed();
-        if backend.prepared.unnamed == own.map(|(tag, _)| tag) {
+        let in_batch = backend.pipeline.is_open();
+        if backend.prepared.unnamed() == own.map(|(tag, _)| tag) {
             return;
         }
         match own {
@@ -244,14 +251,26 @@ impl Session {
                         frame.extend_from_slice(body);
                     });
                 });
-                backend
-                    .pipeline
-                    .push(Entry::new(Request::Parse, Whose::Hidden));
             }
             // It has none. Somebody else's must not be found in its place.
-            None => close_on_server(b"", backend, out),
+            None => write_close(b"", out),
         }
-        backend.prepared.unnamed = own.map(|(tag, _)| tag);
+        let request = own.map_or(Request::Close, |_| Request::Parse);
+        backend.pipeline.push(Entry {
+            unnamed: true,
+            ..Entry::new(request, Whose::Hidden)
+        });
+        let tag = own.map(|(tag, _)| tag);
+        backend.prepared.replaces_unnamed(tag, in_batch);
+    }
+
+    /// The unnamed statement is given up, by the client and with it on the server. The message
+    /// that does it is marked as `unnamed`.
+    pub(super) fn forget_unnamed(&mut self, backend: &mut Backend) {
+        self.names.drop_unnamed();
+        backend
+            .prepared
+            .replaces_unnamed(None, backend.pipeline.is_open());
     }
 
     /// Gives the answers that no server is asked for, once all before them have been given.
@@ -263,33 +282,43 @@ impl Session {
                 b'3'
             };
             out.to_client.own(|bytes| write::frame(bytes, tag, |_| {}));
-            self.answered(entry);
+            self.answered(entry, backend);
         }
     }
 
-    /// A request that concerned a statement has succeeded.
-    pub(super) fn answered(&mut self, entry: Entry) {
+    /// A request that may have concerned a statement has succeeded.
+    pub(super) fn answered(&mut self, entry: Entry, backend: &mut Backend) {
         if entry.journaled {
             self.names.confirm();
+        }
+        if entry.request == Request::Parse && entry.statement != 0 {
+            backend.prepared.parsed(entry.statement);
+        }
+        if entry.unnamed {
+            if entry.whose == Whose::Client {
+                self.names.confirm_unnamed();
+            }
+            if !self.names.awaits_unnamed() {
+                let tag = self.names.unnamed().map(|(tag, _)| tag);
+                backend.prepared.replaced_unnamed(tag);
+            }
         }
     }
 
     /// Requests that concerned statements will never be answered: the first of them failed, the rest was skipped.
     pub(super) fn undo(&mut self, dropped: &[Entry], backend: &mut Backend) {
-        let changes = dropped.iter().filter(|entry| entry.journaled).count();
-        self.names.undo(changes);
-        for entry in dropped
-            .iter()
-            .filter(|entry| entry.request == Request::Parse)
-        {
-            // A local answer says nothing about the server, which has the statement all the same.
-            if entry.statement != 0 && !entry.local {
-                backend.prepared.remove(entry.statement);
-            }
-            if entry.unnamed || entry.whose == Whose::Hidden && entry.statement == 0 {
-                self.names.drop_unnamed();
-                backend.prepared.unnamed = None;
-            }
+        let count = |what: fn(&&Entry) -> bool| dropped.iter().filter(what).count();
+        self.names.undo(count(|entry| entry.journaled));
+        let of_client = |entry: &Entry| entry.unnamed && entry.whose == Whose::Client;
+        self.names.undo_unnamed(
+            count(|entry| entry.unnamed && entry.whose == Whose::Client),
+            dropped.first().is_some_and(of_client),
+        );
+        let unnamed = backend.prepared.unnamed();
+        backend.doubt(dropped);
+        if self.names.awaits_unnamed() {
+            // Another was sent behind those.
+            backend.prepared.replaces_unnamed(unnamed, true);
         }
     }
 }
@@ -323,7 +352,7 @@ impl Found {
 
 /// Parses the statement on the server, if it has not been.
 fn ensure(statement: &Statement, backend: &mut Backend, out: &mut Output) {
-    if backend.prepared.touch(statement.id) {
+    if backend.prepared.has(statement.id) == Has::Yes {
         return;
     }
     make_room(statement.id, backend, out);
@@ -350,24 +379,34 @@ fn terminated(id: u64) -> Vec<u8> {
     name
 }
 
-/// Notes that the server parses `id`, and closes another for it if it has too many. The Close goes
-/// in front, in order with everything that was sent, so it overtakes no Bind (C5).
+/// Notes that the server parses `id`, and makes room for it: closes another if the server has too
+/// many, and `id` itself if the server may have it. The Close goes in front, in order with
+/// everything that was sent, so it overtakes no Bind (C5).
 fn make_room(id: u64, backend: &mut Backend, out: &mut Output) {
-    if let Some(evicted) = backend.prepared.insert(id) {
-        close_on_server(&Statement::server_name(evicted), backend, out);
+    if backend.prepared.has(id) == Has::Perhaps {
+        close_on_server(id, backend, out);
+    }
+    let in_batch = backend.pipeline.is_open();
+    if let Some(evicted) = backend.prepared.parses(id, in_batch) {
+        close_on_server(evicted, backend, out);
     }
 }
 
-fn close_on_server(name: &[u8], backend: &mut Backend, out: &mut Output) {
+fn close_on_server(statement: u64, backend: &mut Backend, out: &mut Output) {
+    write_close(&Statement::server_name(statement), out);
+    backend.pipeline.push(Entry {
+        statement,
+        ..Entry::new(Request::Close, Whose::Hidden)
+    });
+}
+
+fn write_close(name: &[u8], out: &mut Output) {
     out.to_server.own(|bytes| {
         write::frame(bytes, b'C', |frame| {
             frame.push(b'S');
             write::cstr(frame, name);
         });
     });
-    backend
-        .pipeline
-        .push(Entry::new(Request::Close, Whose::Hidden));
 }
 
 impl Session {

@@ -44,6 +44,7 @@ impl Fate {
 pub(super) fn write_tombstone(backend: &mut Backend, out: &mut Output) {
     const SQL: &[u8] = b"BEGIN;ROLLBACK TO SAVEPOINT pgusher_lost_transaction";
     out.to_server.own(|bytes| write::query(bytes, SQL));
+    backend.prepared.ends_unnamed();
     backend.pipeline.sent(Request::Query, Whose::Tombstone);
 }
 

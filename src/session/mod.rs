@@ -17,7 +17,8 @@
 //! | `pipeline` | what does the server still owe? |
 //! | `loss` | what is owed to a client whose server, or whose turn, is gone? |
 //! | `settings` | which settings must travel? |
-//! | `statements` | which statements has whom prepared? |
+//! | `statements` | which statements has a client prepared? |
+//! | `prepared` | which of them has a server connection parsed? |
 //! | `timers` | until when may this last? |
 #![warn(clippy::indexing_slicing)]
 
@@ -28,6 +29,7 @@ mod extended;
 mod loss;
 mod output;
 mod pipeline;
+mod prepared;
 mod server;
 mod settings;
 mod statements;
@@ -189,6 +191,7 @@ impl Session {
         if !sql.is_empty() {
             out.to_server
                 .own(|bytes| crate::wire::write::query(bytes, &sql));
+            backend.prepared.ends_unnamed();
             backend.pipeline.sent(Request::Query, Whose::Settings);
         }
     }

@@ -68,7 +68,7 @@ pub struct Entry {
     pub whose: Whose,
     /// The number of the statement that it names; 0 = none.
     pub(super) statement: u64,
-    /// It parses the client's unnamed statement.
+    /// It changes the unnamed statement.
     pub(super) unnamed: bool,
     /// It changed the client's names, which is undone if it fails or is skipped.
     pub(super) journaled: bool,
@@ -87,6 +87,13 @@ impl Entry {
             journaled: false,
             local: false,
         }
+    }
+}
+
+impl Entry {
+    /// After it the server has a statement, or has it no more.
+    pub(super) fn changes_statement(&self) -> bool {
+        self.statement != 0 && matches!(self.request, Request::Parse | Request::Close)
     }
 }
 

@@ -80,7 +80,7 @@ impl Session {
         match backend.read(tag, body) {
             Meaning::Reply(entry) => {
                 match (tag, entry) {
-                    (b'1' | b'3', Some(entry)) => self.answered(entry),
+                    (b'1' | b'3', Some(entry)) => self.answered(entry, backend),
                     (b'C', _) if backend.dirty => self.forget_deallocated(body, backend),
                     _ => {}
                 }
@@ -171,6 +171,7 @@ impl Session {
     ) -> Result<bool, Next> {
         match entry.whose {
             Whose::Client => {
+                self.answered(entry, backend);
                 self.timers.answered(now);
                 Ok(true)
             }

@@ -19,7 +19,7 @@ use std::{
     },
 };
 
-use super::Profile;
+use super::{Profile, prepared::UnnamedTag};
 use crate::sync::Mutex;
 
 /// What server-side names begin with.
@@ -156,12 +156,15 @@ pub(super) enum Change {
     Taken(Box<[u8]>),
 }
 
-/// Which Parse the unnamed statement of a server connection came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct UnnamedTag {
-    client: u64,
+/// A client's unnamed statement.
+struct Unnamed {
     generation: u64,
+    /// What followed the empty name in its Parse.
+    text: Vec<u8>,
 }
+
+/// Room for the text of an unnamed statement that a client keeps to use it again.
+const SPARE_ROOM: usize = 4096;
 
 /// The statements of one client.
 #[derive(Default)]
@@ -171,9 +174,11 @@ pub(super) struct Names {
     journal: VecDeque<Change>,
     /// The name that an error is about.
     taken: Option<Box<[u8]>>,
-    /// What followed the empty name in the last Parse of the unnamed statement.
-    unnamed: Vec<u8>,
-    has_unnamed: bool,
+    unnamed: Option<Unnamed>,
+    /// What it was before each change that is not answered yet. As many as the server was sent
+    /// and has not read, which is what fits into the sockets' buffers.
+    earlier: VecDeque<Option<Unnamed>>,
+    spare: Vec<u8>,
     generation: u64,
 }
 
@@ -246,81 +251,61 @@ impl Names {
         self.taken.take()
     }
 
-    /// The client parsed the unnamed statement anew. The room for its text is used again.
+    /// The client parsed the unnamed statement anew.
     pub(super) fn set_unnamed(&mut self, body: &[u8]) -> UnnamedTag {
-        self.unnamed.clear();
-        self.unnamed.extend_from_slice(body);
-        self.has_unnamed = true;
+        let mut text = std::mem::take(&mut self.spare);
+        text.clear();
+        text.extend_from_slice(body);
         self.generation += 1;
-        UnnamedTag {
-            client: self.client,
-            generation: self.generation,
+        let generation = self.generation;
+        let unnamed = Some(Unnamed { generation, text });
+        self.earlier
+            .push_back(std::mem::replace(&mut self.unnamed, unnamed));
+        self.tag(generation)
+    }
+
+    /// The client gave the unnamed statement up.
+    pub(super) fn drop_unnamed(&mut self) {
+        self.earlier.push_back(self.unnamed.take());
+    }
+
+    /// The oldest change of the unnamed statement was answered.
+    pub(super) fn confirm_unnamed(&mut self) {
+        if let Some(Some(old)) = self.earlier.pop_front()
+            && old.text.capacity() <= SPARE_ROOM
+        {
+            self.spare = old.text;
         }
     }
 
-    pub(super) fn drop_unnamed(&mut self) {
-        self.has_unnamed = false;
+    /// The `count` oldest changes of the unnamed statement will never be answered. Where the
+    /// first of them was tried and `failed`, what was there before is gone all the same.
+    pub(super) fn undo_unnamed(&mut self, count: usize, failed: bool) {
+        let mut undone = self.earlier.drain(..count.min(self.earlier.len()));
+        let Some(first) = undone.next() else { return };
+        drop(undone);
+        let before = first.filter(|_| !failed);
+        match self.earlier.front_mut() {
+            Some(next) => *next = before,
+            None => self.unnamed = before,
+        }
+    }
+
+    /// Whether changes of the unnamed statement are not answered yet.
+    pub(super) fn awaits_unnamed(&self) -> bool {
+        !self.earlier.is_empty()
     }
 
     pub(super) fn unnamed(&self) -> Option<(UnnamedTag, &[u8])> {
-        let tag = UnnamedTag {
+        let unnamed = self.unnamed.as_ref()?;
+        Some((self.tag(unnamed.generation), unnamed.text.as_slice()))
+    }
+
+    fn tag(&self, generation: u64) -> UnnamedTag {
+        UnnamedTag {
             client: self.client,
-            generation: self.generation,
-        };
-        self.has_unnamed.then_some((tag, self.unnamed.as_slice()))
-    }
-}
-
-/// The statements that one server connection has parsed.
-#[derive(Default)]
-pub(super) struct Prepared {
-    /// When each was last used.
-    used: HashMap<u64, u64>,
-    clock: u64,
-    /// Whose the unnamed statement is.
-    pub(super) unnamed: Option<UnnamedTag>,
-}
-
-/// Statements on one server connection. Beyond it the one that was not used for longest is closed.
-const MOST_PREPARED: usize = 500;
-
-impl Prepared {
-    /// Whether the server has it. Using it keeps it.
-    pub(super) fn touch(&mut self, id: u64) -> bool {
-        self.clock += 1;
-        match self.used.get_mut(&id) {
-            Some(used) => {
-                *used = self.clock;
-                true
-            }
-            None => false,
+            generation,
         }
-    }
-
-    /// It is parsed now. Returns another that must be closed to make room.
-    pub(super) fn insert(&mut self, id: u64) -> Option<u64> {
-        let evicted = if self.used.len() >= MOST_PREPARED {
-            let oldest = self
-                .used
-                .iter()
-                .min_by_key(|(_, used)| **used)
-                .map(|(id, _)| *id);
-            oldest.inspect(|id| _ = self.used.remove(id))
-        } else {
-            None
-        };
-        self.clock += 1;
-        self.used.insert(id, self.clock);
-        evicted
-    }
-
-    pub(super) fn remove(&mut self, id: u64) {
-        self.used.remove(&id);
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.used = HashMap::new();
-        self.unnamed = None;
     }
 }
 
@@ -340,16 +325,7 @@ impl std::fmt::Debug for Names {
         f.debug_struct("Names")
             .field("named", &self.named.len())
             .field("unanswered", &self.journal.len())
-            .field("has_unnamed", &self.has_unnamed)
-            .finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for Prepared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Prepared")
-            .field("statements", &self.used.len())
-            .field("unnamed", &self.unnamed)
+            .field("has_unnamed", &self.unnamed.is_some())
             .finish_non_exhaustive()
     }
 }

@@ -3,6 +3,8 @@
 //! `begin`, `commit`, `rollback`, `select`, `notice`, `bad` (fails), `copyin`, `copyout`, `long`
 //! (a row that no window holds) and the empty text. COPY data that begins with `!` is bad data.
 
+use std::collections::HashMap;
+
 use pgusher::wire::write::frame;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +22,8 @@ pub(crate) struct Postgres {
     /// Everything up to a Sync is ignored.
     skipping: bool,
     copy: Option<Copy>,
-    /// The text of the unnamed statement.
-    prepared: Option<Vec<u8>>,
+    /// The texts of its statements, by name.
+    prepared: HashMap<Vec<u8>, Vec<u8>>,
     /// The text of the unnamed portal.
     portal: Option<Vec<u8>>,
 }
@@ -33,7 +35,7 @@ impl Postgres {
             open: false,
             skipping: false,
             copy: None,
-            prepared: None,
+            prepared: HashMap::new(),
             portal: None,
         }
     }
@@ -46,6 +48,11 @@ impl Postgres {
     /// A Sync is to come.
     pub(crate) fn is_in_batch(&self) -> bool {
         self.open || self.skipping
+    }
+
+    /// Everything up to a Sync is ignored.
+    pub(crate) fn is_skipping(&self) -> bool {
+        self.skipping
     }
 
     pub(crate) fn is_copying(&self) -> bool {
@@ -63,7 +70,8 @@ impl Postgres {
         match tag {
             b'Q' => {
                 self.open = false;
-                (self.prepared, self.portal) = (None, None);
+                self.prepared.remove(&b""[..]);
+                self.portal = None;
                 if self.run(text(body), Copy::Simple, out) && self.copy.is_none() {
                     self.ready(out);
                 }
@@ -82,21 +90,29 @@ impl Postgres {
                 self.ready(out);
             }
             b'P' => {
-                let text = body.split(|byte| *byte == 0).nth(1).unwrap_or_default();
-                self.prepared = None;
+                let mut words = body.split(|byte| *byte == 0);
+                let name = words.next().unwrap_or_default();
+                let text = words.next().unwrap_or_default();
+                if name.is_empty() {
+                    self.prepared.remove(name);
+                }
                 self.extended(out, |it, out| {
-                    if !it.may_run(text) {
+                    if !it.may_run(text) || it.prepared.contains_key(name) {
                         return false;
                     }
-                    it.prepared = Some(text.to_vec());
+                    it.prepared.insert(name.to_vec(), text.to_vec());
                     frame(out, b'1', |_| {});
                     true
                 });
             }
             b'B' => self.extended(out, |it, out| {
-                let Some(text) = it.prepared.clone().filter(|text| it.may_run(text)) else {
+                let name = text(&body[1..]);
+                let Some(text) = it.prepared.get(name).cloned() else {
                     return false;
                 };
+                if !it.may_run(&text) {
+                    return false;
+                }
                 it.portal = Some(text);
                 frame(out, b'2', |_| {});
                 true
@@ -104,11 +120,11 @@ impl Postgres {
             b'D' => self.extended(out, |it, out| {
                 let of_statement = body.first() == Some(&b'S');
                 let text = if of_statement {
-                    &it.prepared
+                    it.prepared.get(text(&body[1..]))
                 } else {
-                    &it.portal
+                    it.portal.as_ref()
                 };
-                let Some(text) = text.as_ref().filter(|text| it.may_run(text)) else {
+                let Some(text) = text.filter(|text| it.may_run(text)) else {
                     return false;
                 };
                 if of_statement {
@@ -120,7 +136,7 @@ impl Postgres {
             }),
             b'C' => self.extended(out, |it, out| {
                 match body.first() {
-                    Some(b'S') => it.prepared = None,
+                    Some(b'S') => _ = it.prepared.remove(text(&body[1..])),
                     _ => it.portal = None,
                 }
                 frame(out, b'3', |_| {});

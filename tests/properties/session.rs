@@ -182,15 +182,20 @@ impl Line {
 /// Adds one message that a client might well send to a server in the state of `direct`.
 ///
 /// `copying` is what the client believes: that it is in a COPY, and whether data has been sent.
+/// `knows_names`: it has heard all before the present batch.
 fn request(
     choices: &mut Choices<'_>,
     direct: &Postgres,
     copying: &mut Option<bool>,
+    knows_names: bool,
 ) -> (u8, Vec<u8>) {
     const TEXTS: [&str; 12] = [
         "select", "begin", "commit", "rollback", "bad", "copyin", "copyout", "notice", "",
         "select", "begin", "long",
     ];
+    // Whoever sends a batch without knowing whether the one before has failed cannot know which
+    // names it left. pgusher then goes by what the client believes.
+    let names: &[&str] = if knows_names { &["", "a", "b"] } else { &[""] };
     let data = |choices: &mut Choices<'_>| match choices.below(8) {
         0 => b"!bad".to_vec(),
         1 => vec![b'x'; 40_000],
@@ -220,6 +225,11 @@ fn request(
         // scenarios try it.
         tag = b'S';
     }
+    if direct.is_skipping() && matches!(tag, b'P' | b'C') {
+        // It is skipped, of which neither the client nor pgusher may have heard when the name is
+        // used again: pgusher then goes by what the client believes.
+        tag = b'S';
+    }
     let mut body = Vec::new();
     match tag {
         b'Q' => {
@@ -231,14 +241,25 @@ fn request(
             }
         }
         b'P' => {
+            body.extend_from_slice(choices.one(names).as_bytes());
             body.push(0);
             body.extend_from_slice(choices.one(&TEXTS).as_bytes());
             body.extend_from_slice(&[0, 0, 0]);
         }
-        b'B' => body.extend_from_slice(&[0; 8]),
-        b'D' => body.extend_from_slice(choices.one(&[b"S\0", b"P\0"])),
+        b'B' => {
+            body.push(0);
+            body.extend_from_slice(choices.one(names).as_bytes());
+            body.extend_from_slice(&[0; 7]);
+        }
+        b'D' | b'C' => {
+            let of_statement = choices.coin();
+            body.push(if of_statement { b'S' } else { b'P' });
+            if of_statement {
+                body.extend_from_slice(choices.one(names).as_bytes());
+            }
+            body.push(0);
+        }
         b'E' => body.extend_from_slice(&[0; 5]),
-        b'C' => body.extend_from_slice(b"P\0"),
         b'd' => body = data(choices),
         b'f' => body.extend_from_slice(b"late\0"),
         _ => {}
@@ -253,10 +274,14 @@ pub(crate) fn session_is_transparent(script: &[u8]) {
     let (mut direct, mut expected) = (Postgres::new(), Vec::new());
     let mut line = Line::new();
     let (mut unsent, mut copying) = (Vec::new(), None);
+    let mut knows_names = true;
     while !choices.are_over() {
         match choices.below(4) {
             0 | 1 => {
-                let (tag, body) = request(&mut choices, &direct, &mut copying);
+                if !direct.is_in_batch() {
+                    knows_names = expected == line.heard;
+                }
+                let (tag, body) = request(&mut choices, &direct, &mut copying, knows_names);
                 direct.hear(tag, &body, &mut expected);
                 write::frame(&mut unsent, tag, |out| out.extend_from_slice(&body));
             }
