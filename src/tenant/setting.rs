@@ -72,6 +72,12 @@ impl SettingName {
     }
 }
 
+impl Default for SettingName {
+    fn default() -> Self {
+        Self("app.tenant_id".into())
+    }
+}
+
 impl fmt::Display for SettingName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
