@@ -267,11 +267,19 @@ fn schemas(value: &str) -> Result<(Vec<Box<str>>, Box<str>), BadSetting> {
         }
         rest = behind.strip_prefix(',').ok_or_else(wrong)?.trim_start();
     }
-    let quoted: Vec<String> = names
+    let is_plain = |name: &str| is_identifier(name) && name == name.to_ascii_lowercase();
+    let quoted: Vec<Cow<'_, str>> = names
         .iter()
-        .map(|name| format!("\"{}\"", name.replace('"', "\"\"")))
+        .map(|name| {
+            if is_plain(name) {
+                Cow::Borrowed(name.as_ref())
+            } else {
+                Cow::Owned(format!("\"{}\"", name.replace('"', "\"\"")))
+            }
+        })
         .collect();
-    Ok((names, quoted.join(", ").into()))
+    let list = quoted.join(", ");
+    Ok((names, list.into()))
 }
 
 /// The name up to its closing quote, and what stands behind that.

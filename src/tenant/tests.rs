@@ -300,7 +300,7 @@ fn a_context_is_text_and_parameters() {
         "SELECT pg_catalog.set_config($1,$2,true),pg_catalog.set_config($3,$4,true),\
          pg_catalog.set_config($5,$6,true)"
     );
-    let tail = b"\0\0\0\x0bsearch_path\0\0\0\x0f\"acme\", \"$user\"\0\0";
+    let tail = b"\0\0\0\x0bsearch_path\0\0\0\x0dacme, \"$user\"\0\0";
     assert!(
         context.bind_tail().ends_with(tail),
         "{:?}",
@@ -405,8 +405,8 @@ fn extra_settings_are_checked() {
         ("jit", "off", "off"),
         ("max_parallel_workers_per_gather", "0", "0"),
         ("synchronous_commit", "local", "local"),
-        ("search_path", "Acme,public", "\"acme\", \"public\""),
-        ("search_path", "\"A\"\"b, c\" , x", "\"A\"\"b, c\", \"x\""),
+        ("search_path", "Acme,public", "acme, public"),
+        ("search_path", "\"A\"\"b, c\" , x", "\"A\"\"b, c\", x"),
         ("app.plan", "", ""),
         ("app.plan", "it's", "it's"),
     ] {
