@@ -2,12 +2,14 @@
 //!
 //! [`id`] says what a tenant's id may look like, [`identity`] where it is learnt from and what
 //! holds when two places name one, [`setting`] which settings may be put into a transaction, and
-//! [`context`] renders them, once per tenant, into what is sent. Nothing here reads SQL or knows a
+//! [`context`] renders them, once per tenant, into what is sent. [`row_security`] prints the SQL to
+//! start from on the other side, in the database. Nothing here reads SQL or knows a
 //! connection: that is `sql` and `session`, which ask.
 
 pub mod context;
 pub mod id;
 pub mod identity;
+pub mod row_security;
 pub mod setting;
 
 pub use self::context::Context;
