@@ -100,6 +100,11 @@ kinds! {
     SettingLost           "08006" Error Database "A setting of the client's session could not be restored on the server connection; the request may not have had it.";
     RowCut                "08006" Fatal Database "The connection to the database server broke in the middle of a row that was already on its way to the client.";
     TooManyStatements     "54000" Fatal Client   "The client has prepared more statements, and closed none, than one client may have.";
+    TenantMissing         "28000" Error Client   "A transaction must belong to a tenant (`required`), and none is known; the hint says how one is given. Nothing of the request was run.";
+    TenantInvalid         "22023" Error Client   "What was given as the tenant's id is not one in the configured `format`.";
+    TenantConflict        "28000" Error Client   "Two sources name different tenants. Nothing of the request was run.";
+    TenantChange          "25001" Error Client   "A transaction belongs to one tenant, and a second one was named inside it.";
+    TenantProtected       "42501" Error Client   "The client tried to change the tenant's setting, which is not its to change (`protect`), or sent it where it is not a source.";
     ShuttingDown          "57P01" Fatal Operator "pgusher is being stopped.";
     NotSupported          "0A000" Error Client   "pgusher does not offer this in the pool's mode.";
 }

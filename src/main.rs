@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Serve(source) => serve(&source),
         Command::Check(source) => check(&source),
         Command::Health(source) => health(&source),
+        Command::Policy(policy) => print(&policy.sql()),
         Command::Demo { once } => ended(demo::run(once)),
     }
 }
@@ -62,6 +63,11 @@ fn health(source: &Source) -> ExitCode {
         return ExitCode::from(MISUSED);
     };
     ended(http::check_health(config.http))
+}
+
+/// Writes what was asked for.
+fn print(text: &str) -> ExitCode {
+    ended(stdout().write_all(text.as_bytes()))
 }
 
 /// The configuration; if there is none, the reasons have been said.

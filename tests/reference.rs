@@ -122,7 +122,6 @@ fn the_reference_can_be_uncommented() {
             "cert in [listen.tls] has no use: TLS for clients is not available in this version",
             "client_ca in [listen.tls] has no use: TLS for clients is not available in this version",
             "key in [listen.tls] has no use: TLS for clients is not available in this version",
-            "tenant context is not available in this version: without it nothing keeps tenants apart, so [tenant] is refused",
             "tier in [tenants.NAME] names no section of [limits.tiers]",
         ]
     );

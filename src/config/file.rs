@@ -9,11 +9,13 @@ use std::{net::SocketAddr, path::PathBuf};
 use toml::de::DeTable;
 
 use super::duration::Timeout;
+use super::extras::Extras;
 use super::problems::Problems;
 use super::schema::{Named, read_table, section};
 use super::secret::Hidden;
 use super::settings::{self, Address, AuthMethod, LogFormat, PoolMode, ServerReset};
-use super::value::{Addresses, IdFormat, Limit, SourceList, TlsMode};
+use super::value::{Addresses, Limit, SourceList, TlsMode};
+use crate::tenant::{Format, SettingName};
 
 /// Reads the text; `None` if it is not TOML, which is noted.
 pub fn read(text: &str, problems: &mut Problems<'_>) -> Option<File> {
@@ -57,7 +59,7 @@ section! {
         tenant: Option<Tenant> = None;
         /// What one tenant may use: the default tier.
         limits: Option<Limits> = None;
-        /// Tenants that are not of the default tier, by id.
+        /// Tenants with a tier or settings of their own, by id.
         tenants: Named<OneTenant> = Named::new();
     }
 }
@@ -146,8 +148,8 @@ section! {
         /// What the user must know: the password itself, `md5…` or `SCRAM-SHA-256$…`. Without it the
         /// user cannot log in, unless it is in the `userlist`.
         password: Option<Hidden> = None, unset "none" example r#"{ env = "APP_PASSWORD" }"#;
-        /// May work without a tenant: for migrations and background jobs. Without effect in this
-        /// version.
+        /// May work without a tenant: for migrations and background jobs. What such a user sees is
+        /// for the policies and its own role to say.
         bypass: bool = false;
         /// Overrides the database's.
         pool_mode: Option<PoolMode> = None, unset "the database's" example r#""session""#;
@@ -258,18 +260,29 @@ section! {
 }
 
 section! {
-    /// Who is the tenant.
+    /// Who is the tenant, and what the database is told about it. Without this section there is no
+    /// tenant handling at all. `docs/tenants.md` explains all of it.
     Tenant {
-        /// The setting that each transaction gets.
-        setting: String = "app.tenant_id".to_owned();
-        /// The form of an id.
-        format: IdFormat = IdFormat::Text;
+        /// The setting that each transaction gets, for the policies in the database to read.
+        setting: SettingName = SettingName::default();
+        /// The form of an id. `text` is up to 128 letters, digits and `_` `.` `:` `-`, and a pattern
+        /// must match the whole of such a text; `uuid` and `integer` have one spelling for each id.
+        format: Format = Format::Text;
         /// Where the tenant is learnt from. Those that are present must agree.
         sources: SourceList = SourceList::usual();
-        /// Refuse who has no tenant.
+        /// Refuse transactions without a tenant, but for users with `bypass`.
         required: bool = true;
         /// Refuse a client that changes the setting itself although its tenant is known better.
         protect: bool = true;
+        /// What stands between a user's name and a tenant's id, as in `app.acme`, for the source
+        /// `user`.
+        user_separator: String = ".".to_owned();
+        /// The key that names the tenant in a comment, as in `/* tenant_id='acme' */`, for the
+        /// source `comment`.
+        comment_key: String = "tenant_id".to_owned();
+        /// More settings for each transaction, as in `{ statement_timeout = "5s" }`. Tiers and
+        /// single tenants override them one by one.
+        settings: Extras = Extras::default();
     }
 }
 
@@ -299,6 +312,9 @@ section! {
         max_clients: Option<Limit> = None, unset "inherited; no limit" example "500";
         /// How many turns of server time a tenant gets where others get one.
         weight: Option<usize> = None, unset "inherited; 1" example "4";
+        /// Settings for each transaction of its tenants, beside those of `[tenant]`; a tier
+        /// overrides the default tier one by one.
+        settings: Extras = Extras::default();
     }
 }
 
@@ -307,5 +323,7 @@ section! {
     OneTenant {
         /// Its tier, out of `[limits.tiers]`.
         tier: Option<String> = None, unset "the default tier" example r#""enterprise""#;
+        /// Settings for each of its transactions, which override those of its tier one by one.
+        settings: Extras = Extras::default();
     }
 }

@@ -72,6 +72,7 @@ pub(super) fn from_database_url(text: &str) -> Result<Config, ConfigErrors> {
         },
         databases,
         users,
+        tenant: None,
         warnings,
     })
 }

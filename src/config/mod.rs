@@ -9,6 +9,7 @@
 //! Here a value may be a password.
 
 pub mod duration;
+pub mod extras;
 pub mod file;
 pub mod problems;
 pub mod reference;
@@ -21,6 +22,7 @@ pub mod value;
 mod check;
 mod from_url;
 mod resolve;
+mod tenants;
 mod unsupported;
 
 #[cfg(test)]

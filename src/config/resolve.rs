@@ -1,6 +1,7 @@
 //! From what was typed to what holds: defaults, overrides, secrets.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::{Secret, userlist};
@@ -12,6 +13,7 @@ use super::secret::Sources;
 use super::settings::{
     AuthMethod, Config, Database, Listen, Log, PoolSizes, Timeouts, Upstream, User,
 };
+use super::tenants;
 use super::url::DatabaseUrl;
 
 /// Room for some hundred thousand users; what is larger is not a list of users.
@@ -41,6 +43,7 @@ pub(super) fn resolve(file: &File, sources: &Sources<'_>, problems: &mut Problem
         },
         databases,
         users: users(file, sources, problems),
+        tenant: tenants::policy(file, problems).map(Arc::new),
         warnings: Vec::new(),
     }
 }

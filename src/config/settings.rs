@@ -3,12 +3,13 @@
 //! Defaults are filled in, overrides of databases and users are applied, secrets are read.
 //! Nothing here is optional that has a default, and 0 or `off` has become `None` (G4).
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::auth::Secret;
 pub use crate::{
     pool::PoolSizes,
     session::{PoolMode, Timeouts},
+    tenant::Policy,
 };
 
 /// Everything that `pgusher serve` needs to know.
@@ -28,6 +29,8 @@ pub struct Config {
     pub databases: BTreeMap<String, Database>,
     /// Users by name.
     pub users: BTreeMap<String, User>,
+    /// Who is the tenant; `None` = there are no tenants here.
+    pub tenant: Option<Arc<Policy>>,
     /// What the operator should hear at the start: whole lines, with the place in the file.
     pub warnings: Vec<String>,
 }

@@ -361,6 +361,70 @@ fn every_mistake_has_its_words() {
             "tier in [tenants.b] names no section of [limits.tiers]",
         ),
         (
+            "[tenant]\nsetting = \"tenant_id\"",
+            r#"setting in [tenant] must be a setting of your own, with a dot in its name, as "app.tenant_id""#,
+        ),
+        (
+            "[tenant]\nsetting = \"app.'id\"",
+            "setting in [tenant] must consist of letters, digits and underscores, with dots between the words",
+        ),
+        (
+            "[tenant]\nformat = \"number\"",
+            r#"format in [tenant] must be "text", "uuid", "integer" or { pattern = "…" }, not "number""#,
+        ),
+        (
+            "[tenant]\nformat = { pattern = \"a)|(b\" }",
+            "format in [tenant] has a pattern that cannot be used: found closing ')' without matching '('",
+        ),
+        (
+            "[tenant]\nsources = []",
+            "sources in [tenant] must name at least one source",
+        ),
+        (
+            "[tenant]\nsources = [\"set\", \"user\", \"set\"]",
+            r#"sources in [tenant] names "set" twice"#,
+        ),
+        (
+            "[tenant]\nsources = [\"cert\"]",
+            r#"sources in [tenant] names "cert", which is not available in this version"#,
+        ),
+        (
+            "[tenant]\nuser_separator = \"\"",
+            r#"user_separator in [tenant] must be one to 8 punctuation characters, as "." or "+""#,
+        ),
+        (
+            "[tenant]\nuser_separator = \"x\"",
+            r#"user_separator in [tenant] must be one to 8 punctuation characters, as "." or "+""#,
+        ),
+        (
+            "[tenant]\ncomment_key = \"a b\"",
+            r#"comment_key in [tenant] must be a word of letters, digits, "_", "-" and ".", of at most 63 bytes"#,
+        ),
+        (
+            "[tenant]\nsettings = 5",
+            r#"settings in [tenant] must be settings with their values, as { statement_timeout = "5s" }, not a number"#,
+        ),
+        (
+            "[tenant.settings]\nstatment_timeout = \"5s\"",
+            r#"statment_timeout in [tenant.settings] is not a setting that can be given here; did you mean "statement_timeout"?"#,
+        ),
+        (
+            "[tenant.settings]\nrole = \"postgres\"",
+            "role in [tenant.settings] is not a setting that can be given here",
+        ),
+        (
+            "[tenant.settings]\nwork_mem = \"much\"",
+            r#"work_mem in [tenant.settings] must be a size as PostgreSQL spells it, such as "64MB""#,
+        ),
+        (
+            "[tenant.settings]\nwork_mem = [1]",
+            "work_mem in [tenant.settings] must be a string or a number, not a list",
+        ),
+        (
+            "[tenant.settings]\napp.tenant_id = \"evil\"",
+            "app.tenant_id in [tenant.settings] is the tenant's own setting, which nothing else gives a value",
+        ),
+        (
             "[console]\nadmin_users = [1]",
             "admin_users in [console] must be a list of strings only, not a number",
         ),
@@ -446,7 +510,6 @@ fn what_is_not_available_yet_is_refused_or_warned_of() {
     assert_eq!(
         errors(&text),
         [
-            "it.toml:6: tenant context is not available in this version: without it nothing keeps tenants apart, so [tenant] is refused",
             r#"it.toml:7: sources in [tenant] names "jwt", which is not available in this version"#,
             r#"it.toml:7: sources in [tenant] names "sni", which is not available in this version"#,
             "it.toml:10: cert in [listen.tls] has no use: TLS for clients is not available in this version",
@@ -461,12 +524,12 @@ fn what_is_not_available_yet_is_refused_or_warned_of() {
     assert_eq!(
         warnings(&text),
         [
-            "it.toml:5: bypass in [users.app] is read but has no effect in this version",
+            "it.toml:5: bypass in [users.app] has no effect without [tenant]",
             "it.toml:8: [http] serves /healthz and /readyz; /metrics and the dashboard are not available in this version",
             "it.toml:9: [console] is read but has no effect in this version",
             "it.toml:10: [metrics] is read but has no effect in this version",
-            "it.toml:11: [limits] is read but has no effect in this version",
-            "it.toml:15: [tenants] is read but has no effect in this version",
+            "it.toml:11: [limits] applies the settings of tiers; the limits themselves have no effect in this version",
+            "it.toml:15: [tenants] has no effect without [tenant]",
         ]
     );
 }
@@ -494,6 +557,8 @@ fn what_is_probably_not_meant_is_warned_of() {
         ["it.toml: no user has a password, so nobody can log in: add [users.NAME]"]
     );
 }
+
+mod tenants;
 
 /// A directory of its own, removed when the test is over.
 struct Folder(std::path::PathBuf);

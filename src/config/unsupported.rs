@@ -4,21 +4,28 @@
 //! nobody believes it is on; what is merely missing is a warning. When a feature lands, its lines
 //! here go.
 
-use super::file::File;
-use super::problems::{Problems, quoted};
-use super::value::{Source, TlsMode};
+use super::file::{File, Limits};
+use super::problems::Problems;
+use super::value::TlsMode;
+use crate::tenant::Source;
 
 /// Sections that are refused.
-pub(super) const REFUSED: [&str; 2] = ["listen.tls", "tenant"];
+pub(super) const REFUSED: [&str; 1] = ["listen.tls"];
 
 /// Sections that are read and do nothing.
-pub(super) const NO_EFFECT: [&str; 4] = ["console", "metrics", "limits", "tenants"];
+pub(super) const NO_EFFECT: [&str; 2] = ["console", "metrics"];
 
 /// Sections of which a part does nothing yet, and what is to be said of it.
-pub(super) const PARTIAL: [(&str, &str); 1] = [(
-    "http",
-    "serves /healthz and /readyz; /metrics and the dashboard are not available in this version",
-)];
+pub(super) const PARTIAL: [(&str, &str); 2] = [
+    (
+        "http",
+        "serves /healthz and /readyz; /metrics and the dashboard are not available in this version",
+    ),
+    (
+        "limits",
+        "applies the settings of tiers; the limits themselves have no effect in this version",
+    ),
+];
 
 /// Notes everything in the file that this version cannot do.
 pub(super) fn unsupported(file: &File, problems: &mut Problems<'_>) {
@@ -46,17 +53,9 @@ pub(super) fn unsupported(file: &File, problems: &mut Problems<'_>) {
         }
     }
     if let Some(tenant) = &file.tenant {
-        problems.at(
-            "tenant",
-            "",
-            "tenant context is not available in this version: without it nothing keeps tenants apart, so [tenant] is refused",
-        );
-        for (source, name) in [
-            (Source::Jwt, "jwt"),
-            (Source::Cert, "cert"),
-            (Source::Sni, "sni"),
-        ] {
+        for source in [Source::Jwt, Source::Cert, Source::Sni] {
             if tenant.sources.0.contains(&source) {
+                let name = source.as_str();
                 problems.key(
                     "tenant",
                     "sources",
@@ -65,12 +64,7 @@ pub(super) fn unsupported(file: &File, problems: &mut Problems<'_>) {
             }
         }
     }
-    let present = [
-        file.console.is_some(),
-        file.metrics.is_some(),
-        file.limits.is_some(),
-        !file.tenants.is_empty(),
-    ];
+    let present = [file.console.is_some(), file.metrics.is_some()];
     for (section, _) in NO_EFFECT
         .iter()
         .zip(present)
@@ -79,17 +73,25 @@ pub(super) fn unsupported(file: &File, problems: &mut Problems<'_>) {
         let text = format!("[{section}] is read but has no effect in this version");
         problems.warn(section, "", text);
     }
-    for (section, status) in PARTIAL.iter().filter(|_| file.http.is_some()) {
+    let present = [
+        file.http.is_some(),
+        file.limits.as_ref().is_some_and(has_limits),
+    ];
+    for ((section, status), _) in PARTIAL.iter().zip(present).filter(|(_, present)| *present) {
         problems.warn(section, "", format!("[{section}] {status}"));
     }
-    for name in file
-        .users
-        .iter()
-        .filter(|(_, user)| user.bypass)
-        .map(|(name, _)| name)
-    {
-        let section = format!("users.{}", quoted(name));
-        let text = format!("bypass in [{section}] is read but has no effect in this version");
-        problems.warn(&section, "bypass", text);
-    }
+}
+
+/// Whether anything is limited, in whatever tier.
+fn has_limits(limits: &Limits) -> bool {
+    let tiers = std::iter::once(&limits.default).chain(limits.tiers.values());
+    tiers.into_iter().any(|tier| {
+        tier.transactions_per_second.is_some()
+            || tier.burst.is_some()
+            || tier.max_delay.is_some()
+            || tier.max_servers.is_some()
+            || tier.max_waiting.is_some()
+            || tier.max_clients.is_some()
+            || tier.weight.is_some()
+    })
 }

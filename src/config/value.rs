@@ -7,6 +7,7 @@ use toml::de::DeValue;
 use super::duration::{self, Timeout};
 use super::schema::Scalar;
 use super::settings::{Address, AuthMethod, LogFormat, PoolMode, ServerReset};
+use crate::tenant::{Format, SettingName, Source, id::Pattern};
 
 /// More of anything than one machine has ports, files or memory for is a typing mistake.
 pub const MAX_COUNT: usize = 1_000_000;
@@ -299,25 +300,6 @@ pub enum TlsMode {
     VerifyFull,
 }
 
-/// Where a tenant is learnt from, strongest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// A claim of a verified token.
-    Jwt,
-    /// A field of the client certificate.
-    Cert,
-    /// The first label of the TLS server name.
-    Sni,
-    /// A suffix of the user name.
-    User,
-    /// A startup parameter.
-    Startup,
-    /// The client's own `SET`.
-    Set,
-    /// A comment in the statement.
-    Comment,
-}
-
 /// Several sources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceList(pub Vec<Source>);
@@ -326,8 +308,8 @@ impl SourceList {
     /// Those that need nothing but the connection.
     pub fn usual() -> Self {
         Self(vec![
-            Source::Startup,
             Source::User,
+            Source::Startup,
             Source::Set,
             Source::Comment,
         ])
@@ -342,10 +324,19 @@ impl Scalar for SourceList {
         let list = value
             .as_array()
             .ok_or_else(|| not_a("a list of sources", value))?;
-        let all = list.iter().map(|one| {
-            Source::from_toml(one.get_ref()).map_err(|error| format!("has a source that {error}"))
-        });
-        all.collect::<Result<_, _>>().map(Self)
+        if list.is_empty() {
+            return Err("must name at least one source".to_owned());
+        }
+        let mut all = Vec::new();
+        for one in list {
+            let source = Source::from_toml(one.get_ref())
+                .map_err(|error| format!("has a source that {error}"))?;
+            if all.contains(&source) {
+                return Err(format!("names {:?} twice", source.as_str()));
+            }
+            all.push(source);
+        }
+        Ok(Self(all))
     }
 
     fn show(&self) -> Option<String> {
@@ -354,20 +345,7 @@ impl Scalar for SourceList {
     }
 }
 
-/// The form of a tenant's id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IdFormat {
-    /// Any text.
-    Text,
-    /// A UUID.
-    Uuid,
-    /// A whole number.
-    Integer,
-    /// What matches the pattern.
-    Pattern(String),
-}
-
-impl Scalar for IdFormat {
+impl Scalar for Format {
     const TYPE: &'static str = "`text`, `uuid`, `integer` or `{ pattern = \"…\" }`";
 
     fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
@@ -381,8 +359,9 @@ impl Scalar for IdFormat {
             },
             DeValue::Table(table) => match table.iter().next() {
                 Some((key, pattern)) if table.len() == 1 && key.get_ref() == "pattern" => {
-                    string("{ pattern = \"…\" }", pattern.get_ref())
-                        .map(|it| Self::Pattern(it.into()))
+                    let text = string("{ pattern = \"…\" }", pattern.get_ref())?;
+                    let read = Pattern::new(text).map(Self::Pattern);
+                    read.map_err(|error| format!("has a pattern that cannot be used: {error}"))
                 }
                 _ => Err(format!("must be {wanted}")),
             },
@@ -395,7 +374,19 @@ impl Scalar for IdFormat {
             Self::Text => "\"text\"".to_owned(),
             Self::Uuid => "\"uuid\"".to_owned(),
             Self::Integer => "\"integer\"".to_owned(),
-            Self::Pattern(pattern) => format!("{{ pattern = {pattern:?} }}"),
+            Self::Pattern(pattern) => format!("{{ pattern = {:?} }}", pattern.as_str()),
         })
+    }
+}
+
+impl Scalar for SettingName {
+    const TYPE: &'static str = "a setting's name";
+
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
+        Self::new(string(Self::TYPE, value)?).map_err(|error| error.to_string())
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(format!("{:?}", self.as_str()))
     }
 }

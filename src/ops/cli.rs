@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, ConfigErrors};
+use crate::tenant::SettingName;
+use crate::tenant::row_security::{ColumnType, Identifier, Starter, Table};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -13,6 +15,8 @@ Examples:
   DATABASE_URL=postgres://app:secret@db/app pgusher serve
                                          one server, on 127.0.0.1:6432
   pgusher health --config pgusher.toml   exit code 0 if the pgusher of that file serves
+  pgusher policy orders shop.invoices --type uuid > policies.sql
+                                         SQL to start from: row-level security by tenant
   pgusher demo --once                    a throwaway PostgreSQL, a tour, and out
 
 Exit codes: 0 done, 1 failed while running, 2 wrong command line or configuration.
@@ -36,12 +40,47 @@ pub enum Command {
     Check(Source),
     /// Ask the running pgusher of this configuration whether it is healthy (for HEALTHCHECK)
     Health(Source),
+    /// Print the SQL that shows each tenant its own rows of these tables only
+    Policy(Policy),
     /// Show what pgusher does, with a throwaway PostgreSQL
     Demo {
         /// Run the tour, check what it sees, and exit
         #[arg(long)]
         once: bool,
     },
+}
+
+/// What to print for which tables.
+#[derive(Debug, Args)]
+pub struct Policy {
+    /// The tables, as SQL spells them: orders, shop.orders, '"Orders"'
+    #[arg(required = true, value_name = "TABLE")]
+    pub tables: Vec<Table>,
+    /// The column that names a row's tenant
+    #[arg(long, default_value = "tenant_id", value_name = "NAME")]
+    pub column: Identifier,
+    /// The column's type: text, uuid, or bigint for whole numbers of any size
+    #[arg(long = "type", default_value = "text", value_name = "TYPE")]
+    pub column_type: ColumnType,
+    /// The setting that names the tenant, as in [tenant] of the configuration
+    #[arg(long, default_value = "app.tenant_id", value_name = "NAME", value_parser = SettingName::new)]
+    pub setting: SettingName,
+    /// Give the column a default, so that new rows need not name their tenant
+    #[arg(long)]
+    pub default: bool,
+}
+
+impl Policy {
+    /// The SQL.
+    pub fn sql(&self) -> String {
+        let starter = Starter {
+            column: self.column.clone(),
+            column_type: self.column_type,
+            setting: self.setting.clone(),
+            default: self.default,
+        };
+        starter.sql(&self.tables)
+    }
 }
 
 /// Where the configuration comes from.
@@ -133,6 +172,15 @@ mod tests {
             ),
             ("pgusher demo", "Demo { once: false }"),
             ("pgusher demo --once", "Demo { once: true }"),
+            (
+                "pgusher policy Orders shop.b --type uuid --column org --default",
+                r#"Policy(Policy { tables: [Table { schema: None, name: Identifier("orders") }, Table { schema: Some(Identifier("shop")), name: Identifier("b") }], column: Identifier("org"), column_type: Uuid, setting: SettingName("app.tenant_id"), default: true })"#,
+            ),
+            ("pgusher policy", "MissingRequiredArgument"),
+            ("pgusher policy a-b", "ValueValidation"),
+            ("pgusher policy a --column b.c", "ValueValidation"),
+            ("pgusher policy a --type int", "ValueValidation"),
+            ("pgusher policy a --setting tenant", "ValueValidation"),
             ("pgusher --version", "DisplayVersion"),
             ("pgusher --help", "DisplayHelp"),
             ("pgusher", "DisplayHelpOnMissingArgumentOrSubcommand"),

@@ -1,0 +1,202 @@
+//! What is sent for a tenant, rendered once and shared by all its transactions.
+//!
+//! Two forms, because of what PostgreSQL does with each: `SET LOCAL` statements as text, which take
+//! no snapshot and so may stand behind a BEGIN that a `SET TRANSACTION` follows; and the parameters
+//! of [`Context::statement`], which is executed with a client's extended messages.
+//! `docs/tenants.md` says when which is used.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use super::{Extra, SettingName, TenantId};
+use crate::sync::Mutex;
+
+/// The most settings beside the tenant's: each one costs in every transaction.
+pub const MAX_EXTRAS: usize = 15;
+
+/// How many contexts are kept before those that nobody uses are looked for.
+const ROOM: usize = 1024;
+
+/// A tenant and what the server is told about it. Plain ASCII throughout, so that a position in
+/// characters and one in bytes are the same.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Context {
+    id: TenantId,
+    prefix: Box<[u8]>,
+    session_prefix: Box<[u8]>,
+    session_suffix: Box<[u8]>,
+    sets: usize,
+    arguments: Box<[u8]>,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Context({})", self.prefix.escape_ascii())
+    }
+}
+
+impl Context {
+    pub(super) fn new(setting: &SettingName, id: TenantId, extras: &[Extra]) -> Self {
+        let own = [Box::from(id.as_str())];
+        let first = (setting.as_str(), id.as_str(), own.as_slice());
+        let others = extras
+            .iter()
+            .map(|extra| (extra.name(), extra.value(), extra.words()));
+        let all: Vec<_> = std::iter::once(first).chain(others).collect();
+
+        let (mut prefix, mut session, mut suffix) = (Vec::new(), Vec::new(), Vec::new());
+        let mut arguments = vec![0, 0];
+        push_u16(&mut arguments, all.len() * 2);
+        for (name, value, words) in &all {
+            for (out, verb) in [(&mut prefix, &b"SET LOCAL "[..]), (&mut session, b"SET ")] {
+                out.extend_from_slice(verb);
+                push_name(out, name);
+                for (nth, word) in words.iter().enumerate() {
+                    out.extend_from_slice(if nth == 0 { b"=" } else { b"," });
+                    push_constant(out, word);
+                }
+                out.push(b';');
+            }
+            suffix.extend_from_slice(b"RESET ");
+            push_name(&mut suffix, name);
+            suffix.push(b';');
+            push_value(&mut arguments, name.as_bytes());
+            push_value(&mut arguments, value.as_bytes());
+        }
+        arguments.extend_from_slice(&[0, 0]);
+        let sets = all.len();
+        Self {
+            id,
+            prefix: prefix.into(),
+            session_prefix: session.into(),
+            session_suffix: suffix.into(),
+            sets,
+            arguments: arguments.into(),
+        }
+    }
+
+    /// The tenant.
+    pub fn id(&self) -> &TenantId {
+        &self.id
+    }
+
+    /// `SET LOCAL … ;` for each setting: in front of a client's text, or behind its BEGIN. It
+    /// causes [`Self::sets`] `CommandComplete`s.
+    pub fn prefix(&self) -> &[u8] {
+        &self.prefix
+    }
+
+    /// `SET … ;` for each setting, for statements that refuse a transaction block. It causes
+    /// [`Self::sets`] `CommandComplete`s, and [`Self::session_suffix`] takes it back.
+    pub fn session_prefix(&self) -> &[u8] {
+        &self.session_prefix
+    }
+
+    /// `RESET … ;` for each setting. It causes [`Self::sets`] `CommandComplete`s.
+    pub fn session_suffix(&self) -> &[u8] {
+        &self.session_suffix
+    }
+
+    /// How many settings there are, the tenant's own included: at least 1.
+    pub fn sets(&self) -> usize {
+        self.sets
+    }
+
+    /// The statement that takes [`Self::bind_tail`] and sets everything until the end of the
+    /// transaction. Of the same number of settings it is the same, for whatever tenant.
+    pub fn statement(&self) -> String {
+        let mut sql = String::from("SELECT ");
+        for nth in 0..self.sets {
+            let comma = if nth > 0 { "," } else { "" };
+            let (name, value) = (2 * nth + 1, 2 * nth + 2);
+            // With its schema: a client's search_path must not choose the function (A2).
+            sql.push_str(&format!(
+                "{comma}pg_catalog.set_config(${name},${value},true)"
+            ));
+        }
+        sql
+    }
+
+    /// The rest of a Bind message behind its two names, for [`Self::statement`]: the parameters
+    /// with their number, in text format, and the result in text format.
+    pub fn bind_tail(&self) -> &[u8] {
+        &self.arguments
+    }
+}
+
+/// A quoted name, dot by dot. Quoted always: `user` and `default` are words of SQL.
+fn push_name(out: &mut Vec<u8>, name: &str) {
+    out.push(b'"');
+    out.extend_from_slice(name.replace('.', "\".\"").as_bytes());
+    out.push(b'"');
+}
+
+/// A string constant that means `text` under either setting of `standard_conforming_strings`.
+fn push_constant(out: &mut Vec<u8>, text: &str) {
+    if text.contains('\\') {
+        out.push(b'E');
+    }
+    out.push(b'\'');
+    for byte in text.bytes() {
+        if matches!(byte, b'\'' | b'\\') {
+            out.push(byte);
+        }
+        out.push(byte);
+    }
+    out.push(b'\'');
+}
+
+fn push_value(out: &mut Vec<u8>, value: &[u8]) {
+    // Names, ids and values are bounded far below this.
+    let length = u32::try_from(value.len()).unwrap_or_default();
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(value);
+}
+
+fn push_u16(out: &mut Vec<u8>, number: usize) {
+    let number = u16::try_from(number).unwrap_or_default();
+    out.extend_from_slice(&number.to_be_bytes());
+}
+
+/// The contexts in use, one copy of each.
+///
+/// Ids come from clients, who can make up as many as they like (J14). What is kept here follows
+/// what clients hold, at most twice as many and a fixed number more.
+#[derive(Debug, Default)]
+pub(super) struct Contexts {
+    known: Mutex<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    by_id: HashMap<TenantId, Arc<Context>>,
+    /// Above so many, those that nobody uses make room.
+    sweep_at: usize,
+}
+
+impl Contexts {
+    pub(super) fn find(&self, id: &str) -> Option<Arc<Context>> {
+        self.known.lock().by_id.get(id).cloned()
+    }
+
+    /// The one copy of `context` that everybody has.
+    pub(super) fn share(&self, context: Context) -> Arc<Context> {
+        let mut known = self.known.lock();
+        if let Some(same) = known.by_id.get(context.id()) {
+            return Arc::clone(same);
+        }
+        if known.by_id.len() >= known.sweep_at.max(ROOM) {
+            known.by_id.retain(|_, it| Arc::strong_count(it) > 1);
+            known.sweep_at = known.by_id.len() * 2;
+        }
+        let context = Arc::new(context);
+        known
+            .by_id
+            .insert(context.id().clone(), Arc::clone(&context));
+        context
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.known.lock().by_id.len()
+    }
+}

@@ -1,0 +1,21 @@
+//! Who a transaction belongs to, and what the database is told about it.
+//!
+//! [`id`] says what a tenant's id may look like, [`identity`] where it is learnt from and what
+//! holds when two places name one, [`setting`] which settings may be put into a transaction, and
+//! [`context`] renders them, once per tenant, into what is sent. [`row_security`] prints the SQL to
+//! start from on the other side, in the database. Nothing here reads SQL or knows a
+//! connection: that is `sql` and `session`, which ask.
+
+pub mod context;
+pub mod id;
+pub mod identity;
+pub mod row_security;
+pub mod setting;
+
+pub use self::context::Context;
+pub use self::id::{Format, NotAnId, TenantId};
+pub use self::identity::{Connection, Known, Policy, Source, Sources};
+pub use self::setting::{BadSetting, Extra, SettingName};
+
+#[cfg(test)]
+mod tests;
