@@ -1,5 +1,10 @@
 //! What is sent for a tenant, on real servers: both forms mean the same, and mean what was typed.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "what helpers of tests cannot do is a failed test"
+)]
+
 mod support;
 
 use std::{collections::HashMap, sync::Arc};
@@ -102,6 +107,36 @@ both_versions!(
 
             client.rows("SET search_path = pg_temp, public");
             assert_eq!(client.rows("SHOW ALL"), before, "strings {strings}");
+        }
+    }
+);
+
+both_versions!(
+    /// What is accepted at the edges, the server accepts as well.
+    the_bounds_are_those_of_the_server,
+    |pg| {
+        let mut client = pg.fresh_database().raw();
+        for (name, value) in [
+            ("statement_timeout", "2147483647"),
+            ("lock_timeout", "24 d"),
+            ("idle_in_transaction_session_timeout", "596h"),
+            ("work_mem", "64"),
+            ("work_mem", "2097151MB"),
+            ("maintenance_work_mem", "1MB"),
+            ("hash_mem_multiplier", "1000"),
+            ("hash_mem_multiplier", "1."),
+            ("max_parallel_workers_per_gather", "1024"),
+            ("synchronous_commit", "remote_apply"),
+            ("plan_cache_mode", "auto"),
+            ("jit", "true"),
+        ] {
+            let extra = Extra::new(name, value).unwrap();
+            let policy = Policy::new(SettingName::default(), Format::Text)
+                .with_extras(vec![extra], HashMap::new());
+            let context = policy.context(&Format::Text.id(b"acme").unwrap());
+            let text = format!("BEGIN;{}", std::str::from_utf8(context.prefix()).unwrap());
+            assert_eq!(client.ask(&query(&text)).types(), "C C C Z:T", "{text}");
+            client.rows("ROLLBACK");
         }
     }
 );

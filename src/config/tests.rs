@@ -414,7 +414,7 @@ fn every_mistake_has_its_words() {
         ),
         (
             "[tenant.settings]\nwork_mem = \"much\"",
-            r#"work_mem in [tenant.settings] must be a size as PostgreSQL spells it, such as "64MB""#,
+            r#"work_mem in [tenant.settings] must be a size as PostgreSQL spells it, such as "64MB", and at least 64 kB"#,
         ),
         (
             "[tenant.settings]\nwork_mem = [1]",

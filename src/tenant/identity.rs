@@ -271,7 +271,8 @@ impl Policy {
         self.named(value, Source::Set)
     }
 
-    /// What the value of the tenant's key in a comment names; `None` if it is empty.
+    /// What the value of the tenant's key in a comment names; `None` if it is empty. It holds for the
+    /// statement, and for the transaction that the statement opens, and must not be kept longer.
     ///
     /// # Errors
     /// When it is not an id.

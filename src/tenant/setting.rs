@@ -93,16 +93,16 @@ fn is_identifier(part: &str) -> bool {
 }
 
 /// What the value of a setting looks like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 enum Shape {
     /// A duration; a number alone is milliseconds.
     Time,
-    /// A size; a number alone is kilobytes.
-    Memory,
-    /// A whole number.
-    Count,
-    /// A number.
-    Number,
+    /// A size of at least so many kilobytes; a number alone is kilobytes.
+    Memory(u64),
+    /// A whole number up to this one.
+    Count(u64),
+    /// A number in these bounds.
+    Number(f64, f64),
     /// On or off.
     Switch,
     /// One of these.
@@ -115,12 +115,12 @@ enum Shape {
 /// transaction does. None of them changes who the user is, and none (but `search_path`, which
 /// PostgreSQL 18 does report) is reported to clients, who are not to notice.
 const KNOWN: [(&str, Shape); 12] = [
-    ("hash_mem_multiplier", Shape::Number),
+    ("hash_mem_multiplier", Shape::Number(1.0, 1000.0)),
     ("idle_in_transaction_session_timeout", Shape::Time),
     ("jit", Shape::Switch),
     ("lock_timeout", Shape::Time),
-    ("maintenance_work_mem", Shape::Memory),
-    ("max_parallel_workers_per_gather", Shape::Count),
+    ("maintenance_work_mem", Shape::Memory(1024)),
+    ("max_parallel_workers_per_gather", Shape::Count(1024)),
     (
         "plan_cache_mode",
         Shape::Word(&["auto", "force_custom_plan", "force_generic_plan"]),
@@ -132,7 +132,7 @@ const KNOWN: [(&str, Shape); 12] = [
         Shape::Word(&["on", "off", "local", "remote_write", "remote_apply"]),
     ),
     ("transaction_timeout", Shape::Time),
-    ("work_mem", Shape::Memory),
+    ("work_mem", Shape::Memory(64)),
 ];
 
 /// A setting that is put into transactions beside the tenant's id.
@@ -202,39 +202,73 @@ impl Extra {
     }
 }
 
+/// The bounds are those of PostgreSQL: beyond them, each transaction would fail.
 fn scalar(shape: Shape, value: &str) -> Result<Cow<'_, str>, BadSetting> {
-    let is_digits = |text: &str| {
-        !text.is_empty() && text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit())
-    };
-    let with_unit = |units: &[&str]| {
-        let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let unit = value.strip_prefix(digits).unwrap_or_default();
-        is_digits(digits.trim_end()) && (unit.is_empty() || units.contains(&unit))
-    };
+    /// PostgreSQL counts in 32 bits.
+    const MOST: u64 = i32::MAX as u64;
     let wanted = match shape {
         // "off" is 0, here as everywhere (G4).
         Shape::Time if value == "off" => return Ok(Cow::Borrowed("0")),
-        Shape::Time if with_unit(&["us", "ms", "s", "min", "h", "d"]) => None,
-        Shape::Time => Some("a duration as PostgreSQL spells it, such as \"5s\" or \"2min\""),
-        Shape::Memory if with_unit(&["B", "kB", "MB", "GB", "TB"]) && value != "0" => None,
-        Shape::Memory => Some("a size as PostgreSQL spells it, such as \"64MB\""),
-        Shape::Count if is_digits(value) => None,
-        Shape::Count => Some("a whole number"),
-        Shape::Number => {
-            let sound = value.parse::<f64>().is_ok_and(f64::is_finite)
-                && value
-                    .bytes()
-                    .all(|byte| byte.is_ascii_digit() || byte == b'.');
-            (!sound).then_some("a number")
+        Shape::Time if amount(value, &MILLISECONDS).is_some_and(|it| it <= MOST) => None,
+        Shape::Time => {
+            Some("a duration as PostgreSQL spells it, such as \"5s\" or \"2min\"".into())
         }
-        Shape::Switch => (!["on", "off", "true", "false"].contains(&value)).then_some("on or off"),
+        Shape::Memory(least) => match amount(value, &KILOBYTES) {
+            Some(size) if (least..=MOST).contains(&size) => None,
+            _ => Some(format!(
+                "a size as PostgreSQL spells it, such as \"64MB\", and at least {least} kB"
+            )),
+        },
+        Shape::Count(most) => {
+            let sound = amount(value, &[("", 1)]).is_some_and(|it| it <= most);
+            (!sound).then(|| format!("a whole number up to {most}"))
+        }
+        Shape::Number(least, most) => {
+            let plain = |byte: u8| byte.is_ascii_digit() || byte == b'.';
+            let number = value.parse::<f64>().ok();
+            let sound = number.is_some_and(|it| (least..=most).contains(&it));
+            (!sound || !value.bytes().all(plain))
+                .then(|| format!("a number from {least} to {most}"))
+        }
+        Shape::Switch if ["on", "off", "true", "false"].contains(&value) => None,
+        Shape::Switch => Some("on or off".into()),
         Shape::Word(words) if words.contains(&value) => None,
-        Shape::Word(words) => return Err(bad(format!("must be one of {}", words.join(", ")))),
+        Shape::Word(words) => Some(format!("one of {}", words.join(", "))),
         Shape::Schemas => None,
     };
-    wanted.map_or(Ok(Cow::Borrowed(value)), |wanted| {
+    wanted.map_or(Ok(Cow::Borrowed(value)), |wanted: String| {
         Err(bad(format!("must be {wanted}")))
     })
+}
+
+/// Units with what they count. Microseconds are left out: they round to 0, which is off.
+const MILLISECONDS: [(&str, u64); 6] = [
+    ("", 1),
+    ("ms", 1),
+    ("s", 1000),
+    ("min", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+];
+
+const KILOBYTES: [(&str, u64); 5] = [
+    ("", 1),
+    ("kB", 1),
+    ("MB", 1 << 10),
+    ("GB", 1 << 20),
+    ("TB", 1 << 30),
+];
+
+/// A whole number with a unit behind it, blanks between them or not.
+fn amount(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let unit_at = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (digits, unit) = text.split_at(unit_at);
+    let (_, times) = units
+        .iter()
+        .find(|(known, _)| *known == unit.trim_start())?;
+    digits.parse::<u64>().ok()?.checked_mul(*times)
 }
 
 /// Reads names with commas between them, each plain or in double quotes.
