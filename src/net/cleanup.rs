@@ -70,7 +70,7 @@ async fn clean(lease: &mut Lease, drain: &mut Drain) -> Result<(), Useless> {
     }
     // A cancel may still be on its way to what has ended since. It must not hit the next one (B1).
     lease.conn().cancelling.clone().landed().await;
-    if lease.conn().backend.dirty {
+    if !lease.conn().backend.is_clean() {
         let mut reset = Vec::new();
         lease.conn().backend.write_cleaning(&mut reset);
         lease.conn().side.send_own(&reset).map_err(|_| Useless)?;

@@ -25,9 +25,9 @@ use crate::{
     config::settings::User,
     error::{Error, Kind, Severity},
     pool::PoolSizes,
-    session::{Profile, Session, Start},
+    session::{Profile, Session, Start, Tenant},
     wire::{
-        startup::{self, Fault, Negotiated, Opening, Startup, Version},
+        startup::{self, Fault, Negotiated, Opening, Setting, Startup, Version},
         write,
     },
 };
@@ -223,7 +223,7 @@ async fn authenticate(
 ) -> Result<Proof, End> {
     let user = std::str::from_utf8(&startup.user)
         .ok()
-        .and_then(|name| lobby.config.users.get(name));
+        .and_then(|typed| lobby.config.users.get(split_user(lobby, typed).0));
     let secret = user.and_then(|user: &User| user.secret.as_ref());
     let (mut nonce, mut md5_salt) = ([0; 18], [0; 4]);
     super::upstream::fill_random(&mut nonce);
@@ -269,8 +269,13 @@ async fn take_a_seat(
     startup: Startup,
     proof: Proof,
 ) -> Result<Arrival, End> {
-    let user = text(&startup.user, "user")?;
-    let db = lobby.database(&text(&startup.database, "database")?)?;
+    let typed = text(&startup.user, "user")?;
+    let (user, suffix) = split_user(lobby, &typed);
+    let user = user.to_owned();
+    let database = text(&startup.database, "database")?;
+    // Who names no database means the one with the user's name: of the user, not of the tenant.
+    let database = if database == typed { &user } else { &database };
+    let db = lobby.database(database)?;
     let user_seat = lobby.admit_user(&user)?;
     let settings = lobby.config.users.get(&user);
     let upstream = &db.config.upstream;
@@ -289,7 +294,9 @@ async fn take_a_seat(
     let membership = db.join(&login, credential, sizes)?;
     let long_key = negotiated(&startup).speak >= Version::V3_2;
     let bell = Arc::new(Bell::new());
-    let profile = Profile::new(startup.settings);
+    let bypass = settings.is_some_and(|user| user.bypass);
+    let (tenant, own) = identify(lobby, suffix, bypass, startup.settings)?;
+    let profile = Profile::new(own);
     let welcome = welcome::welcome(membership.pool(), &bell, profile).await?;
     let registration = lobby.register(&bell, long_key);
 
@@ -311,6 +318,7 @@ async fn take_a_seat(
         flavour: welcome.flavour,
         seen: welcome.seen,
         catalogue: Arc::clone(&membership.pool().catalogue),
+        tenant,
     };
     let session = Session::new(start, Instant::now());
     Ok(Arrival {
@@ -322,6 +330,36 @@ async fn take_a_seat(
             user_seat,
         },
     })
+}
+
+/// The user that logs in, and the part of the name that names a tenant.
+fn split_user<'a>(lobby: &Lobby, typed: &'a str) -> (&'a str, Option<&'a str>) {
+    let users = &lobby.config.users;
+    match &lobby.config.tenant {
+        Some(policy) => policy.split_user(typed, |name| users.contains_key(name)),
+        None => (typed, None),
+    }
+}
+
+/// The tenant that the connection names, and the settings that remain the client's own.
+fn identify(
+    lobby: &Lobby,
+    suffix: Option<&str>,
+    bypass: bool,
+    settings: Vec<Setting>,
+) -> Result<(Option<Tenant>, Vec<Setting>), Error> {
+    let Some(policy) = &lobby.config.tenant else {
+        return Ok((None, settings));
+    };
+    let connection = policy.of_connection(suffix, settings)?;
+    policy.at_login(connection.tenant.as_ref(), bypass)?;
+    let tenant = Tenant {
+        policy: Arc::clone(policy),
+        known: connection.tenant,
+    };
+    // Without a tenant such a user is as on a database without tenants.
+    let tenant = Some(tenant).filter(|tenant| !bypass || tenant.known.is_some());
+    Ok((tenant, connection.settings))
 }
 
 /// Names of users and databases are text in pgusher's own configuration.

@@ -199,7 +199,7 @@ impl Lease {
         }
         conn.used = now;
         let pending = conn.cancelling.is_on();
-        let clean = conn.backend.is_free() && !conn.backend.dirty && !pending;
+        let clean = conn.backend.is_free() && conn.backend.is_clean() && !pending;
         if clean && !conn.side.is_backed_up() && !conn.side.has_kept() {
             conn.backend.pipeline.shrink();
             self.pool.give_back(conn, now);

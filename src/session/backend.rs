@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::{
     pipeline::{Entry, Pipeline, Request, Unexpected, Whose},
     prepared::Prepared,
+    rewritten::Completed,
+    scoping::Scoping,
     settings::{self, Profile, Reported},
 };
 use crate::{
@@ -78,6 +80,8 @@ pub struct Backend {
     pub(super) prepared: Prepared,
     /// Its session was changed in a way that does not end with the transaction.
     pub dirty: bool,
+    /// What is known of the tenant's context.
+    pub(super) scoping: Scoping,
     /// The server has called a message of the client's running request a protocol violation.
     accused: bool,
 }
@@ -136,13 +140,17 @@ impl Backend {
                 self.accused = false;
                 let entry = self.pipeline.answered(tag)?.ok_or(Unexpected)?;
                 self.status = Status::read(body).ok_or(Unexpected)?;
+                if entry.rewritten {
+                    self.scoping.rewritten.pop_front();
+                }
+                if entry.drops_context || self.status == Status::Idle {
+                    self.scoping.in_transaction = false;
+                }
                 Ok(Meaning::Ready(entry))
             }
             b'C' => {
                 let entry = self.pipeline.answered(tag)?;
-                self.dirty |=
-                    entry.is_some_and(|it| it.whose == Whose::Client) && leaves_traces(body);
-                Ok(Meaning::Reply(entry))
+                self.completed(entry, body).map(Meaning::Reply)
             }
             b'R' | b'K' | b'v' => Err(Unexpected),
             b'D' | b'd' => Ok(Meaning::Reply(self.pipeline.head())),
@@ -164,6 +172,41 @@ impl Backend {
         }
     }
 
+    /// A statement was completed, with the command tag `tag`. Returns whose it was.
+    fn completed(&mut self, entry: Option<Entry>, tag: &[u8]) -> Result<Option<Entry>, Unexpected> {
+        let Some(entry) = entry else {
+            return Ok(None);
+        };
+        if entry.rewritten
+            && let Some(rewritten) = self.scoping.rewritten.front_mut()
+        {
+            let completed = rewritten.completes();
+            if completed != Completed::Own {
+                // Anything else would mean that what was taken for the client's was not.
+                if tag != b"SET\0" {
+                    return Err(Unexpected);
+                }
+                self.scoping.in_transaction |= completed == Completed::Context;
+                let whose = Whose::Hidden;
+                return Ok(Some(Entry { whose, ..entry }));
+            }
+        }
+        if entry.whose == Whose::Client {
+            self.dirty |= !entry.traceless && leaves_traces(tag);
+            // A chain begins a transaction without a context, and a savepoint may be older than it (F11).
+            if matches!(tag, b"COMMIT\0" | b"ROLLBACK\0") {
+                self.scoping.in_transaction = false;
+            }
+        }
+        self.scoping.in_transaction |= entry.gives_context && entry.request == Request::Execute;
+        Ok(Some(entry))
+    }
+
+    /// Whether nothing of its client is left on it.
+    pub fn is_clean(&self) -> bool {
+        !self.dirty && self.scoping.is_clean()
+    }
+
     /// Appends what makes the connection as new, once it is free. It is clean when all of it has been answered.
     ///
     /// `RESET ROLE` goes first and alone: `DISCARD ALL` refuses to run beside anything else, and
@@ -175,6 +218,7 @@ impl Backend {
         }
         self.applied = Arc::default();
         self.prepared.clear();
+        self.scoping.cleaned();
         self.dirty = false;
     }
 }

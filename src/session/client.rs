@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::{
-    Backend, Entry, MOST_OUTSTANDING, Next, Output, PoolMode, Progress, Request, Session, WINDOW,
-    Whose, loss::Fate,
+    Backend, Entry, MOST_OUTSTANDING, Next, Output, PoolMode, Progress, Request, Session, Status,
+    WINDOW, Whose, extended::Frame, loss::Fate,
 };
 use crate::{
     error::{Error, Kind},
@@ -105,6 +105,9 @@ impl Session {
         self.timers.moved(backend.as_deref(), now);
         // The server may have answered all while a frame was still on its way to it: the data of
         // a COPY that had failed (D1). Nothing more will come from it.
+        if let Some(backend) = backend.as_deref_mut() {
+            self.reset_context(backend, out);
+        }
         let over = next == Next::Read
             && backend
                 .as_deref()
@@ -130,20 +133,21 @@ impl Session {
             _ => {}
         }
         if self.skipping {
-            return self.skip(header.tag, out);
+            return self.skip(header.tag, backend.as_deref(), out);
         }
         if let Fate::Owed(..) = self.fate {
             return self.break_the_news(header.tag, out);
         }
         match backend {
-            None => self.without_server(header.tag, out),
+            None => self.without_server(header, body, out),
             Some(backend) => self.with_server(header, body, start, backend, out),
         }
     }
 
     /// Outside a transaction most things need a server, and the rest is answered here.
-    fn without_server(&self, tag: u8, out: &mut Output) -> Verdict {
-        match tag {
+    fn without_server(&mut self, header: Header, body: &[u8], out: &mut Output) -> Verdict {
+        match header.tag {
+            b'Q' if self.tenancy.is_some() => self.query_without_server(header, body, out),
             b'S' => {
                 self.say_ready(out);
                 Verdict::Drop
@@ -169,36 +173,49 @@ impl Session {
             // The server will not look at it, so nothing changes.
             return Verdict::Forward;
         }
+        let extended = matches!(header.tag, b'P' | b'B' | b'D' | b'E' | b'C');
+        if extended
+            && !backend.pipeline.is_open()
+            && let Some(verdict) = self.begin_batch(header.tag, backend)
+        {
+            return verdict;
+        }
+        let keeps_names = self.mode == PoolMode::Transaction || self.tenancy.is_some();
         let request = match header.tag {
-            b'P' | b'B' | b'D' | b'C' if self.mode == PoolMode::Transaction => {
+            b'P' | b'B' | b'D' | b'C' if keeps_names => {
                 return self.extended_frame(header, body, start, backend, out);
             }
             b'Q' => {
-                // PostgreSQL forgets the unnamed statement at each simple query.
-                let unnamed =
-                    self.names.unnamed().is_some() || backend.prepared.unnamed().is_some();
-                if unnamed {
-                    self.forget_unnamed(backend);
-                }
-                leave_batch(backend);
-                backend.pipeline.push(Entry {
-                    unnamed,
-                    ..Entry::new(Request::Query, Whose::Client)
-                });
-                return Verdict::Forward;
+                let frame = Frame {
+                    header,
+                    body,
+                    start,
+                };
+                return self.query_of_tenant(&frame, backend, out);
             }
             b'F' => {
+                if let Some(verdict) = self.function_of_tenant(backend, out) {
+                    return verdict;
+                }
                 leave_batch(backend);
                 Request::Function
             }
             b'S' => {
                 backend.prepared.batch_ends();
-                Request::Sync
+                backend.pipeline.push(Entry {
+                    drops_context: std::mem::take(&mut backend.scoping.batch_drops),
+                    ..Entry::new(Request::Sync, Whose::Client)
+                });
+                return Verdict::Forward;
             }
             b'P' => Request::Parse,
             b'B' => Request::Bind,
             b'D' => Request::Describe,
-            b'E' => Request::Execute,
+            b'E' => {
+                let entry = self.before_execute(body, backend);
+                backend.pipeline.push(entry);
+                return Verdict::Forward;
+            }
             b'C' => Request::Close,
             b'c' | b'f' => Request::CopyEnd,
             _ => return Verdict::Forward,
@@ -207,11 +224,30 @@ impl Session {
         Verdict::Forward
     }
 
+    /// Sends a simple query that is not changed, or was.
+    pub(super) fn plain_query(&mut self, entry: Entry, backend: &mut Backend) -> Verdict {
+        // PostgreSQL forgets the unnamed statement at each simple query.
+        let unnamed = self.names.unnamed().is_some() || backend.prepared.unnamed().is_some();
+        if unnamed {
+            self.forget_unnamed(backend);
+        }
+        leave_batch(backend);
+        backend.pipeline.push(Entry { unnamed, ..entry });
+        Verdict::Forward
+    }
+
     /// Something failed here: up to its Sync the client's messages are dropped, as PostgreSQL would (C3).
-    fn skip(&mut self, tag: u8, out: &mut Output) -> Verdict {
+    fn skip(&mut self, tag: u8, backend: Option<&Backend>, out: &mut Output) -> Verdict {
         if tag == b'S' {
             self.skipping = false;
-            self.say_ready(out);
+            match backend {
+                Some(backend) if backend.status != Status::Idle => {
+                    let status = backend.status.byte();
+                    out.to_client
+                        .own(|bytes| write::ready_for_query(bytes, status));
+                }
+                _ => self.say_ready(out),
+            }
         }
         Verdict::Drop
     }

@@ -3,12 +3,16 @@
 use super::{
     Backend, Gather, Output, Request, Session, Whose,
     client::Verdict,
+    inject::comment_of,
     pipeline::Entry,
     prepared::Has,
-    statements::{self, MOST_NAMES, Statement},
+    reading::Act,
+    rewritten::{Change, Changes},
+    statements::{self, MOST_NAMES, Meaning, Statement},
 };
 use crate::{
     error::{Error, Kind},
+    sql,
     wire::{
         frame::{HEADER, Header},
         frontend::{self, Bind, Target},
@@ -20,18 +24,50 @@ use crate::{
 /// PostgreSQL's SQLSTATE for a Parse whose name is in use (C11).
 const NAME_TAKEN: &[u8] = b"42P05";
 
-/// What a client's frame becomes.
-struct Frame<'a> {
-    header: Header,
+/// A client's frame.
+pub(super) struct Frame<'a> {
+    pub(super) header: Header,
     /// All of it that is there.
-    body: &'a [u8],
+    pub(super) body: &'a [u8],
     /// Where it begins in the input.
-    start: usize,
+    pub(super) start: usize,
 }
 
 impl Frame<'_> {
     fn is_whole(&self) -> bool {
         self.header.size == HEADER + self.body.len()
+    }
+
+    /// The text of a simple query that is whole.
+    pub(super) fn query_text(&self) -> Option<&[u8]> {
+        frontend::query(self.body).ok().filter(|_| self.is_whole())
+    }
+
+    /// Forwards a simple query with changes in its text.
+    pub(super) fn forward_changed(&self, changes: &Changes, out: &mut Output) {
+        let length = self.header.size - 1 + changes.added() - changes.removed();
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        let out = &mut out.to_server;
+        out.own(|bytes| {
+            bytes.push(self.header.tag);
+            bytes.extend_from_slice(&length.to_be_bytes());
+        });
+        let text = self.start + HEADER;
+        let mut done = 0;
+        for change in changes.in_order() {
+            match change {
+                Change::Insert(insert) => {
+                    out.input(text + done..text + insert.at);
+                    out.own(|bytes| bytes.extend_from_slice(insert.context.prefix()));
+                    done = insert.at;
+                }
+                Change::Cut(cut) => {
+                    out.input(text + done..text + cut.start);
+                    done = cut.end;
+                }
+            }
+        }
+        out.input(text + done..text + self.body.len());
     }
 
     /// Forwards it with `front` in the place of the first `skipped` bytes of its body.
@@ -76,9 +112,22 @@ impl Session {
             return sent(Request::Parse, backend);
         };
         let rest = frame.body.get(name.len() + 1..).unwrap_or_default();
+        let read = match self.read_parse(frame, rest) {
+            Ok(read) => read,
+            Err(error) => {
+                let opening = self.opening(backend);
+                return self.refuse_request(b'P', error, opening, backend, out);
+            }
+        };
+        if let Some(meaning) = &read.meaning
+            && let Some(verdict) = self.before_parse(meaning, backend, out)
+        {
+            return verdict;
+        }
+        let rest = read.stripped.as_deref().unwrap_or(rest);
         if name.is_empty() {
             if frame.is_whole() {
-                let tag = self.names.set_unnamed(rest);
+                let tag = self.names.set_unnamed(rest, read.meaning);
                 backend
                     .prepared
                     .replaces_unnamed(Some(tag), backend.pipeline.is_open());
@@ -89,9 +138,14 @@ impl Session {
             }
             backend.pipeline.push(Entry {
                 unnamed: true,
+                cut: read.cut,
                 ..Entry::new(Request::Parse, Whose::Client)
             });
-            return Verdict::Forward;
+            if read.stripped.is_none() {
+                return Verdict::Forward;
+            }
+            write_parse(name, rest, out);
+            return Verdict::Rewritten;
         }
         if let Some(known) = self.names.get(name).map(std::sync::Arc::clone) {
             // PostgreSQL says that the name is taken (C11): under its server-side name it is.
@@ -118,10 +172,11 @@ impl Session {
             self.catalogue.private(&self.flavour)
         };
         let id = statement.id;
-        self.names.add(name, statement);
+        self.names.add(name, statement, read.meaning);
         let entry = Entry {
             statement: id,
             journaled: true,
+            cut: read.cut,
             ..Entry::new(Request::Parse, Whose::Client)
         };
         if backend.prepared.has(id) == Has::Yes {
@@ -133,15 +188,64 @@ impl Session {
             return Verdict::Drop;
         }
         make_room(id, backend, out);
-        frame.forward_with(name.len() + 1, &terminated(id), &mut out.to_server);
+        if read.stripped.is_some() {
+            write_parse(&Statement::server_name(id), rest, out);
+        } else {
+            frame.forward_with(name.len() + 1, &terminated(id), &mut out.to_server);
+        }
         backend.pipeline.push(entry);
         Verdict::Rewritten
     }
 
-    fn bind(&self, frame: &Frame<'_>, backend: &mut Backend, out: &mut Output) -> Verdict {
+    /// What a Parse means, and its body without the comment that names the tenant.
+    fn read_parse(&self, frame: &Frame<'_>, rest: &[u8]) -> Result<Parsed, Error> {
+        let Some(tenancy) = self.tenancy.as_deref() else {
+            return Ok(Parsed::default());
+        };
+        let text = Reader::new(rest).cstr().ok().filter(|_| frame.is_whole());
+        let Some(text) = text else {
+            return Ok(Parsed {
+                meaning: Some(Meaning {
+                    act: Act::UNSURE,
+                    tenant: None,
+                }),
+                ..Parsed::default()
+            });
+        };
+        let mut parsed = Parsed::default();
+        let mut named = None;
+        if let Some((tenant, cuts)) = comment_of(tenancy, text, self.dialect.sql)? {
+            let mut stripped = Vec::with_capacity(rest.len());
+            let mut at = 0;
+            for cut in &cuts {
+                stripped.extend_from_slice(text.get(at..cut.start).unwrap_or_default());
+                at = cut.end;
+            }
+            stripped.extend_from_slice(rest.get(at..).unwrap_or_default());
+            let in_front = cuts.first().filter(|cut| cut.start == 0);
+            // Ids and keys are ASCII; a comment in front that holds more is counted as if it were.
+            parsed.cut = in_front.map_or(0, |cut| u16::try_from(cut.end).unwrap_or(0));
+            named = tenant;
+            parsed.stripped = Some(stripped);
+        }
+        let first = sql::statements(text, self.dialect.sql).next();
+        let act = first.map_or(Act::NOTHING, |first| {
+            Act::of(&first, text, &tenancy.policy.setting)
+        });
+        parsed.meaning = Some(Meaning { act, tenant: named });
+        Ok(parsed)
+    }
+
+    fn bind(&mut self, frame: &Frame<'_>, backend: &mut Backend, out: &mut Output) -> Verdict {
         let Ok(bind) = Bind::read(frame.body) else {
             return sent(Request::Bind, backend);
         };
+        if self.tenancy.is_some()
+            && let Some(meaning) = self.names.meaning(bind.statement).cloned()
+            && let Some(verdict) = self.before_bind(&meaning, &bind, backend, out)
+        {
+            return verdict;
+        }
         let entry = Entry::new(Request::Bind, Whose::Client);
         let Some(id) = self.find(bind.statement, backend, out) else {
             backend.pipeline.push(entry);
@@ -323,6 +427,17 @@ impl Session {
     }
 }
 
+/// A Parse, as it was read.
+#[derive(Default)]
+struct Parsed {
+    /// Where there are tenants.
+    meaning: Option<Meaning>,
+    /// What follows the name, if that is not what the client sent.
+    stripped: Option<Vec<u8>>,
+    /// Characters that were cut off in front.
+    cut: u16,
+}
+
 /// What a name stands for on the server.
 enum Found {
     Statement(u64),
@@ -351,7 +466,7 @@ impl Found {
 }
 
 /// Parses the statement on the server, if it has not been.
-fn ensure(statement: &Statement, backend: &mut Backend, out: &mut Output) {
+pub(super) fn ensure(statement: &Statement, backend: &mut Backend, out: &mut Output) {
     if backend.prepared.has(statement.id) == Has::Yes {
         return;
     }
@@ -365,6 +480,15 @@ fn ensure(statement: &Statement, backend: &mut Backend, out: &mut Output) {
     backend.pipeline.push(Entry {
         statement: statement.id,
         ..Entry::new(Request::Parse, Whose::Hidden)
+    });
+}
+
+fn write_parse(name: &[u8], rest: &[u8], out: &mut Output) {
+    out.to_server.own(|bytes| {
+        write::frame(bytes, b'P', |frame| {
+            write::cstr(frame, name);
+            frame.extend_from_slice(rest);
+        });
     });
 }
 

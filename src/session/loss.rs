@@ -66,6 +66,9 @@ impl Session {
         }
         let had_state = self.is_pinned();
         self.pinned = false;
+        if let Some(tenancy) = &mut self.tenancy {
+            tenancy.lost();
+        }
         self.timers.detached(now);
         // A tombstone that was not answered yet is still the failed block that the client knows.
         let in_block = backend.status != Status::Idle || backend.pipeline.is_entombed();

@@ -19,6 +19,11 @@
 //! | `settings` | which settings must travel? |
 //! | `statements` | which statements has a client prepared? |
 //! | `prepared` | which of them has a server connection parsed? |
+//! | `reading` | what does a statement mean to a session? |
+//! | `tenancy` | whose is this session, and this transaction? |
+//! | `inject` | what must stand in front of it? |
+//! | `rewritten` | which part of an answer is that? |
+//! | `scoping` | what does a server connection know of the tenant? |
 //! | `timers` | until when may this last? |
 #![warn(clippy::indexing_slicing)]
 
@@ -26,13 +31,18 @@ mod backend;
 mod client;
 mod drain;
 mod extended;
+mod inject;
 mod loss;
 mod output;
 mod pipeline;
 mod prepared;
+mod reading;
+mod rewritten;
+mod scoping;
 mod server;
 mod settings;
 mod statements;
+mod tenancy;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -46,9 +56,13 @@ pub use output::{Gather, Output};
 pub use pipeline::{Entry, Pipeline, Request, Whose};
 pub use settings::{Profile, Reported};
 pub use statements::Catalogue;
+pub use tenancy::Tenant;
 pub use timers::Timeouts;
 
-use self::{client::LongFrame, loss::Fate, statements::Names, timers::Timers};
+use self::{
+    client::LongFrame, loss::Fate, settings::Reading, statements::Names, tenancy::Tenancy,
+    timers::Timers,
+};
 use crate::error::Error;
 
 /// A frame up to this size is seen whole before any of it is forwarded, so that a connection
@@ -117,6 +131,8 @@ pub struct Start {
     pub seen: Arc<Reported>,
     /// The statements of the pool.
     pub catalogue: Arc<Catalogue>,
+    /// Who the tenant is; `None` = this client works without.
+    pub tenant: Option<Tenant>,
 }
 
 /// One client's session. See the module's documentation.
@@ -143,6 +159,10 @@ pub struct Session {
     flavour: Arc<Profile>,
     /// The client has state on its server connection that cannot be carried to another.
     pinned: bool,
+    /// Who the tenant is; `None` = this client works without.
+    tenancy: Option<Box<Tenancy>>,
+    /// How the client's texts are read.
+    dialect: Reading,
     timers: Timers,
 }
 
@@ -152,6 +172,8 @@ impl Session {
         Self {
             mode: start.mode,
             wanted: start.wanted,
+            dialect: Reading::of(&start.seen),
+            tenancy: start.tenant.map(|tenant| Box::new(Tenancy::new(tenant))),
             seen: start.seen,
             long_request: None,
             long_reply: None,
@@ -206,12 +228,16 @@ impl Session {
         out.to_client
             .own(|bytes| backend.reported.write_news_since(&self.seen, bytes));
         self.seen = Arc::clone(&backend.reported);
+        self.dialect = Reading::of(&self.seen);
     }
 
     /// Whether the server connection may go back: it owes nothing, no frame is half sent, and
     /// nothing of this client lives on it.
     fn may_release(&self, backend: &Backend) -> bool {
-        self.mode == PoolMode::Transaction && !self.pinned && self.is_at_rest(backend)
+        self.mode == PoolMode::Transaction
+            && !self.pinned
+            && self.is_at_rest(backend)
+            && backend.scoping.is_clean()
     }
 
     /// Between two transactions, and between two frames in both directions.

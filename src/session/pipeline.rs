@@ -74,6 +74,18 @@ pub struct Entry {
     pub(super) journaled: bool,
     /// It was not sent: pgusher itself answers it when its turn comes (C6).
     pub(super) local: bool,
+    /// Its text is not the client's own: see `rewritten`.
+    pub(super) rewritten: bool,
+    /// It was made to fail, in the place of what the client sent.
+    pub(super) refused: bool,
+    /// When it succeeds, the tenant's context is given.
+    pub(super) gives_context: bool,
+    /// When it is over, the context may have been changed.
+    pub(super) drops_context: bool,
+    /// It leaves nothing on the server, whatever its command tag says.
+    pub(super) traceless: bool,
+    /// Characters of the client's text that were cut off in front.
+    pub(super) cut: u16,
 }
 
 impl Entry {
@@ -86,6 +98,12 @@ impl Entry {
             unnamed: false,
             journaled: false,
             local: false,
+            rewritten: false,
+            refused: false,
+            gives_context: false,
+            drops_context: false,
+            traceless: false,
+            cut: 0,
         }
     }
 }
@@ -327,6 +345,18 @@ impl Pipeline {
     /// Nothing that was sent is unanswered (a batch may still be open).
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// Nothing that the client sent is unanswered or unfinished.
+    pub(super) fn is_settled(&self) -> bool {
+        let settings = |entry: &Entry| entry.whose == Whose::Settings;
+        !self.open && !self.skipping && !self.copying && self.queue.iter().all(settings)
+    }
+
+    /// A request in front of the open batch is unanswered.
+    pub(super) fn owes_ready(&self) -> bool {
+        let mut queue = self.queue.iter();
+        queue.any(|entry| entry.request.ends_with_ready() && entry.whose != Whose::Settings)
     }
 
     /// Extended messages were sent without a Sync behind them.

@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use super::{
-    Backend, Entry, Meaning, Next, Output, Progress, Session, Status, WINDOW, Whose,
+    Backend, Entry, Meaning, Next, Output, Progress, Request, Session, Status, WINDOW, Whose,
     client::LongFrame, loss,
 };
 use crate::{
     error::{Error, Kind},
     wire::{
-        backend::Fields,
+        backend::{self as wire, Fields},
         frame::{self, HEADER},
         write,
     },
@@ -61,6 +61,7 @@ impl Session {
             used += seen;
         };
         self.timers.moved(Some(backend), now);
+        self.reset_context(backend, out);
         let done = used == input.len() && matches!(next, Next::Read) && self.may_release(backend);
         Progress {
             used,
@@ -81,6 +82,12 @@ impl Session {
             Meaning::Reply(entry) => {
                 match (tag, entry) {
                     (b'1' | b'3', Some(entry)) => self.answered(entry, backend),
+                    (b'C', Some(entry)) if self.tenancy.is_some() => {
+                        self.tenant_completed(entry, body);
+                        if backend.dirty {
+                            self.forget_deallocated(body, backend);
+                        }
+                    }
                     (b'C', _) if backend.dirty => self.forget_deallocated(body, backend),
                     _ => {}
                 }
@@ -97,7 +104,36 @@ impl Session {
             Meaning::Failure(entry) => {
                 let dropped = backend.pipeline.take_dropped();
                 self.undo(&dropped, backend);
-                self.failure(entry, body, out)
+                if let Some(tenancy) = &mut self.tenancy {
+                    tenancy.failed();
+                }
+                let own = entry.filter(|entry| entry.refused);
+                let refusal = own.and_then(|_| backend.scoping.refusals.pop_front());
+                // Those that were skipped are heard by nobody.
+                for _ in dropped.iter().skip(1).filter(|entry| entry.refused) {
+                    backend.scoping.refusals.pop_front();
+                }
+                match entry {
+                    Some(entry) if entry.refused => {
+                        if let Some(error) = refusal {
+                            out.to_client.own(|bytes| error.write(bytes));
+                        }
+                        Ok(false)
+                    }
+                    Some(entry) if entry.gives_context && entry.request == Request::Query => {
+                        backend.scoping.not_opened(body);
+                        Ok(false)
+                    }
+                    Some(entry)
+                        if entry.whose == Whose::Hidden && entry.request == Request::Query =>
+                    {
+                        Err(nonsense("a setting could not be reset"))
+                    }
+                    Some(entry) if entry.rewritten || entry.cut > 0 => {
+                        self.failure_in_changed_text(entry, body, backend, out)
+                    }
+                    _ => self.failure(entry, body, out),
+                }
             }
             Meaning::Ready(entry) => self.ready(entry, backend, out, now),
             Meaning::Farewell => Err(Next::Lost(loss::farewell(body))),
@@ -172,6 +208,9 @@ impl Session {
         match entry.whose {
             Whose::Client => {
                 self.answered(entry, backend);
+                if let Some(tenancy) = &mut self.tenancy {
+                    tenancy.answered(backend.status);
+                }
                 self.timers.answered(now);
                 Ok(true)
             }
@@ -181,8 +220,56 @@ impl Session {
             }
             Whose::Tombstone if backend.status == Status::Failed => Ok(false),
             Whose::Tombstone => Err(nonsense("a transaction that had to fail did not")),
-            Whose::Cleaning | Whose::Hidden => Ok(false),
+            Whose::Hidden => {
+                if entry.gives_context {
+                    backend.scoping.opened();
+                } else if backend.scoping.resetting {
+                    backend.scoping.was_reset();
+                }
+                Ok(false)
+            }
+            Whose::Cleaning => Ok(false),
         }
+    }
+}
+
+impl Session {
+    /// A statement of the client, or one of ours, is done.
+    fn tenant_completed(&mut self, entry: Entry, tag: &[u8]) {
+        if let Some(tenancy) = &mut self.tenancy
+            && entry.whose == Whose::Client
+            && tag == b"ROLLBACK\0"
+        {
+            tenancy.rolled_back();
+        }
+    }
+
+    /// An error in a text that the server did not get as the client wrote it: its position is moved
+    /// to where the client has it.
+    fn failure_in_changed_text(
+        &mut self,
+        entry: Entry,
+        body: &[u8],
+        backend: &Backend,
+        out: &mut Output,
+    ) -> Result<bool, Next> {
+        let rewritten = backend
+            .scoping
+            .rewritten
+            .front()
+            .filter(|_| entry.rewritten);
+        let own = wire::with_position(body, |position| match rewritten {
+            Some(rewritten) => rewritten.position(position),
+            None => Some(position + usize::from(entry.cut)),
+        });
+        let Some(own) = own else {
+            return self.failure(Some(entry), body, out);
+        };
+        if self.failure(Some(entry), &own, out)? {
+            out.to_client
+                .own(|bytes| write::frame(bytes, b'E', |frame| frame.extend_from_slice(&own)));
+        }
+        Ok(false)
     }
 }
 

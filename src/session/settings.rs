@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use crate::wire::write;
+use crate::{sql::Dialect, wire::write};
 
 /// A name and its value, as they stand in messages.
 type Setting = (Box<[u8]>, Box<[u8]>);
@@ -196,6 +196,38 @@ impl Reported {
             .filter(|(name, value)| seen.get(name) != Some(value))
         {
             write::parameter_status(out, name, value);
+        }
+    }
+}
+
+/// How the texts of a client are to be read, as its settings tell.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading {
+    pub(super) sql: Dialect,
+    /// Characters are counted as UTF-8 has them.
+    pub(super) utf8: bool,
+}
+
+impl Reading {
+    pub(super) fn of(reported: &Reported) -> Self {
+        /// In these the second byte of a character may look like ASCII.
+        const UNSAFE: [&[u8]; 7] = [
+            b"SJIS",
+            b"SHIFT_JIS_2004",
+            b"BIG5",
+            b"GBK",
+            b"UHC",
+            b"GB18030",
+            b"JOHAB",
+        ];
+        let encoding = reported.get(b"client_encoding").unwrap_or(b"UTF8");
+        let standard_strings = reported.get(b"standard_conforming_strings") != Some(b"off");
+        Self {
+            sql: Dialect {
+                standard_strings,
+                ascii_safe: !UNSAFE.contains(&encoding),
+            },
+            utf8: encoding == b"UTF8",
         }
     }
 }

@@ -19,8 +19,11 @@ use std::{
     },
 };
 
-use super::{Profile, prepared::UnnamedTag};
-use crate::sync::Mutex;
+use super::{Profile, prepared::UnnamedTag, reading::Act};
+use crate::{
+    sync::Mutex,
+    tenant::{Context, Known},
+};
 
 /// What server-side names begin with.
 const PREFIX: &[u8] = b"pgusher_";
@@ -72,6 +75,8 @@ struct Shared {
 pub struct Catalogue {
     hasher: RandomState,
     shared: Mutex<Shared>,
+    /// The statements that give contexts, by the number of their settings.
+    injections: Mutex<Vec<(usize, Arc<Statement>)>>,
     next: AtomicU64,
 }
 
@@ -124,6 +129,25 @@ impl Catalogue {
         })
     }
 
+    /// The statement that gives the tenant's context.
+    pub(super) fn injection(&self, context: &Context) -> Arc<Statement> {
+        let shape = context.sets();
+        let mut injections = self.injections.lock();
+        if let Some((_, known)) = injections.iter().find(|(sets, _)| *sets == shape) {
+            return Arc::clone(known);
+        }
+        let mut body = context.statement().into_bytes();
+        // Its end, and no parameter types.
+        body.extend_from_slice(&[0, 0, 0]);
+        let statement = Arc::new(Statement {
+            id: self.number(),
+            body: body.into(),
+            flavour: Arc::default(),
+        });
+        injections.push((shape, Arc::clone(&statement)));
+        statement
+    }
+
     /// What it means has changed on the server: who prepares the same text again gets a new one (C12).
     pub(super) fn retire(&self, id: u64) {
         self.shared.lock().retain(|it| it.id != id);
@@ -151,14 +175,30 @@ impl Shared {
 #[derive(Debug)]
 pub(super) enum Change {
     Added(Box<[u8]>),
-    Removed(Box<[u8]>, Arc<Statement>),
+    Removed(Box<[u8]>, Named),
     /// None: the name was taken, and the server will say so.
     Taken(Box<[u8]>),
+}
+
+/// What a client's statement means to its session.
+#[derive(Debug, Clone)]
+pub(super) struct Meaning {
+    pub(super) act: Act,
+    /// The tenant of the comment that it was prepared under.
+    pub(super) tenant: Option<Known>,
+}
+
+/// What a client's name stands for.
+#[derive(Debug)]
+pub(super) struct Named {
+    statement: Arc<Statement>,
+    meaning: Option<Meaning>,
 }
 
 /// A client's unnamed statement.
 struct Unnamed {
     generation: u64,
+    meaning: Option<Meaning>,
     /// What followed the empty name in its Parse.
     text: Vec<u8>,
 }
@@ -170,7 +210,7 @@ const SPARE_ROOM: usize = 4096;
 #[derive(Default)]
 pub(super) struct Names {
     client: u64,
-    named: HashMap<Box<[u8]>, Arc<Statement>>,
+    named: HashMap<Box<[u8]>, Named>,
     journal: VecDeque<Change>,
     /// The name that an error is about.
     taken: Option<Box<[u8]>>,
@@ -191,15 +231,24 @@ impl Names {
     }
 
     pub(super) fn get(&self, name: &[u8]) -> Option<&Arc<Statement>> {
-        self.named.get(name)
+        self.named.get(name).map(|named| &named.statement)
+    }
+
+    /// What a name, or the empty one, means.
+    pub(super) fn meaning(&self, name: &[u8]) -> Option<&Meaning> {
+        if name.is_empty() {
+            return self.unnamed.as_ref()?.meaning.as_ref();
+        }
+        self.named.get(name)?.meaning.as_ref()
     }
 
     pub(super) fn len(&self) -> usize {
         self.named.len()
     }
 
-    pub(super) fn add(&mut self, name: &[u8], statement: Arc<Statement>) {
-        self.named.insert(name.into(), statement);
+    pub(super) fn add(&mut self, name: &[u8], statement: Arc<Statement>, meaning: Option<Meaning>) {
+        let named = Named { statement, meaning };
+        self.named.insert(name.into(), named);
         self.journal.push_back(Change::Added(name.into()));
     }
 
@@ -252,13 +301,17 @@ impl Names {
     }
 
     /// The client parsed the unnamed statement anew.
-    pub(super) fn set_unnamed(&mut self, body: &[u8]) -> UnnamedTag {
+    pub(super) fn set_unnamed(&mut self, body: &[u8], meaning: Option<Meaning>) -> UnnamedTag {
         let mut text = std::mem::take(&mut self.spare);
         text.clear();
         text.extend_from_slice(body);
         self.generation += 1;
         let generation = self.generation;
-        let unnamed = Some(Unnamed { generation, text });
+        let unnamed = Some(Unnamed {
+            generation,
+            meaning,
+            text,
+        });
         self.earlier
             .push_back(std::mem::replace(&mut self.unnamed, unnamed));
         self.tag(generation)

@@ -76,6 +76,35 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// The body of an ErrorResponse or NoticeResponse with its position (`P`) moved by `place`, which
+/// may take it away. `None` if there is no position.
+pub fn with_position(body: &[u8], place: impl Fn(usize) -> Option<usize>) -> Option<Vec<u8>> {
+    let mut moved = Vec::with_capacity(body.len() + 8);
+    let mut found = false;
+    let mut reader = Reader::new(body);
+    loop {
+        let code = reader.u8().ok()?;
+        if code == 0 {
+            moved.push(0);
+            return found.then_some(moved);
+        }
+        let text = reader.cstr().ok()?;
+        if code != b'P' {
+            moved.push(code);
+            moved.extend_from_slice(text);
+            moved.push(0);
+            continue;
+        }
+        let position = std::str::from_utf8(text).ok()?.parse().ok()?;
+        found = true;
+        if let Some(position) = place(position) {
+            moved.push(code);
+            moved.extend_from_slice(position.to_string().as_bytes());
+            moved.push(0);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -63,6 +63,32 @@ impl<'a> Bind<'a> {
     }
 }
 
+impl Bind<'_> {
+    /// The value of the parameter `number` (from 1) as text; `None` if it is not there or NULL. A
+    /// value in binary form is the same for text, and is what it is for others.
+    pub fn text_parameter(&self, number: u16) -> Option<&[u8]> {
+        let mut reader = Reader::new(self.rest);
+        let formats = reader.u16().ok()?;
+        reader.take(usize::from(formats) * 2).ok()?;
+        let count = reader.u16().ok()?;
+        if number == 0 || number > count {
+            return None;
+        }
+        for _ in 1..number {
+            value(&mut reader)?;
+        }
+        value(&mut reader)?
+    }
+}
+
+/// A parameter of a Bind: its size, all ones for NULL, and its bytes. `None`: there is none.
+fn value<'a>(reader: &mut Reader<'a>) -> Option<Option<&'a [u8]>> {
+    match reader.u32().ok()? {
+        u32::MAX => Some(None),
+        size => Some(Some(reader.take(usize::try_from(size).ok()?).ok()?)),
+    }
+}
+
 /// The body of a Describe or a Close message.
 pub fn target(body: &[u8]) -> Result<Target<'_>, Malformed> {
     let mut reader = Reader::new(body);

@@ -26,6 +26,7 @@ fn session(now: Instant) -> Session {
         flavour: Arc::default(),
         seen: Arc::default(),
         catalogue: Arc::default(),
+        tenant: None,
     };
     Session::new(start, now)
 }

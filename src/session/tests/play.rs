@@ -51,6 +51,7 @@ impl Player {
             flavour: Arc::clone(&wanted),
             wanted,
             seen: Arc::default(),
+            tenant: None,
             catalogue: Arc::default(),
         };
         let session = Session::new(start, now);

@@ -1,0 +1,776 @@
+//! The tenant's context, in front of what the client sends.
+//!
+//! Nothing of a client runs in a transaction whose context was not set before it, and what sets
+//! it travels in the same write. How depends on the statement ([`Need`]) and on what is known of
+//! the server's transaction ([`Opening`]): `docs/tenants.md` has the table.
+
+use std::sync::Arc;
+
+use super::{
+    Backend, Entry, Next, Output, Request, Session, Status, Whose,
+    client::Verdict,
+    extended::{Frame, ensure},
+    reading::{Act, Need, Trace, Turn},
+    rewritten::{Changes, Cut, Insert, Rewritten},
+    scoping::Around,
+    statements::{Meaning, Statement},
+    tenancy::{Effect, Tenancy},
+};
+use crate::{
+    error::{Error, Kind},
+    sql::{self, comment::Fault},
+    tenant::{Context, Known, Source},
+    wire::{
+        frame::{HEADER, Header},
+        frontend::{self, Bind},
+        write,
+    },
+};
+
+/// What is known of the server's transaction before the next message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Opening {
+    /// There is none.
+    Outside,
+    /// One is open and has its context, or the session has.
+    Scoped,
+    /// One is open and has no context.
+    Bare,
+    /// One is open and has failed: PostgreSQL will let nothing run in it.
+    Failed,
+    /// What was sent before is not answered yet.
+    Unknown,
+}
+
+/// Why a message is not sent as it is.
+enum Stop {
+    /// Not before all is answered.
+    Hold,
+    /// Not before the session has the context of this tenant.
+    Bracket(Known),
+    Refuse(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Refuse(error)
+    }
+}
+
+/// A simple query, read from its first statement to its last.
+struct Walk<'a> {
+    tenancy: &'a mut Tenancy,
+    opening: Opening,
+    /// The tenant that a comment names for all of it.
+    comment: Option<Known>,
+    /// The session has the context, whatever becomes of transactions.
+    given: bool,
+    /// What comes next has its context.
+    scoped: bool,
+    /// What comes next will not be run.
+    inert: bool,
+    effect: Option<Effect>,
+    changes: Changes,
+    turns: Vec<Turn>,
+    trace: Trace,
+    drops: bool,
+    changes_dialect: bool,
+    is_setting: bool,
+}
+
+impl Walk<'_> {
+    /// Takes the statement `act`, the `nth`, which begins at `at`; `alone`: there is no other.
+    fn step(&mut self, act: Act, nth: usize, at: usize, alone: bool) -> Result<(), Stop> {
+        if !self.inert {
+            self.name(&act)?;
+            self.scope(act.need, nth, at, alone)?;
+        }
+        if act.turn == Turn::Ends {
+            self.inert = false;
+            self.tenancy.disown();
+        }
+        self.scoped &= act.turn == Turn::Goes && !act.drops_context;
+        // RESET ALL, a call and SET LOCAL do more, or less.
+        self.is_setting = alone
+            && act.trace == Trace::Nothing
+            && self.comment.is_none()
+            && self.effect.as_ref().is_some_and(|effect| !effect.local);
+        self.drops |= act.drops_context;
+        self.changes_dialect |= act.changes_dialect;
+        self.trace = match (self.trace, act.trace) {
+            (Trace::State, _) | (_, Trace::State) => Trace::State,
+            (Trace::ByTag, _) | (_, Trace::ByTag) => Trace::ByTag,
+            _ => Trace::Nothing,
+        };
+        if act.turn != Turn::Goes {
+            self.turns.push(act.turn);
+        }
+        Ok(())
+    }
+
+    fn name(&mut self, act: &Act) -> Result<(), Stop> {
+        for naming in &act.namings {
+            if let Some(effect) = self.tenancy.effect_of(naming, &|_| None)? {
+                if self.opening == Opening::Unknown {
+                    return Err(Stop::Hold);
+                }
+                self.effect = Some(effect);
+            }
+        }
+        Ok(())
+    }
+
+    fn scope(&mut self, need: Need, nth: usize, at: usize, alone: bool) -> Result<(), Stop> {
+        if need == Need::Nothing {
+            return Ok(());
+        }
+        let careful = need == Need::Unsure || alone && need != Need::Context;
+        if careful && !self.given {
+            match (self.opening, need) {
+                (Opening::Unknown, _) => return Err(Stop::Hold),
+                // PostgreSQL refuses it, and says why.
+                (Opening::Outside, Need::Block) => return Ok(()),
+                (Opening::Outside, _) | (_, Need::Unsure) => {
+                    return match self.owner()? {
+                        Some(known) => Err(Stop::Bracket(known)),
+                        None => Ok(()),
+                    };
+                }
+                _ => {}
+            }
+        }
+        self.give(nth, at)
+    }
+
+    /// Puts the context in front of the statement, unless it is there.
+    fn give(&mut self, behind: usize, at: usize) -> Result<(), Stop> {
+        let Some(known) = self.owner()? else {
+            return Ok(());
+        };
+        if !self.scoped && !self.given {
+            self.scoped = true;
+            let context = known.context;
+            self.changes.insert(Insert {
+                behind,
+                at,
+                context,
+            });
+        }
+        Ok(())
+    }
+
+    /// The tenant of the next statement, whose the transaction is from now on.
+    fn owner(&mut self) -> Result<Option<Known>, Stop> {
+        let known = self.tenant()?;
+        if let Some(known) = &known
+            && let Err(error) = self.tenancy.own(known)
+        {
+            // The transaction of the other may be over by then.
+            return Err(match self.opening {
+                Opening::Unknown => Stop::Hold,
+                _ => Stop::Refuse(error),
+            });
+        }
+        Ok(known)
+    }
+
+    fn tenant(&self) -> Result<Option<Known>, Stop> {
+        let named = self.effect.as_ref().map(|effect| effect.tenant.as_ref());
+        let known = match (named, &self.comment) {
+            (Some(named), None) => named.cloned(),
+            (Some(named), Some(comment)) => {
+                Some(self.tenancy.policy.combine(named, comment.clone())?)
+            }
+            (None, comment) => self.tenancy.with(comment.clone())?,
+        };
+        if known.is_none() && self.tenancy.policy.required {
+            return Err(Stop::Refuse(self.tenancy.policy.missing()));
+        }
+        Ok(known)
+    }
+}
+
+/// What a text becomes.
+struct Plan {
+    changes: Changes,
+    effect: Option<Effect>,
+    turns: Vec<Turn>,
+    trace: Trace,
+    drops: bool,
+    changes_dialect: bool,
+    /// It is one `SET` or `RESET` of the tenant's setting, for the session.
+    is_setting: bool,
+}
+
+impl Session {
+    /// What is known of the server's transaction before the next message.
+    pub(super) fn opening(&self, backend: &Backend) -> Opening {
+        if backend.pipeline.is_entombed() {
+            return Opening::Failed;
+        }
+        if !backend.pipeline.is_settled() {
+            return Opening::Unknown;
+        }
+        match backend.status {
+            Status::Failed => Opening::Failed,
+            _ if backend.scoping.around == Around::Given => Opening::Scoped,
+            Status::Idle => Opening::Outside,
+            Status::Open if backend.scoping.in_transaction => Opening::Scoped,
+            Status::Open => Opening::Bare,
+        }
+    }
+
+    /// Sends a simple query with the tenant's context.
+    pub(super) fn query_of_tenant(
+        &mut self,
+        frame: &Frame<'_>,
+        backend: &mut Backend,
+        out: &mut Output,
+    ) -> Verdict {
+        let opening = self.opening(backend);
+        let Some(tenancy) = self.tenancy.as_deref_mut() else {
+            return self.plain_query(Entry::new(Request::Query, Whose::Client), backend);
+        };
+        if opening == Opening::Unknown && tenancy.is_in_doubt() {
+            return Verdict::Stop(Next::Hold);
+        }
+        if let Some(error) = backend.scoping.failure.take() {
+            return self.answer_with(b'Q', &error, backend, out);
+        }
+        let given = backend.scoping.around == Around::Given;
+        let text = frame.query_text();
+        let dialect = self.dialect;
+        match plan(tenancy, opening, given, text, dialect.sql) {
+            Ok(mut plan) => {
+                let tenancy = &mut *tenancy;
+                for turn in &plan.turns {
+                    tenancy.turn(turn);
+                }
+                if plan.changes_dialect {
+                    tenancy.doubt_dialect();
+                }
+                if let Some(effect) = plan.effect {
+                    backend.scoping.lingers |= !effect.local;
+                    tenancy.announce(effect);
+                }
+                backend.dirty |= plan.trace == Trace::State;
+                backend.scoping.used();
+                let entry = Entry {
+                    rewritten: !plan.changes.is_empty(),
+                    traceless: plan.trace == Trace::Nothing,
+                    drops_context: plan.drops,
+                    ..Entry::new(Request::Query, Whose::Client)
+                };
+                if plan.changes.is_empty() {
+                    return self.plain_query(entry, backend);
+                }
+                frame.forward_changed(&plan.changes, out);
+                plan.changes
+                    .count_characters(text.unwrap_or_default(), dialect.utf8);
+                backend
+                    .scoping
+                    .rewritten
+                    .push_back(Rewritten::new(plan.changes));
+                self.plain_query(entry, backend);
+                Verdict::Rewritten
+            }
+            Err(Stop::Hold) => Verdict::Stop(Next::Hold),
+            Err(Stop::Bracket(known)) => open_bracket(&known, backend, out),
+            Err(Stop::Refuse(error)) => self.refuse_request(b'Q', error, opening, backend, out),
+        }
+    }
+
+    /// A FunctionCall can carry nothing in front of it.
+    pub(super) fn function_of_tenant(
+        &mut self,
+        backend: &mut Backend,
+        out: &mut Output,
+    ) -> Option<Verdict> {
+        let opening = self.opening(backend);
+        let tenancy = self.tenancy.as_deref_mut()?;
+        if let Some(error) = backend.scoping.failure.take() {
+            return Some(self.answer_with(b'F', &error, backend, out));
+        }
+        if opening == Opening::Failed {
+            return None;
+        }
+        let known = match tenancy.with(None) {
+            Ok(Some(known)) => known,
+            Ok(None) if tenancy.policy.required => {
+                let error = tenancy.policy.missing();
+                return Some(self.refuse_request(b'F', error, opening, backend, out));
+            }
+            Ok(None) => return None,
+            Err(error) => return Some(self.refuse_request(b'F', error, opening, backend, out)),
+        };
+        if opening == Opening::Unknown {
+            return Some(Verdict::Stop(Next::Hold));
+        }
+        if opening == Opening::Outside {
+            tenancy.disown();
+        }
+        if let Err(error) = tenancy.own(&known) {
+            return Some(self.refuse_request(b'F', error, opening, backend, out));
+        }
+        if opening == Opening::Scoped {
+            backend.scoping.used();
+            return None;
+        }
+        Some(open_bracket(&known, backend, out))
+    }
+
+    /// A batch of extended messages begins; `Some`: not yet.
+    pub(super) fn begin_batch(&mut self, tag: u8, backend: &mut Backend) -> Option<Verdict> {
+        let opening = self.opening(backend);
+        let tenancy = self.tenancy.as_deref_mut()?;
+        if opening == Opening::Unknown && tenancy.is_in_doubt() {
+            return Some(Verdict::Stop(Next::Hold));
+        }
+        if opening == Opening::Outside {
+            tenancy.disown();
+        }
+        backend.scoping.batch_opening = opening;
+        backend.scoping.in_batch = matches!(opening, Opening::Scoped | Opening::Failed);
+        debug_assert!(matches!(tag, b'P' | b'B' | b'D' | b'E' | b'C'));
+        None
+    }
+
+    /// A statement is prepared: what must stand around the batch is opened before it.
+    pub(super) fn before_parse(
+        &mut self,
+        meaning: &Meaning,
+        backend: &mut Backend,
+        out: &mut Output,
+    ) -> Option<Verdict> {
+        let tenancy = self.tenancy.as_deref_mut()?;
+        if !matches!(meaning.act.need, Need::Bracket | Need::Unsure) || backend.pipeline.is_open() {
+            return None;
+        }
+        if let Some(error) = backend.scoping.failure.take() {
+            return Some(self.answer_with(b'P', &error, backend, out));
+        }
+        let known = tenancy.with(meaning.tenant.clone()).ok().flatten()?;
+        match backend.scoping.batch_opening {
+            Opening::Unknown => Some(Verdict::Stop(Next::Hold)),
+            Opening::Outside => Some(open_bracket(&known, backend, out)),
+            _ => None,
+        }
+    }
+
+    /// A statement is bound: its context goes in front of the Bind. `Some`: it is not sent.
+    pub(super) fn before_bind(
+        &mut self,
+        meaning: &Meaning,
+        bind: &Bind<'_>,
+        backend: &mut Backend,
+        out: &mut Output,
+    ) -> Option<Verdict> {
+        let act = &meaning.act;
+        if let Some(error) = backend.scoping.failure.take() {
+            return Some(self.answer_with(b'B', &error, backend, out));
+        }
+        let opening = backend.scoping.batch_opening;
+        if opening == Opening::Failed && backend.scoping.in_batch && act.turn != Turn::Ends {
+            return None;
+        }
+        match self.scope_bind(meaning, bind, backend) {
+            Ok(None) => {}
+            Ok(Some(context)) => {
+                let portal = bind.portal;
+                self.write_injection(&context, portal, backend, out);
+            }
+            Err(Stop::Hold) => return Some(Verdict::Stop(Next::Hold)),
+            Err(Stop::Bracket(known)) => return Some(open_bracket(&known, backend, out)),
+            Err(Stop::Refuse(error)) => {
+                let opening = if backend.pipeline.is_open() {
+                    Opening::Unknown
+                } else {
+                    opening
+                };
+                return Some(self.refuse_request(b'B', error, opening, backend, out));
+            }
+        }
+        backend.scoping.used();
+        backend.dirty |= act.trace == Trace::State;
+        let ends = act.turn != Turn::Goes || act.drops_context;
+        backend.scoping.in_batch &= !ends || backend.scoping.around == Around::Given;
+        backend.scoping.batch_drops |= act.drops_context;
+        if let Some(tenancy) = self.tenancy.as_deref_mut() {
+            if act.turn == Turn::Ends {
+                tenancy.disown();
+            }
+            tenancy.turn(&act.turn);
+            if act.changes_dialect {
+                tenancy.doubt_dialect();
+            }
+        }
+        None
+    }
+
+    /// The context that must stand in front of a Bind.
+    fn scope_bind(
+        &mut self,
+        meaning: &Meaning,
+        bind: &Bind<'_>,
+        backend: &Backend,
+    ) -> Result<Option<Arc<Context>>, Stop> {
+        let Some(tenancy) = self.tenancy.as_deref_mut() else {
+            return Ok(None);
+        };
+        let act = &meaning.act;
+        let mut effect = None;
+        let parameters = |number: u16| bind.text_parameter(number).map(Box::from);
+        for naming in &act.namings {
+            if let Some(named) = tenancy.effect_of(naming, &parameters)? {
+                if backend.pipeline.owes_ready() {
+                    return Err(Stop::Hold);
+                }
+                effect = Some(named);
+            }
+        }
+        let named = effect.as_ref().map(|effect| effect.tenant.clone());
+        tenancy.bind(bind.portal, effect, act.trace == Trace::Nothing);
+        if act.need == Need::Nothing {
+            return Ok(None);
+        }
+        let known = match named {
+            Some(named) => named,
+            None => tenancy.with(meaning.tenant.clone())?,
+        };
+        let Some(known) = known else {
+            return match tenancy.policy.required {
+                true => Err(Stop::Refuse(tenancy.policy.missing())),
+                false => Ok(None),
+            };
+        };
+        if let Err(error) = tenancy.own(&known) {
+            return Err(match backend.pipeline.owes_ready() {
+                true => Stop::Hold,
+                false => Stop::Refuse(error),
+            });
+        }
+        if backend.scoping.in_batch {
+            return Ok(None);
+        }
+        let first = !backend.pipeline.is_open();
+        match (act.need, backend.scoping.batch_opening) {
+            (Need::Block, Opening::Outside) => Ok(None),
+            (Need::Bracket | Need::Unsure, Opening::Outside) if first => Err(Stop::Bracket(known)),
+            (Need::Bracket | Need::Unsure, Opening::Unknown) if first => Err(Stop::Hold),
+            _ => Ok(Some(known.context)),
+        }
+    }
+
+    /// Bind and Execute of `set_config`, prepared once on each server connection.
+    fn write_injection(
+        &self,
+        context: &Context,
+        portal: &[u8],
+        backend: &mut Backend,
+        out: &mut Output,
+    ) {
+        // Beside a portal of the client's own name an unnamed one of its may be waiting.
+        let own: &[u8] = if portal.is_empty() {
+            b""
+        } else {
+            b"pgusher_inject"
+        };
+        let statement = self.catalogue.injection(context);
+        ensure(&statement, backend, out);
+        out.to_server.own(|bytes| {
+            write::frame(bytes, b'B', |frame| {
+                write::cstr(frame, own);
+                write::cstr(frame, &Statement::server_name(statement.id));
+                frame.extend_from_slice(context.bind_tail());
+            });
+            write::frame(bytes, b'E', |frame| {
+                write::cstr(frame, own);
+                frame.extend_from_slice(&0_u32.to_be_bytes());
+            });
+            if !own.is_empty() {
+                write::frame(bytes, b'C', |frame| {
+                    frame.push(b'P');
+                    write::cstr(frame, own);
+                });
+            }
+        });
+        backend.pipeline.push(Entry {
+            statement: statement.id,
+            ..Entry::new(Request::Bind, Whose::Hidden)
+        });
+        backend.pipeline.push(Entry {
+            gives_context: true,
+            ..Entry::new(Request::Execute, Whose::Hidden)
+        });
+        if !own.is_empty() {
+            backend
+                .pipeline
+                .push(Entry::new(Request::Close, Whose::Hidden));
+        }
+        backend.scoping.in_batch = true;
+    }
+
+    /// A portal is executed.
+    pub(super) fn before_execute(&mut self, body: &[u8], backend: &mut Backend) -> Entry {
+        let entry = Entry::new(Request::Execute, Whose::Client);
+        let Some(tenancy) = self.tenancy.as_deref_mut() else {
+            return entry;
+        };
+        let portal = body.split(|byte| *byte == 0).next().unwrap_or_default();
+        let traceless = tenancy.execute(portal);
+        backend.scoping.lingers |= tenancy.lingers();
+        Entry { traceless, ..entry }
+    }
+
+    /// Answers a request that was not sent with what the server said to the context in front of it.
+    fn answer_with(
+        &mut self,
+        tag: u8,
+        error: &[u8],
+        backend: &Backend,
+        out: &mut Output,
+    ) -> Verdict {
+        out.to_client
+            .own(|bytes| write::frame(bytes, b'E', |frame| frame.extend_from_slice(error)));
+        if let Some(tenancy) = &mut self.tenancy {
+            tenancy.answered(backend.status);
+        }
+        match tag {
+            b'Q' | b'F' => {
+                let status = backend.status.byte();
+                out.to_client
+                    .own(|bytes| write::ready_for_query(bytes, status));
+            }
+            _ => self.skipping = true,
+        }
+        Verdict::Drop
+    }
+
+    /// Refuses a request. Inside a transaction it is the server that must fail, so that it stays
+    /// in step: it is sent what cannot succeed, and the client hears the reason in the place of its error.
+    pub(super) fn refuse_request(
+        &mut self,
+        tag: u8,
+        error: Error,
+        opening: Opening,
+        backend: &mut Backend,
+        out: &mut Output,
+    ) -> Verdict {
+        const FAILS: &[u8] = b"ROLLBACK TO SAVEPOINT pgusher_refused";
+        if opening == Opening::Outside {
+            self.fail_request(tag, &error, out);
+            return Verdict::Drop;
+        }
+        backend.scoping.refusals.push_back(error);
+        let request = match tag {
+            b'Q' | b'F' => {
+                out.to_server.own(|bytes| write::query(bytes, FAILS));
+                Request::Query
+            }
+            _ => {
+                out.to_server.own(|bytes| {
+                    write::frame(bytes, b'D', |frame| {
+                        frame.push(b'S');
+                        write::cstr(frame, b"?pgusher_refused");
+                    });
+                });
+                Request::Describe
+            }
+        };
+        backend.pipeline.push(Entry {
+            refused: true,
+            ..Entry::new(request, Whose::Client)
+        });
+        Verdict::Drop
+    }
+}
+
+/// Gives the context to the server's session, and waits for its answer: what needs this cannot be
+/// made to depend on it in any other way.
+fn open_bracket(known: &Known, backend: &mut Backend, out: &mut Output) -> Verdict {
+    let context = &known.context;
+    out.to_server
+        .own(|bytes| write::query(bytes, context.session_prefix()));
+    // Other settings than the tenant's may have been the client's own before: what they were is
+    // restored by a cleaning.
+    backend.dirty |= context.sets() > 1;
+    backend.scoping.around = Around::Opening;
+    backend.scoping.lingers = true;
+    backend.prepared.ends_unnamed();
+    backend.pipeline.push(Entry {
+        gives_context: true,
+        ..Entry::new(Request::Query, Whose::Hidden)
+    });
+    Verdict::Stop(Next::Hold)
+}
+
+fn plan(
+    tenancy: &mut Tenancy,
+    opening: Opening,
+    given: bool,
+    text: Option<&[u8]>,
+    dialect: sql::Dialect,
+) -> Result<Plan, Stop> {
+    if opening == Opening::Outside {
+        tenancy.disown();
+    }
+    let mut walk = Walk {
+        opening,
+        comment: None,
+        given,
+        scoped: matches!(opening, Opening::Scoped | Opening::Failed),
+        inert: opening == Opening::Failed,
+        effect: None,
+        changes: Changes::default(),
+        turns: Vec::new(),
+        trace: Trace::Nothing,
+        drops: false,
+        changes_dialect: false,
+        is_setting: false,
+        tenancy,
+    };
+    match text {
+        Some(text) => walk.text(text, dialect)?,
+        None => walk.step(Act::UNSURE, 0, 0, true)?,
+    }
+    Ok(Plan {
+        changes: walk.changes,
+        effect: walk.effect,
+        turns: walk.turns,
+        trace: walk.trace,
+        drops: walk.drops,
+        changes_dialect: walk.changes_dialect,
+        is_setting: walk.is_setting,
+    })
+}
+
+impl Walk<'_> {
+    fn text(&mut self, text: &[u8], dialect: sql::Dialect) -> Result<(), Stop> {
+        if let Some((known, cuts)) = comment_of(self.tenancy, text, dialect)? {
+            self.comment = known;
+            self.changes.cuts = cuts;
+        }
+        let mut statements = sql::statements(text, dialect);
+        let Some(first) = statements.next() else {
+            return Ok(());
+        };
+        let mut next = statements.next();
+        let alone = next.is_none();
+        let setting = self.tenancy.policy.setting.clone();
+        let act = Act::of(&first, text, &setting);
+        self.step(act, 0, first.span.start, alone)?;
+        let mut nth = 1;
+        while let Some(statement) = next {
+            let act = Act::of(&statement, text, &setting);
+            self.step(act, nth, statement.span.start, false)?;
+            nth += 1;
+            next = statements.next();
+        }
+        Ok(())
+    }
+}
+
+/// The tenant that a comment of `text` names, and where that comment stands.
+pub(super) fn comment_of(
+    tenancy: &Tenancy,
+    text: &[u8],
+    dialect: sql::Dialect,
+) -> Result<Option<(Option<Known>, Vec<Cut>)>, Error> {
+    let policy = &tenancy.policy;
+    if !policy.sources.has(Source::Comment) {
+        return Ok(None);
+    }
+    let found = sql::comment::find(text, policy.comment_key.as_bytes(), dialect);
+    let found = found.map_err(|fault| match fault {
+        Fault::Ambiguous => Error::new(
+            Kind::TenantConflict,
+            "the statement's comments do not name one tenant",
+        ),
+        Fault::Malformed => Error::new(
+            Kind::TenantInvalid,
+            "the tenant in the statement's comment cannot be read",
+        ),
+    })?;
+    let Some(found) = found else { return Ok(None) };
+    let known = policy.from_comment(&found.value)?;
+    let cuts = found
+        .cuts
+        .into_iter()
+        .map(|cut| Cut {
+            start: cut.start,
+            end: cut.end,
+        })
+        .collect();
+    Ok(Some((known, cuts)))
+}
+
+impl Session {
+    /// Between two transactions: takes back what was given to the server's session.
+    pub(super) fn reset_context(&self, backend: &mut Backend, out: &mut Output) {
+        if !backend.scoping.lingers || !self.is_at_rest(backend) || !backend.scoping.must_reset() {
+            return;
+        }
+        let Some(tenancy) = self.tenancy.as_deref() else {
+            return;
+        };
+        let mut sql = b"RESET ".to_vec();
+        sql::quote::setting(&mut sql, tenancy.policy.setting.as_str().as_bytes());
+        out.to_server.own(|bytes| write::query(bytes, &sql));
+        backend.prepared.ends_unnamed();
+        backend.scoping.resetting = true;
+        backend
+            .pipeline
+            .push(Entry::new(Request::Query, Whose::Hidden));
+    }
+
+    /// A simple query outside of any transaction: some need no server.
+    pub(super) fn query_without_server(
+        &mut self,
+        header: Header,
+        body: &[u8],
+        out: &mut Output,
+    ) -> Verdict {
+        let lease = Verdict::Stop(Next::Lease);
+        let Some(tenancy) = self.tenancy.as_deref_mut() else {
+            return lease;
+        };
+        let text = frontend::query(body).ok();
+        let Some(text) = text.filter(|_| header.size == HEADER + body.len()) else {
+            return lease;
+        };
+        let word = text.trim_ascii_start().get(..3).unwrap_or_default();
+        let sets = word.eq_ignore_ascii_case(b"set") || word.eq_ignore_ascii_case(b"res");
+        let nobodys = tenancy.current().is_none() && tenancy.policy.required;
+        if !sets && !nobodys {
+            return lease;
+        }
+        match plan(
+            tenancy,
+            Opening::Outside,
+            false,
+            Some(text),
+            self.dialect.sql,
+        ) {
+            Err(Stop::Refuse(error)) => {
+                self.fail_request(b'Q', &error, out);
+                Verdict::Drop
+            }
+            Ok(plan) if sets && plan.is_setting => {
+                let Some(Effect { tenant, .. }) = plan.effect else {
+                    return lease;
+                };
+                tenancy.set(tenant);
+                let tag: &[u8] = if word.eq_ignore_ascii_case(b"set") {
+                    b"SET"
+                } else {
+                    b"RESET"
+                };
+                out.to_client
+                    .own(|bytes| write::frame(bytes, b'C', |frame| write::cstr(frame, tag)));
+                self.say_ready(out);
+                Verdict::Drop
+            }
+            _ => lease,
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! What a statement means to a session, read once from its text.
+
+use crate::{
+    sql::{Argument, Discard, Kind, Scope, Statement, Value},
+    tenant::SettingName,
+};
+
+/// Whether a statement needs the tenant's context, and how it may be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// It reads and writes no data, and takes no snapshot: a context in front of it would be the
+    /// first to take one, and `SET TRANSACTION ISOLATION LEVEL` would come too late (F5).
+    Nothing,
+    /// In front of it, in its transaction.
+    Context,
+    /// As `Context` inside a block; outside of one PostgreSQL refuses it, and must be let (F18).
+    Block,
+    /// It may refuse a block (F8), or commit inside (F9): if it stands alone outside of one, the
+    /// context is given to the session around it (F10).
+    Bracket,
+    /// It is not certainly read rightly: as `Bracket`, whatever stands around it.
+    Unsure,
+}
+
+/// What a statement does to the transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Nothing.
+    Goes,
+    /// Ends it; with `AND CHAIN` the next one begins, without a context (F11).
+    Ends,
+    /// Divides it.
+    Savepoint(Box<[u8]>),
+    /// Goes back, and with it settings.
+    GoesBack(Box<[u8]>),
+}
+
+/// What a statement leaves on its server when the transaction is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trace {
+    /// Nothing, whatever its command tag says.
+    Nothing,
+    /// What its command tag tells.
+    ByTag,
+    /// State of the session that no tag tells: a temporary table, a lock, a setting.
+    State,
+}
+
+/// A part of a setting's assignment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Given {
+    /// It stands in the text.
+    Text(Box<[u8]>),
+    /// It comes with the Bind: the parameter of this number, from 1.
+    Parameter(u16),
+    /// As at the session's beginning.
+    Default,
+    /// It is worked out by the statement.
+    Unknown,
+}
+
+/// A statement sets the tenant's setting, or may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Naming {
+    /// Which setting: `None` = certainly the tenant's.
+    pub(super) name: Option<Given>,
+    /// To what.
+    pub(super) value: Given,
+    /// Only for the transaction: `Text` of a boolean.
+    pub(super) local: Given,
+    /// `RESET ALL` and its kin: what it does to the tenant's setting is not what it is meant for.
+    pub(super) in_passing: bool,
+}
+
+/// What a statement means to a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Act {
+    pub(super) need: Need,
+    pub(super) turn: Turn,
+    pub(super) trace: Trace,
+    /// What comes behind it needs the context anew.
+    pub(super) drops_context: bool,
+    /// How SQL is read behind it may be another.
+    pub(super) changes_dialect: bool,
+    /// Assignments of the tenant's setting.
+    pub(super) namings: Vec<Naming>,
+}
+
+impl Act {
+    /// A statement that nothing is known of.
+    pub(super) const UNSURE: Self = Self {
+        need: Need::Unsure,
+        turn: Turn::Goes,
+        trace: Trace::ByTag,
+        drops_context: false,
+        changes_dialect: false,
+        namings: Vec::new(),
+    };
+
+    /// A text without a statement.
+    pub(super) const NOTHING: Self = Self {
+        need: Need::Nothing,
+        turn: Turn::Goes,
+        trace: Trace::Nothing,
+        drops_context: false,
+        changes_dialect: false,
+        namings: Vec::new(),
+    };
+
+    /// What `statement`, which stands in `text`, means where the tenant's setting is `setting`.
+    pub(super) fn of(statement: &Statement<'_>, text: &[u8], setting: &SettingName) -> Self {
+        let mut act = Self {
+            need: need(&statement.kind),
+            turn: turn(&statement.kind),
+            trace: Trace::ByTag,
+            drops_context: statement.kind.may_commit_inside(),
+            changes_dialect: false,
+            namings: Vec::new(),
+        };
+        act.read_setting(&statement.kind, setting);
+        act.read_calls(statement, setting);
+        let begins = |word: &[u8]| begins_with(statement, text, word);
+        if statement.notable.settings_view && !begins(b"select") {
+            // An UPDATE of the view sets settings.
+            act.trace = Trace::State;
+            if mentions(statement, text, setting) {
+                act.namings.push(Naming::UNKNOWN);
+            }
+        }
+        // SHOW is asked between BEGIN and SET TRANSACTION, and must not be what takes the snapshot.
+        if begins(b"show") && !mentions(statement, text, setting) {
+            act.need = Need::Nothing;
+        }
+        act
+    }
+
+    fn read_setting(&mut self, kind: &Kind<'_>, setting: &SettingName) {
+        let default = |scope| (Given::Default, scope);
+        let (given, scope) = match kind {
+            Kind::Set { scope, name, value } if setting.is(name) => match value {
+                Value::Default => default(*scope),
+                Value::Literal(text) => (Given::Text(text.as_ref().into()), *scope),
+                Value::Other(_) => (Given::Unknown, *scope),
+            },
+            Kind::Reset(name) if setting.is(name) => default(Scope::Session),
+            Kind::ResetAll | Kind::Discard(Discard::All) => {
+                self.drops_context = true;
+                let naming = Naming::of(Given::Default, Scope::Session);
+                self.namings.push(Naming {
+                    in_passing: true,
+                    ..naming
+                });
+                return;
+            }
+            Kind::Set { scope, name, .. } => {
+                self.changes_dialect = is_dialect(name);
+                if *scope == Scope::Local {
+                    self.trace = Trace::Nothing;
+                }
+                return;
+            }
+            Kind::SetTransaction | Kind::SetConstraints => {
+                self.trace = Trace::Nothing;
+                return;
+            }
+            Kind::CreateTemp => {
+                self.trace = Trace::State;
+                return;
+            }
+            _ => return,
+        };
+        // A value at session level is taken back by name, which costs less than a cleaning.
+        self.trace = Trace::Nothing;
+        self.drops_context = true;
+        self.namings.push(Naming::of(given, scope));
+    }
+
+    fn read_calls(&mut self, statement: &Statement<'_>, setting: &SettingName) {
+        let calls = &statement.notable;
+        let unknown = calls.more_set_config || calls.obscured;
+        if unknown || calls.advisory_lock {
+            self.trace = Trace::State;
+        }
+        if unknown {
+            self.namings.push(Naming::UNKNOWN);
+        }
+        if calls.only_set_config {
+            self.need = Need::Nothing;
+        }
+        for call in &calls.set_config {
+            let local = given(&call.local);
+            let name = match &call.name {
+                Argument::Literal(name) if setting.is(name) => None,
+                Argument::Literal(name) => {
+                    self.changes_dialect |= is_dialect(name);
+                    self.leaves(&local);
+                    continue;
+                }
+                other => Some(given(other)),
+            };
+            if name.is_some() {
+                self.leaves(&local);
+            }
+            self.drops_context = true;
+            self.namings.push(Naming {
+                name,
+                value: given(&call.value),
+                local,
+                in_passing: false,
+            });
+        }
+    }
+
+    /// A setting is set by a call, which no tag tells.
+    fn leaves(&mut self, local: &Given) {
+        if truth(local) != Some(true) {
+            self.trace = Trace::State;
+        }
+    }
+}
+
+impl Naming {
+    /// It may set any setting to anything.
+    const UNKNOWN: Self = Self {
+        name: Some(Given::Unknown),
+        value: Given::Unknown,
+        local: Given::Unknown,
+        in_passing: false,
+    };
+
+    fn of(value: Given, scope: Scope) -> Self {
+        let local: &[u8] = if scope == Scope::Local { b"on" } else { b"off" };
+        Self {
+            name: None,
+            value,
+            local: Given::Text(local.into()),
+            in_passing: false,
+        }
+    }
+}
+
+fn given(argument: &Argument<'_>) -> Given {
+    match argument {
+        Argument::Literal(text) => Given::Text(text.as_ref().into()),
+        Argument::Parameter(number) => Given::Parameter(*number),
+        // To set_config, NULL is the default.
+        Argument::Null => Given::Default,
+        Argument::Other => Given::Unknown,
+    }
+}
+
+/// What a part is as a boolean, if it stands in the text.
+pub(super) fn truth(given: &Given) -> Option<bool> {
+    match given {
+        Given::Text(text) => Argument::Literal(text.as_ref().into()).truth(),
+        _ => None,
+    }
+}
+
+/// A change of these changes how the next text is read.
+fn is_dialect(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"standard_conforming_strings")
+        || name.eq_ignore_ascii_case(b"client_encoding")
+}
+
+fn need(kind: &Kind<'_>) -> Need {
+    match kind {
+        Kind::Set { .. }
+        | Kind::Reset(_)
+        | Kind::ResetAll
+        | Kind::SetTransaction
+        | Kind::SetCharacteristics
+        | Kind::SetConstraints
+        | Kind::Discard(_)
+        | Kind::Deallocate(_)
+        | Kind::DeallocateAll
+        | Kind::Close(_)
+        | Kind::CloseAll
+        | Kind::Fetch
+        | Kind::Listen(_)
+        | Kind::Unlisten(_)
+        | Kind::UnlistenAll
+        | Kind::Notify
+        | Kind::Load
+        | Kind::Lock => Need::Nothing,
+        kind if kind.is_transaction_control() => Need::Nothing,
+        Kind::Declare { hold: false, .. } => Need::Block,
+        Kind::Call | Kind::Do | Kind::Alone => Need::Bracket,
+        Kind::Unsure => Need::Unsure,
+        _ => Need::Context,
+    }
+}
+
+fn turn(kind: &Kind<'_>) -> Turn {
+    match kind {
+        kind if kind.ends_transaction() => Turn::Ends,
+        Kind::Savepoint(name) => Turn::Savepoint(name.as_ref().into()),
+        Kind::RollbackTo(name) => Turn::GoesBack(name.as_ref().into()),
+        _ => Turn::Goes,
+    }
+}
+
+fn begins_with(statement: &Statement<'_>, text: &[u8], word: &[u8]) -> bool {
+    let own = text.get(statement.span.clone()).unwrap_or_default();
+    own.get(..word.len())
+        .is_some_and(|begin| begin.eq_ignore_ascii_case(word))
+}
+
+fn mentions(statement: &Statement<'_>, text: &[u8], setting: &SettingName) -> bool {
+    let own = text.get(statement.span.clone()).unwrap_or_default();
+    crate::sql::mentions(own, setting.as_str().as_bytes())
+}
