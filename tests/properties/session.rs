@@ -319,9 +319,20 @@ pub(crate) fn session_is_robust(script: &[u8]) {
     }
     let whole = play(&turns, usize::MAX);
     for count in [1 + script.len() % 13, 5, 32 * 1024] {
-        assert!(play(&turns, count) == whole, "cut into {count}");
+        let cut = play(&turns, count);
+        let same = if cut.2 == RELEASED {
+            // What the server says out of turn is read if it comes in one piece with the last
+            // thing that it owes. Otherwise it is left to the pool, which closes such a server.
+            whole.0.starts_with(&cut.0) && whole.1.starts_with(&cut.1)
+        } else {
+            whole == cut
+        };
+        assert!(same, "cut into {count}");
     }
 }
+
+/// How a play ends whose server was given back.
+const RELEASED: &str = "released";
 
 /// Plays `turns` in pieces of `count` bytes, up to the end of the session; what was written to each side, and the end.
 fn play(turns: &[(bool, Vec<u8>)], count: usize) -> (Vec<u8>, Vec<u8>, String) {
@@ -374,8 +385,7 @@ fn play(turns: &[(bool, Vec<u8>)], count: usize) -> (Vec<u8>, Vec<u8>, String) {
                     }
                     Next::Release => {
                         assert!(backend.is_free());
-                        // Which bytes of the server come after this depends on how they are cut.
-                        return (to_client, to_server, "released".to_owned());
+                        return (to_client, to_server, RELEASED.to_owned());
                     }
                     Next::Lost(error) => {
                         let mut out = Output::default();
