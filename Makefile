@@ -6,7 +6,7 @@ CARGO ?= cargo
 POSTGRES := 15 18
 ARGS ?=
 
-.PHONY: help test check rust postgres drivers demo bench docs build image
+.PHONY: help test check rust postgres drivers demo bench counts docs build image
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -42,6 +42,9 @@ demo: rust ## a throwaway PostgreSQL with pgusher in front (ARGS=--once: look an
 bench: rust ## measure against PostgreSQL alone and PgBouncer
 	$(CARGO) build --locked --release
 	python3 benches/compare.py $(ARGS)
+
+counts: rust ## instructions of the hot paths against their budgets (ARGS=--write: make them so)
+	python3 benches/counts.py $(ARGS)
 
 docs: rust ## write the pages that are generated from the code again
 	@# The test rewrites what is stale and fails; the second run must find nothing to do.

@@ -3,6 +3,7 @@
 
     python3 benches/compare.py            about eight minutes
     python3 benches/compare.py --quick    under a minute: does it work at all?
+    python3 benches/compare.py --memory   only what 5000 idle clients hold: half a minute each
 
 The unit to look at is CPU microseconds of the proxy per transaction: user and system time of all
 its threads. Throughput on one machine mostly says how client, proxy and server share its
@@ -54,6 +55,9 @@ def arguments():
     add("--only", default=from_env("ONLY", ""), help="contenders whose name starts with one of a,b")
     add("--idle", type=int, default=from_env("IDLE", 2000), help="idle clients, 0 = none [2000]")
     add("--quick", action="store_true", help="1 round of 1 s, 32 clients, 500 idle clients")
+    add("--memory", action="store_true", help="no load, 5000 idle clients")
+    if "--memory" in sys.argv:
+        parser.set_defaults(rounds=0, modes=[], idle=5000)
     if "--quick" in sys.argv:
         parser.set_defaults(rounds=1, seconds=1, clients=[32], idle=500)
     args = parser.parse_args()
@@ -155,7 +159,8 @@ def measure_idle(args, found, skipped, directory):
         try:
             running = contender.start(directory)
             try:
-                idle[contender.name] = memory.measure(running, args.idle)
+                can_prepare = not contender.refuses("prepared")
+                idle[contender.name] = memory.measure(running, args.idle, can_prepare)
             finally:
                 running.stop()
         except (Failed, OSError) as why:
@@ -165,13 +170,13 @@ def measure_idle(args, found, skipped, directory):
 
 def header(args, machine_line, load_before, results):
     """What the figures belong to, and whether to trust them."""
-    lines = [
-        machine_line,
-        "",
-        f"{args.rounds} interleaved round(s) of {args.seconds} s or more, medians; scale {postgres.SCALE}; "
-        f"pools of {contenders.POOL_SIZE}, transaction mode. CPU is the proxy's own, user and "
-        "system time of all its threads.",
-    ]
+    lines = [machine_line, ""]
+    if args.rounds:
+        lines += [
+            f"{args.rounds} interleaved round(s) of {args.seconds} s or more, medians; scale "
+            f"{postgres.SCALE}; pools of {contenders.POOL_SIZE}, transaction mode. CPU is the "
+            "proxy's own, user and system time of all its threads."
+        ]
     stolen = [sample.stolen for samples in results.values() for sample in samples]
     doubts = []
     if load_before > 0.5:
@@ -205,6 +210,9 @@ def main():
         found = find_contenders(server, args.only, skipped)
         running = {}
         for contender in found:
+            # Alone, nobody needs to run who does not pool.
+            if args.memory and not contender.pools:
+                continue
             try:
                 running[contender] = contender.start(directory)
                 cleanup.callback(running[contender].stop)
@@ -220,18 +228,18 @@ def main():
         text = report.markdown(
             top, args.modes, args.clients, names, results, skipped, idle, args.idle
         )
-        save(text, report.as_json(line, results, idle))
+        save("memory" if args.memory else "compare", text, report.as_json(line, results, idle))
     print(text)
 
 
-def save(text, samples):
+def save(name, text, samples):
     """Results outlive the temporary directory in `target/bench/`."""
     directory = os.path.join(contenders.target_directory(), "bench")
     os.makedirs(directory, exist_ok=True)
-    for name, content in (("compare.md", text), ("compare.json", samples)):
-        with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
+    for ending, content in (("md", text), ("json", samples)):
+        with open(os.path.join(directory, f"{name}.{ending}"), "w", encoding="utf-8") as file:
             file.write(content + "\n")
-    print(f"written to {directory}/compare.md and compare.json", file=sys.stderr)
+    print(f"written to {directory}/{name}.md and {name}.json", file=sys.stderr)
 
 
 if __name__ == "__main__":

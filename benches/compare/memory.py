@@ -19,12 +19,14 @@ class Idle:
 
     logged_in: float
     after_query: float
+    # None where statements cannot be prepared.
+    after_prepare: float | None
     # What is still held, per client, once all have left.
     left_behind: float
 
 
-def measure(running, count):
-    """Logs in `count` clients, lets each run one query, lets them leave."""
+def measure(running, count, can_prepare):
+    """Logs in `count` clients, lets each run a query and prepare a statement, lets them leave."""
     for client in _connect(running, WARM_CLIENTS, query=True):
         client.close()
     before = _resident(running)
@@ -34,13 +36,21 @@ def measure(running, count):
         for client in clients:
             client.query("select 1")
         after_query = _resident(running)
+        after_prepare = None
+        if can_prepare:
+            for client in clients:
+                client.prepare("by_id", "select * from pgbench_accounts where aid = $1")
+            after_prepare = _resident(running)
     finally:
         for client in clients:
             client.close()
     left_behind = _resident(running)
     running.check()
-    per_client = [(x - before) / count / 1024 for x in (logged_in, after_query, left_behind)]
-    return Idle(*per_client)
+
+    def per_client(resident):
+        return None if resident is None else (resident - before) / count / 1024
+
+    return Idle(*map(per_client, (logged_in, after_query, after_prepare, left_behind)))
 
 
 def _connect(running, count, query):

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 
 from . import processes
 from .processes import Failed
@@ -79,7 +80,20 @@ class Postgres:
             self.port,
             user=self._user,
         )
+        self._wait_until_ready()
         self._create_database()
+
+    def _wait_until_ready(self, seconds=20):
+        """It listens a moment before it lets anybody in."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self.query("select 1", database="postgres")
+                return
+            except Failed:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def _initdb(self):
         password_file = os.path.join(self._directory, "password")

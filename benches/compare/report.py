@@ -15,7 +15,8 @@ def markdown(header, modes, client_counts, names, results, skipped, idle, idle_c
     lines = ["# pgusher beside its peers", "", *header, ""]
     for mode in modes:
         lines += _mode_table(mode, client_counts, names, results)
-    lines += _login_table(modes[0], max(client_counts), names, results)
+    if modes:
+        lines += _login_table(modes[0], max(client_counts), names, results)
     if idle:
         lines += _idle_table(idle, idle_clients)
     if skipped:
@@ -61,11 +62,14 @@ def _login_table(mode, clients, names, results):
 
 def _idle_table(idle, count):
     lines = [f"## Resident memory, KiB per client, {count} idle clients", ""]
-    lines.append("| | logged in | after one query | still held when all have left |")
-    lines.append("|---|--:|--:|--:|")
+    lines.append(
+        "| | logged in | after one query | after one prepared statement "
+        "| still held when all have left |"
+    )
+    lines.append("|---|--:|--:|--:|--:|")
     for name, figures in idle.items():
-        cells = (figures.logged_in, figures.after_query, figures.left_behind)
-        lines.append(f"| {name} | {' | '.join(f'{cell:.2f}' for cell in cells)} |")
+        cells = ["–" if cell is None else f"{cell:.2f}" for cell in vars(figures).values()]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return [*lines, ""]
 
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL client that can log in with SCRAM-SHA-256 and run one query; otherwise it idles.
+"""A PostgreSQL client that can log in with SCRAM-SHA-256 and run a query; otherwise it idles.
 
 pgbench cannot hold thousands of clients that do nothing, and an extra driver is not worth its
 installation.
@@ -32,6 +32,12 @@ class Client:
     def query(self, sql):
         """Runs a statement and throws its result away."""
         self._send(b"Q", sql.encode() + b"\0")
+        self._until_ready()
+
+    def prepare(self, name, sql):
+        """Prepares a statement and keeps it."""
+        self._send(b"P", name.encode() + b"\0" + sql.encode() + b"\0\0\0")
+        self._send(b"S", b"")
         self._until_ready()
 
     def close(self):

@@ -4,7 +4,7 @@ import io
 import threading
 
 import psycopg2
-from checks import CLIENTS, ROUNDS, URL, check, run_all
+from checks import CLIENTS, ROUNDS, URL, check, later, run_all
 
 
 @check
@@ -31,18 +31,36 @@ def transactions():
 
 
 @check
-def isolation_level_and_encoding():
+def isolation_level():
     conn = psycopg2.connect(URL)
     conn.set_session(isolation_level="SERIALIZABLE", readonly=True)
-    conn.set_client_encoding("LATIN1")
     cursor = conn.cursor()
     for _ in range(3):
         cursor.execute("SHOW transaction_isolation")
         assert cursor.fetchone() == ("serializable",)
+        conn.commit()
+    conn.close()
+
+
+def encodes(conn):
+    cursor = conn.cursor()
+    for _ in range(3):
         cursor.execute("SELECT %s, length(%s)", ("caf\u00e9", "caf\u00e9"))
         assert cursor.fetchone() == ("caf\u00e9", 4)
         conn.commit()
     conn.close()
+
+
+@check
+def encoding():
+    encodes(psycopg2.connect(URL, client_encoding="LATIN1"))
+
+
+@later("a SET outside a transaction is not carried to the next one (E1)")
+def encoding_changed():
+    conn = psycopg2.connect(URL)
+    conn.set_client_encoding("LATIN1")
+    encodes(conn)
 
 
 @check

@@ -42,8 +42,11 @@ struct Pool {
     opening: usize,
     waiters: Vec<Waiter>,
     outage: Option<Outage>,
-    /// The first of the queue has waited long enough since the queue was last empty.
+    /// The first of the queue has waited long enough since the queue was last empty, and the books
+    /// have certainly looked at it then.
     reserve: bool,
+    /// The same, and they may have looked: they do so for all pools when anything is asked of one.
+    maybe_reserve: bool,
 }
 
 impl Pool {
@@ -52,9 +55,30 @@ impl Pool {
     }
 
     fn look_at_reserve(&mut self, now: Instant) {
+        let (waits, waited) = self.first_has_waited(now);
+        self.reserve = waits && (self.reserve || waited);
+    }
+
+    fn maybe_look_at_reserve(&mut self, now: Instant) {
+        let (waits, waited) = self.first_has_waited(now);
+        self.maybe_reserve = waits && (self.maybe_reserve || waited);
+    }
+
+    /// Whether anybody waits, and for so long that the reserve is opened.
+    fn first_has_waited(&self, now: Instant) -> (bool, bool) {
         let first = self.waiters.first();
         let waited = first.is_some_and(|it| now >= it.since + self.sizes.reserve_pool_timeout);
-        self.reserve = first.is_some() && (self.reserve || waited);
+        (first.is_some(), waited)
+    }
+
+    /// How many connections it may have, with the reserve or without.
+    fn ceiling(&self, reserve: bool) -> usize {
+        let reserve = if reserve {
+            self.sizes.reserve_pool_size
+        } else {
+            0
+        };
+        self.sizes.pool_size + reserve
     }
 }
 
@@ -112,6 +136,7 @@ impl World {
                     waiters: Vec::new(),
                     outage: None,
                     reserve: false,
+                    maybe_reserve: false,
                 }
             })
             .collect();
@@ -136,7 +161,14 @@ impl World {
         self.pools.iter().map(Pool::total).sum()
     }
 
+    fn maybe_look_at_reserves(&mut self) {
+        for pool in &mut self.pools {
+            pool.maybe_look_at_reserve(self.now);
+        }
+    }
+
     fn step(&mut self, choices: &mut Choices<'_>) {
+        self.maybe_look_at_reserves();
         let nth = choices.below(self.pools.len());
         let worker = choices.below(self.workers);
         match choices.below(12) {
@@ -260,20 +292,16 @@ impl World {
             .enumerate()
             .any(|(other, pool)| other != nth && !pool.waiters.is_empty());
         let pool = &mut self.pools[nth];
-        let reserve = if pool.reserve {
-            pool.sizes.reserve_pool_size
-        } else {
-            0
-        };
-        let fits = pool.total() < pool.sizes.pool_size + reserve;
+        let fits = pool.total() < pool.ceiling(pool.reserve);
+        let may_fit = fits || pool.total() < pool.ceiling(pool.maybe_reserve);
         match given {
             Given::To(waiter, given) => {
-                assert!(given == conn && fits && !expired);
+                assert!(given == conn && may_fit && !expired);
                 pool.busy.push(conn);
                 self.served(nth, waiter);
             }
             Given::Kept => {
-                assert!(fits && !expired && pool.waiters.is_empty());
+                assert!(may_fit && !expired && pool.waiters.is_empty());
                 pool.idle.push(conn);
             }
             Given::Close(given) => {
@@ -383,12 +411,8 @@ impl World {
                     let nth = self.pools.iter().position(|pool| pool.id == id).unwrap();
                     let pool = &mut self.pools[nth];
                     pool.look_at_reserve(now);
-                    let reserve = if pool.reserve {
-                        pool.sizes.reserve_pool_size
-                    } else {
-                        0
-                    };
-                    assert!(pool.total() < pool.sizes.pool_size + reserve, "too many");
+                    let reserve = pool.reserve || pool.maybe_reserve;
+                    assert!(pool.total() < pool.ceiling(reserve), "too many");
                     assert!(pool.opening < pool.sizes.max_connecting, "too many at once");
                     if let Some(outage) = &pool.outage {
                         assert!(now >= outage.retry_at, "tried too early");
@@ -480,6 +504,7 @@ impl World {
                 self.check();
             }
             self.now += Duration::from_secs(6);
+            self.maybe_look_at_reserves();
             self.tick(Some(Duration::from_secs(60)));
             self.check();
         }

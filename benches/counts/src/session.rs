@@ -1,0 +1,146 @@
+//! Transactions, from the client's first byte to the release of the server.
+
+use pgusher::{
+    session::{Backend, Next},
+    wire::write,
+};
+
+use crate::{
+    RUNS, WARM_UP, count,
+    desk::{Desk, bind, parse, push_row, rows},
+};
+
+const TEXT: &[u8] = b"select abalance from accounts where aid = $1";
+
+pub(crate) fn operations() {
+    attach();
+    simple();
+    block();
+    unnamed();
+    named();
+    named_elsewhere();
+    result();
+}
+
+/// What a lease costs when the server connection comes from a client of the same kind, and from
+/// one with other settings.
+fn attach() {
+    let mut desk = Desk::new("checkout");
+    count("session: attach", || desk.attach());
+
+    let mut desk = Desk::new("checkout");
+    let other = Desk::new("reports").backend.applied;
+    let settings = reply(b"TDCZ");
+    count("session: attach, other settings", || {
+        desk.backend.applied = other.clone();
+        desk.attach();
+        desk.reply(&settings, Next::Release);
+    });
+}
+
+fn simple() {
+    let mut desk = Desk::new("checkout");
+    let (query, rows) = (query(b"select 1"), reply(b"TDCZ"));
+    count("session: simple query", || desk.transaction(&query, &rows));
+}
+
+/// Three queries, one after the other, on one lease.
+fn block() {
+    let mut desk = Desk::new("checkout");
+    let [begin, update, commit] = [&b"begin"[..], b"update t set n = 1", b"commit"].map(query);
+    let (open, free) = ([reply(b"C"), ready(b'T')].concat(), reply(b"CZ"));
+    count("session: begin, update, commit", || {
+        desk.request(&begin);
+        desk.reply(&open, Next::Read);
+        desk.go_on(&update);
+        desk.reply(&open, Next::Read);
+        desk.go_on(&commit);
+        desk.reply(&free, Next::Release);
+    });
+}
+
+fn unnamed() {
+    let mut desk = Desk::new("checkout");
+    let batch = [parse(b"", TEXT), execute(b"")].concat();
+    let rows = reply(b"12TDCZ");
+    count("session: unnamed statement", || {
+        desk.transaction(&batch, &rows);
+    });
+}
+
+fn named() {
+    let mut desk = Desk::new("checkout");
+    prepare(&mut desk);
+    let (batch, rows) = (execute(b"by_id"), reply(b"2TDCZ"));
+    count("session: named statement", || {
+        desk.transaction(&batch, &rows)
+    });
+}
+
+/// On a server connection that has not parsed it yet.
+fn named_elsewhere() {
+    let mut desk = Desk::new("checkout");
+    prepare(&mut desk);
+    let (batch, rows) = (execute(b"by_id"), reply(b"12TDCZ"));
+    let connections = usize::try_from(RUNS + WARM_UP).unwrap_or(usize::MAX);
+    let mut fresh: Vec<Backend> = (0..connections).map(|_| desk.other_backend()).collect();
+    let mut used = Vec::with_capacity(connections);
+    count("session: named statement, new to the server", || {
+        if let Some(backend) = fresh.pop() {
+            used.push(std::mem::replace(&mut desk.backend, backend));
+        }
+        desk.transaction(&batch, &rows);
+    });
+}
+
+/// A result of which one window is full after the other.
+fn result() {
+    let mut desk = Desk::new("checkout");
+    desk.request(&query(b"table big"));
+    desk.reply(&reply(b"T"), Next::Read);
+    let rows = rows();
+    count("session: 32 kB of rows", || desk.reply(&rows, Next::Read));
+}
+
+fn prepare(desk: &mut Desk) {
+    let mut request = parse(b"by_id", TEXT);
+    write::frame(&mut request, b'S', |_| {});
+    desk.transaction(&request, &reply(b"1Z"));
+}
+
+fn query(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    write::query(&mut out, text);
+    out
+}
+
+/// Bind, Describe, Execute, Sync.
+fn execute(statement: &[u8]) -> Vec<u8> {
+    let mut out = bind(statement);
+    write::frame(&mut out, b'D', |body| body.extend_from_slice(b"P\0"));
+    write::frame(&mut out, b'E', |body| body.extend_from_slice(&[0; 5]));
+    write::frame(&mut out, b'S', |_| {});
+    out
+}
+
+/// One message of each type: the server's answer to a request.
+fn reply(tags: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for &tag in tags {
+        match tag {
+            b'D' => push_row(&mut out),
+            b'C' => write::frame(&mut out, tag, |body| write::cstr(body, b"SELECT 1")),
+            b'Z' => out.extend_from_slice(&ready(b'I')),
+            // What is in a RowDescription nobody looks at.
+            b'T' => write::frame(&mut out, tag, |body| body.extend_from_slice(&[0; 60])),
+            _ => write::frame(&mut out, tag, |_| {}),
+        }
+    }
+    out
+}
+
+fn ready(status: u8) -> Vec<u8> {
+    let mut out = Vec::new();
+    write::ready_for_query(&mut out, status);
+    out
+}
