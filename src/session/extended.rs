@@ -3,12 +3,12 @@
 use super::{
     Backend, Gather, Output, Request, Session, Whose,
     client::Verdict,
-    inject::comment_of,
     pipeline::Entry,
     prepared::Has,
     reading::Act,
     rewritten::{Change, Changes},
     statements::{self, MOST_NAMES, Meaning, Statement},
+    walk::comment_of,
 };
 use crate::{
     error::{Error, Kind},

@@ -10,16 +10,17 @@ use super::{
     Backend, Entry, Next, Output, Request, Session, Status, Whose,
     client::Verdict,
     extended::{Frame, ensure},
-    reading::{Act, Need, Trace, Turn},
-    rewritten::{Changes, Cut, Insert, Rewritten},
+    reading::{Need, Trace, Turn},
+    rewritten::Rewritten,
     scoping::Around,
     statements::{Meaning, Statement},
-    tenancy::{Effect, Tenancy},
+    tenancy::Effect,
+    walk::{Stop, plan},
 };
 use crate::{
-    error::{Error, Kind},
-    sql::{self, comment::Fault},
-    tenant::{Context, Known, Source},
+    error::Error,
+    sql,
+    tenant::{Context, Known},
     wire::{
         frame::{HEADER, Header},
         frontend::{self, Bind},
@@ -40,166 +41,6 @@ pub(super) enum Opening {
     Failed,
     /// What was sent before is not answered yet.
     Unknown,
-}
-
-/// Why a message is not sent as it is.
-enum Stop {
-    /// Not before all is answered.
-    Hold,
-    /// Not before the session has the context of this tenant.
-    Bracket(Known),
-    Refuse(Error),
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        Self::Refuse(error)
-    }
-}
-
-/// A simple query, read from its first statement to its last.
-struct Walk<'a> {
-    tenancy: &'a mut Tenancy,
-    opening: Opening,
-    /// The tenant that a comment names for all of it.
-    comment: Option<Known>,
-    /// The session has the context, whatever becomes of transactions.
-    given: bool,
-    /// What comes next has its context.
-    scoped: bool,
-    /// What comes next will not be run.
-    inert: bool,
-    effect: Option<Effect>,
-    changes: Changes,
-    turns: Vec<Turn>,
-    trace: Trace,
-    drops: bool,
-    changes_dialect: bool,
-    is_setting: bool,
-}
-
-impl Walk<'_> {
-    /// Takes the statement `act`, the `nth`, which begins at `at`; `alone`: there is no other.
-    fn step(&mut self, act: Act, nth: usize, at: usize, alone: bool) -> Result<(), Stop> {
-        if !self.inert {
-            self.name(&act)?;
-            self.scope(act.need, nth, at, alone)?;
-        }
-        if act.turn == Turn::Ends {
-            self.inert = false;
-            self.tenancy.disown();
-        }
-        self.scoped &= act.turn == Turn::Goes && !act.drops_context;
-        // RESET ALL, a call and SET LOCAL do more, or less.
-        self.is_setting = alone
-            && act.trace == Trace::Nothing
-            && self.comment.is_none()
-            && self.effect.as_ref().is_some_and(|effect| !effect.local);
-        self.drops |= act.drops_context;
-        self.changes_dialect |= act.changes_dialect;
-        self.trace = match (self.trace, act.trace) {
-            (Trace::State, _) | (_, Trace::State) => Trace::State,
-            (Trace::ByTag, _) | (_, Trace::ByTag) => Trace::ByTag,
-            _ => Trace::Nothing,
-        };
-        if act.turn != Turn::Goes {
-            self.turns.push(act.turn);
-        }
-        Ok(())
-    }
-
-    fn name(&mut self, act: &Act) -> Result<(), Stop> {
-        for naming in &act.namings {
-            if let Some(effect) = self.tenancy.effect_of(naming, &|_| None)? {
-                if self.opening == Opening::Unknown {
-                    return Err(Stop::Hold);
-                }
-                self.effect = Some(effect);
-            }
-        }
-        Ok(())
-    }
-
-    fn scope(&mut self, need: Need, nth: usize, at: usize, alone: bool) -> Result<(), Stop> {
-        if need == Need::Nothing {
-            return Ok(());
-        }
-        let careful = need == Need::Unsure || alone && need != Need::Context;
-        if careful && !self.given {
-            match (self.opening, need) {
-                (Opening::Unknown, _) => return Err(Stop::Hold),
-                // PostgreSQL refuses it, and says why.
-                (Opening::Outside, Need::Block) => return Ok(()),
-                (Opening::Outside, _) | (_, Need::Unsure) => {
-                    return match self.owner()? {
-                        Some(known) => Err(Stop::Bracket(known)),
-                        None => Ok(()),
-                    };
-                }
-                _ => {}
-            }
-        }
-        self.give(nth, at)
-    }
-
-    /// Puts the context in front of the statement, unless it is there.
-    fn give(&mut self, behind: usize, at: usize) -> Result<(), Stop> {
-        let Some(known) = self.owner()? else {
-            return Ok(());
-        };
-        if !self.scoped && !self.given {
-            self.scoped = true;
-            let context = known.context;
-            self.changes.insert(Insert {
-                behind,
-                at,
-                context,
-            });
-        }
-        Ok(())
-    }
-
-    /// The tenant of the next statement, whose the transaction is from now on.
-    fn owner(&mut self) -> Result<Option<Known>, Stop> {
-        let known = self.tenant()?;
-        if let Some(known) = &known
-            && let Err(error) = self.tenancy.own(known)
-        {
-            // The transaction of the other may be over by then.
-            return Err(match self.opening {
-                Opening::Unknown => Stop::Hold,
-                _ => Stop::Refuse(error),
-            });
-        }
-        Ok(known)
-    }
-
-    fn tenant(&self) -> Result<Option<Known>, Stop> {
-        let named = self.effect.as_ref().map(|effect| effect.tenant.as_ref());
-        let known = match (named, &self.comment) {
-            (Some(named), None) => named.cloned(),
-            (Some(named), Some(comment)) => {
-                Some(self.tenancy.policy.combine(named, comment.clone())?)
-            }
-            (None, comment) => self.tenancy.with(comment.clone())?,
-        };
-        if known.is_none() && self.tenancy.policy.required {
-            return Err(Stop::Refuse(self.tenancy.policy.missing()));
-        }
-        Ok(known)
-    }
-}
-
-/// What a text becomes.
-struct Plan {
-    changes: Changes,
-    effect: Option<Effect>,
-    turns: Vec<Turn>,
-    trace: Trace,
-    drops: bool,
-    changes_dialect: bool,
-    /// It is one `SET` or `RESET` of the tenant's setting, for the session.
-    is_setting: bool,
 }
 
 impl Session {
@@ -602,106 +443,6 @@ fn open_bracket(known: &Known, backend: &mut Backend, out: &mut Output) -> Verdi
         ..Entry::new(Request::Query, Whose::Hidden)
     });
     Verdict::Stop(Next::Hold)
-}
-
-fn plan(
-    tenancy: &mut Tenancy,
-    opening: Opening,
-    given: bool,
-    text: Option<&[u8]>,
-    dialect: sql::Dialect,
-) -> Result<Plan, Stop> {
-    if opening == Opening::Outside {
-        tenancy.disown();
-    }
-    let mut walk = Walk {
-        opening,
-        comment: None,
-        given,
-        scoped: matches!(opening, Opening::Scoped | Opening::Failed),
-        inert: opening == Opening::Failed,
-        effect: None,
-        changes: Changes::default(),
-        turns: Vec::new(),
-        trace: Trace::Nothing,
-        drops: false,
-        changes_dialect: false,
-        is_setting: false,
-        tenancy,
-    };
-    match text {
-        Some(text) => walk.text(text, dialect)?,
-        None => walk.step(Act::UNSURE, 0, 0, true)?,
-    }
-    Ok(Plan {
-        changes: walk.changes,
-        effect: walk.effect,
-        turns: walk.turns,
-        trace: walk.trace,
-        drops: walk.drops,
-        changes_dialect: walk.changes_dialect,
-        is_setting: walk.is_setting,
-    })
-}
-
-impl Walk<'_> {
-    fn text(&mut self, text: &[u8], dialect: sql::Dialect) -> Result<(), Stop> {
-        if let Some((known, cuts)) = comment_of(self.tenancy, text, dialect)? {
-            self.comment = known;
-            self.changes.cuts = cuts;
-        }
-        let mut statements = sql::statements(text, dialect);
-        let Some(first) = statements.next() else {
-            return Ok(());
-        };
-        let mut next = statements.next();
-        let alone = next.is_none();
-        let setting = self.tenancy.policy.setting.clone();
-        let act = Act::of(&first, text, &setting);
-        self.step(act, 0, first.span.start, alone)?;
-        let mut nth = 1;
-        while let Some(statement) = next {
-            let act = Act::of(&statement, text, &setting);
-            self.step(act, nth, statement.span.start, false)?;
-            nth += 1;
-            next = statements.next();
-        }
-        Ok(())
-    }
-}
-
-/// The tenant that a comment of `text` names, and where that comment stands.
-pub(super) fn comment_of(
-    tenancy: &Tenancy,
-    text: &[u8],
-    dialect: sql::Dialect,
-) -> Result<Option<(Option<Known>, Vec<Cut>)>, Error> {
-    let policy = &tenancy.policy;
-    if !policy.sources.has(Source::Comment) {
-        return Ok(None);
-    }
-    let found = sql::comment::find(text, policy.comment_key.as_bytes(), dialect);
-    let found = found.map_err(|fault| match fault {
-        Fault::Ambiguous => Error::new(
-            Kind::TenantConflict,
-            "the statement's comments do not name one tenant",
-        ),
-        Fault::Malformed => Error::new(
-            Kind::TenantInvalid,
-            "the tenant in the statement's comment cannot be read",
-        ),
-    })?;
-    let Some(found) = found else { return Ok(None) };
-    let known = policy.from_comment(&found.value)?;
-    let cuts = found
-        .cuts
-        .into_iter()
-        .map(|cut| Cut {
-            start: cut.start,
-            end: cut.end,
-        })
-        .collect();
-    Ok(Some((known, cuts)))
 }
 
 impl Session {

@@ -22,6 +22,7 @@
 //! | `reading` | what does a statement mean to a session? |
 //! | `tenancy` | whose is this session, and this transaction? |
 //! | `inject` | what must stand in front of it? |
+//! | `walk` | where in a simple query must it stand? |
 //! | `rewritten` | which part of an answer is that? |
 //! | `scoping` | what does a server connection know of the tenant? |
 //! | `timers` | until when may this last? |
@@ -46,6 +47,7 @@ mod tenancy;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod walk;
 
 use std::{sync::Arc, time::Instant};
 
