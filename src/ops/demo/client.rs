@@ -37,6 +37,8 @@ pub(super) struct Answer {
     pub(super) rows: Vec<Vec<String>>,
     /// The SQLSTATE and the message, if there was an error.
     pub(super) error: Option<(String, String)>,
+    /// What the error advises; empty if it does not.
+    pub(super) hint: String,
     /// The transaction status: `I`, `T` or `E`.
     pub(super) status: char,
 }
@@ -118,6 +120,7 @@ impl Client {
                 b'E' => {
                     let fields = Fields::read(&body);
                     answer.error = Some((text(fields.code), text(fields.message)));
+                    answer.hint = text(fields.hint);
                     // Behind it nothing comes any more.
                     if fields.is_fatal() {
                         return Ok(answer);
