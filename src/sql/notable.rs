@@ -163,6 +163,8 @@ fn set_config(lexer: Lexer<'_>) -> SetConfig<'_> {
 /// Reads one argument and what ends it. One that is not plain is `Other`, and then it does not matter
 /// where its end is found: the rest becomes `Other` too.
 fn argument<'a>(cursor: &mut Cursor<'a>, end: TokenKind) -> Argument<'a> {
+    // `('acme')`: JDBC puts parameters into simple queries like this.
+    let wrapped = cursor.eat_kind(TokenKind::Open);
     let argument = match cursor.kind() {
         TokenKind::Parameter => parameter(cursor.bytes()),
         _ if cursor.at(b"null") => Argument::Null,
@@ -172,21 +174,19 @@ fn argument<'a>(cursor: &mut Cursor<'a>, end: TokenKind) -> Argument<'a> {
         _ => cursor.string().map_or(Argument::Other, Argument::Literal),
     };
     cursor.advance();
-    // A cast that leaves the text as it is.
-    if cursor.kind() == TokenKind::Mark {
-        let marks = [
-            cursor.eat_kind(TokenKind::Mark),
-            cursor.eat_kind(TokenKind::Mark),
-        ];
-        let harmless = cursor.eat_any(&[b"text", b"varchar", b"boolean", b"bool"]);
-        if !harmless || marks != [true, true] {
-            return Argument::Other;
-        }
-    }
-    if !cursor.eat_kind(end) {
+    let closed = cast(cursor) && (!wrapped || cursor.eat_kind(TokenKind::Close) && cast(cursor));
+    if !closed || !cursor.eat_kind(end) {
         return Argument::Other;
     }
     argument
+}
+
+/// Passes a cast, if there is one; false if it may change the text.
+fn cast(cursor: &mut Cursor<'_>) -> bool {
+    cursor.kind() != TokenKind::Mark
+        || cursor.eat_kind(TokenKind::Mark)
+            && cursor.eat_kind(TokenKind::Mark)
+            && cursor.eat_any(&[b"text", b"varchar", b"boolean", b"bool"])
 }
 
 fn parameter(bytes: &[u8]) -> Argument<'_> {
@@ -217,6 +217,37 @@ fn only_set_config(mut cursor: Cursor<'_>) -> Option<usize> {
         }
         if !cursor.eat_kind(TokenKind::Comma) {
             return cursor.done().then_some(calls);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::statements;
+
+    #[test]
+    fn arguments_are_plain_or_not() {
+        let plain = |text: &str| Argument::Literal(Cow::Owned(text.as_bytes().to_vec()));
+        for (typed, read) in [
+            ("'acme'", plain("acme")),
+            ("'acme'::text", plain("acme")),
+            ("('acme')", plain("acme")),
+            ("('acme'::varchar)", plain("acme")),
+            ("('acme')::text", plain("acme")),
+            ("($1)", Argument::Parameter(1)),
+            ("'acme'::uuid", Argument::Other),
+            ("('acme'", Argument::Other),
+            ("('acme'::char(1))", Argument::Other),
+            ("('acme') || 'x'", Argument::Other),
+            ("('acme' || 'x')", Argument::Other),
+            ("()", Argument::Other),
+            ("(SELECT 'acme')", Argument::Other),
+        ] {
+            let text = format!("SELECT set_config('a.b', {typed}, true)");
+            let mut found = statements(text.as_bytes(), Dialect::default());
+            let notable = found.next().unwrap().notable;
+            assert_eq!(notable.set_config[0].value, read, "{typed}");
         }
     }
 }
