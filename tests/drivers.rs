@@ -48,9 +48,9 @@ fn checks_hold(command: impl Fn() -> Command) {
 
 /// Runs a driver's checks of tenants: there is nothing to compare with, as a direct connection has none.
 #[track_caller]
-fn tenants_hold(command: impl Fn() -> Command) {
+fn tenants_hold(command: impl Fn() -> Command, more: &str) {
     for version in [Version::V15, Version::V18] {
-        let (database, pgusher) = tenants_of(support::postgres(version));
+        let (database, pgusher) = tenants_of(support::postgres(version), more);
         if let Err(said) = run(&command, version, &pgusher.url(&database.name)) {
             panic!("with {version:?}:\n{said}");
         }
@@ -72,7 +72,7 @@ fn run(command: &impl Fn() -> Command, version: Version, url: &str) -> Result<()
 
 /// A table with rows of two tenants under the policies that `pgusher policy` prints, one without policies,
 /// and a pgusher with tenants in front of them.
-fn tenants_of(pg: &Postgres) -> (Database<'_>, Pgusher) {
+fn tenants_of<'pg>(pg: &'pg Postgres, more: &str) -> (Database<'pg>, Pgusher) {
     let database = pg.fresh_database();
     database.sql(
         "CREATE TABLE orders (tenant_id text NOT NULL, n int NOT NULL); \
@@ -93,6 +93,7 @@ fn tenants_of(pg: &Postgres) -> (Database<'_>, Pgusher) {
         .auth("scram-sha-256")
         .pool_size(2)
         .config("[runtime]\nworkers = 2\n[tenant]\nsetting = \"app.tenant_id\"")
+        .config(more)
         .start();
     (database, pgusher)
 }
@@ -165,47 +166,56 @@ fn jdbc() {
 #[test]
 #[ignore = "needs drivers: make drivers"]
 fn tenants_psycopg3() {
-    tenants_hold(|| python("tenants_psycopg3.py"));
+    tenants_hold(|| python("tenants_psycopg3.py"), "");
 }
 
 #[test]
 #[ignore = "needs drivers: make drivers"]
 fn tenants_psycopg2() {
-    tenants_hold(|| python("tenants_psycopg2.py"));
+    tenants_hold(|| python("tenants_psycopg2.py"), "");
 }
 
 #[test]
 #[ignore = "needs drivers: make drivers"]
 fn tenants_asyncpg() {
-    tenants_hold(|| python("tenants_asyncpg.py"));
+    tenants_hold(|| python("tenants_asyncpg.py"), "");
 }
 
 #[test]
 #[ignore = "needs drivers: make drivers"]
 fn tenants_sqlalchemy() {
-    tenants_hold(|| python("tenants_sqlalchemy.py"));
+    tenants_hold(|| python("tenants_sqlalchemy.py"), "");
 }
 
 #[test]
 #[ignore = "needs drivers: make drivers"]
 fn tenants_node_postgres() {
-    tenants_hold(|| node("tenants_node_postgres.js"));
+    tenants_hold(|| node("tenants_node_postgres.js"), "");
 }
 
 #[test]
 #[ignore = "needs drivers: make drivers"]
 fn tenants_postgres_js() {
-    tenants_hold(|| node("tenants_postgres_js.js"));
+    tenants_hold(|| node("tenants_postgres_js.js"), "");
 }
 
 #[test]
 #[ignore = "needs drivers: make drivers"]
 fn tenants_jdbc() {
-    tenants_hold(|| java("TenantsJdbc"));
+    tenants_hold(|| java("TenantsJdbc"), "");
 }
 
 #[test]
 #[ignore = "needs drivers: make drivers"]
 fn tenants_sqlx() {
-    tenants_hold(|| Command::new(here(".cache/drivers/sqlx/debug/pgusher-sqlx-checks")));
+    tenants_hold(
+        || Command::new(here(".cache/drivers/sqlx/debug/pgusher-sqlx-checks")),
+        "",
+    );
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn tenants_optional() {
+    tenants_hold(|| python("tenants_optional.py"), "required = false");
 }

@@ -4,7 +4,8 @@ import threading
 
 import psycopg
 from checks import CLIENTS, ROUNDS, URL, check, run_all
-from psycopg.errors import DivisionByZero, InsufficientPrivilege, InvalidAuthorizationSpecification
+from psycopg.errors import ActiveSqlTransaction, DivisionByZero, InsufficientPrivilege
+from psycopg.errors import InvalidAuthorizationSpecification
 from tenants import COPIED, FOREIGN, SUM, SUMS, urls
 
 
@@ -130,9 +131,21 @@ def by_comment():
                         where = text.replace("orders", "orders WHERE n > %s")
                         assert conn.execute(where, (0,), prepare=how).fetchone() == (own,)
         nobody(conn)
-        with conn.pipeline():
-            sums = [(own, conn.execute(f"{SUM} /* tenant_id='{tenant}' */")) for tenant, own in SUMS.items()]
+        # What stands between two syncs is one transaction, and a transaction has one tenant.
+        with conn.pipeline() as pipe:
+            sums = []
+            for tenant, own in SUMS.items():
+                sums.append((own, conn.execute(f"{SUM} /* tenant_id='{tenant}' */")))
+                pipe.sync()
         assert all(cursor.fetchone() == (own,) for own, cursor in sums)
+        try:
+            with conn.pipeline():
+                for tenant in SUMS:
+                    conn.execute(f"{SUM} /* tenant_id='{tenant}' */")
+            raise AssertionError("two tenants in one transaction")
+        except ActiveSqlTransaction:
+            pass
+        nobody(conn)
 
 
 @check
