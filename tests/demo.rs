@@ -1,5 +1,10 @@
 //! `pgusher demo --once` sees what it says, and leaves nothing behind.
 
+#![allow(
+    clippy::expect_used,
+    reason = "what helpers of tests cannot do is a failed test"
+)]
+
 mod support;
 
 use std::{
