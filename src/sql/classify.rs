@@ -196,18 +196,22 @@ impl Kind<'_> {
     /// Does PostgreSQL answer it differently inside a transaction block, implicit ones
     /// included (F18)? Measured on 15 and 18; see the table in `tests/sql.rs`.
     pub fn shows_block(&self) -> bool {
-        matches!(
-            self,
-            Self::Lock
-                | Self::Declare { hold: false, .. }
-                | Self::Set {
-                    scope: Scope::Local,
-                    ..
-                }
-                | Self::SetTransaction
-                | Self::SetConstraints
-                | Self::PrepareTransaction
-        )
+        match self {
+            // A warning before 17, an error since.
+            Self::Reset(name) => **name == *b"transaction_isolation",
+            _ => matches!(
+                self,
+                Self::Lock
+                    | Self::Declare { hold: false, .. }
+                    | Self::Set {
+                        scope: Scope::Local,
+                        ..
+                    }
+                    | Self::SetTransaction
+                    | Self::SetConstraints
+                    | Self::PrepareTransaction
+            ),
+        }
     }
 
     /// May it commit inside, so that what was set for its transaction only is lost (F9)?

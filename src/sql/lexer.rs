@@ -63,11 +63,11 @@ pub enum TokenKind {
     Close,
     /// `,`
     Comma,
-    /// `.`, or the first half of `..`
+    /// `.`
     Dot,
     /// `;`
     Semicolon,
-    /// `[`, `]`, `:`
+    /// `[`, `]`, `:`, `..`
     Mark,
     /// `-- …` without its newline, or `/* … */`
     Comment,
@@ -240,6 +240,10 @@ impl<'a> Lexer<'a> {
             Class::Quote => self.string(0, TokenKind::TextEscaped),
             Class::Digit => self.number(),
             Class::Dot if self.byte(self.at + 1).is_ascii_digit() => self.number(),
+            Class::Dot if self.byte(self.at + 1) == b'.' => {
+                self.at += 2;
+                TokenKind::Mark
+            }
             Class::Dot => {
                 self.at += 1;
                 TokenKind::Dot
@@ -375,9 +379,6 @@ impl<'a> Lexer<'a> {
         if self.byte(at).is_ascii_digit() {
             while self.byte(at).is_ascii_digit() {
                 at += 1;
-            }
-            if class(self.byte(at)) == Class::Letter {
-                return self.doubt();
             }
             self.at = at;
             return TokenKind::Parameter;

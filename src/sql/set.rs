@@ -70,11 +70,21 @@ fn special(mut cursor: Cursor<'_>, scope: Scope) -> Option<Kind<'_>> {
             true => (b"timezone", Value::Default),
             false => (b"timezone", value(cursor)?),
         },
-        b"xml" if cursor.eat(b"option") => (b"xmloption", value(cursor)?),
+        b"xml" if cursor.eat(b"option") => (b"xmloption", xml_option(&cursor)?),
         _ => return None,
     };
     let name = Cow::Borrowed(name);
     Some(Kind::Set { scope, name, value })
+}
+
+/// PostgreSQL writes this one in capitals.
+fn xml_option(cursor: &Cursor<'_>) -> Option<Value<'static>> {
+    let option: &'static [u8] = match () {
+        () if cursor.at(b"document") => b"DOCUMENT",
+        () if cursor.at(b"content") => b"CONTENT",
+        () => return None,
+    };
+    Some(Value::Literal(Cow::Borrowed(option)))
 }
 
 /// What stands behind `RESET`.
