@@ -258,3 +258,44 @@ both_versions!(only_these_show_the_block, |pg| {
     }
     assert_eq!(table, Vec::<String>::new());
 });
+
+/// Nanoseconds for each byte: `cargo test --release --test sql -- --ignored --nocapture speed`.
+#[test]
+#[ignore = "a measurement, not a test"]
+fn speed() {
+    let long = format!("select {} from t where a = 1", "column_name, ".repeat(100));
+    let insert = format!("insert into t (a, b) values ($1, '{}')", "x".repeat(2000));
+    let texts = [
+        (
+            "short",
+            "select abalance from pgbench_accounts where aid = 42;",
+        ),
+        (
+            "orm",
+            "SELECT \"u\".\"id\", \"u\".\"name\", \"u\".\"email\" FROM \"public\".\"users\" AS \"u\" INNER JOIN \"public\".\"orders\" AS \"o\" ON \"o\".\"user_id\" = \"u\".\"id\" WHERE \"u\".\"tenant\" = $1 AND (\"o\".\"total\" > $2 OR lower(\"u\".\"name\") LIKE '%abc%') ORDER BY \"u\".\"created_at\" DESC LIMIT 20 OFFSET 40",
+        ),
+        ("columns", &long),
+        ("one long string", &insert),
+        ("set", "SET LOCAL app.tenant_id = 'acme'"),
+        (
+            "mixed",
+            "begin; update t set a = a + 1 where b = 'x' /* c */; commit",
+        ),
+    ];
+    for (name, text) in texts {
+        let rounds = 20_000_000 / text.len();
+        let time = |work: &dyn Fn(&[u8]) -> usize| {
+            let start = std::time::Instant::now();
+            for _ in 0..rounds {
+                std::hint::black_box(work(std::hint::black_box(text.as_bytes())));
+            }
+            start.elapsed().as_secs_f64() * 1e9 / (rounds * text.len()) as f64
+        };
+        let read = time(&|text| statements(text, Dialect::default()).count());
+        let mentions = time(&|text| usize::from(pgusher::sql::mentions(text, b"app.tenant_id")));
+        println!(
+            "{name}: {} bytes, statements {read:.2} ns/byte, mentions {mentions:.2}",
+            text.len()
+        );
+    }
+}
