@@ -164,7 +164,9 @@ fn what_a_setting_is_set_to() {
 
 #[test]
 fn what_is_called() {
-    let calls = |text| one(text).notable;
+    fn calls(text: &str) -> Notable<'_> {
+        one(text).notable
+    }
     let literal = |text: &'static str| Argument::Literal(Cow::Borrowed(text.as_bytes()));
     let call = |name, value, local| SetConfig { name, value, local };
 
@@ -196,6 +198,18 @@ fn what_is_called() {
     }
     let computed = calls("select set_config('a' || 'b', 'c', true)");
     assert_eq!(computed.set_config[0].name, Argument::Other);
+    for value in [
+        "f('x', 'y')",
+        "$1::uuid",
+        "a[1]",
+        "array['x', 'y'] [1]",
+        "text 'x'",
+        "- 'x'",
+    ] {
+        let text = format!("select set_config('a', {value}, true)");
+        let expected = call(literal("a"), Argument::Other, literal("true"));
+        assert_eq!(calls(&text).set_config, [expected], "{text}");
+    }
 
     let many = "set_config('a','b',true),".repeat(17);
     let many = format!("select {}", many.trim_end_matches(','));
