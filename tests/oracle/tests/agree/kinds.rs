@@ -21,6 +21,10 @@ pub(crate) fn same(kind: &Kind<'_>, node: &Node, text: &str) {
         assert!(literal(set).is_none() || strange, "{kind:?} in {text:?}");
         return;
     }
+    // The tree does not tell `FROM ''` from `FROM STDIN`.
+    if *kind == Kind::Copy(CopyWay::Server) && (text.contains("''") || text.contains("$$")) {
+        return;
+    }
     let expected = expected(kind, node);
     if *kind == Kind::Unsure && may_be_unsure(node, text) {
         return;

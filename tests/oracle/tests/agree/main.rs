@@ -452,6 +452,10 @@ proptest! {
 #[test]
 #[should_panic(expected = "number of statements")]
 fn the_judge_can_object() {
-    same_statements(r"select 'a\'; select 2; select '", ParserOptions::DEFAULT, false);
+    same_statements(
+        r"select 'a\'; select 2; select '",
+        ParserOptions::DEFAULT,
+        false,
+    );
     same_statements(r"select 'a\'; select 2 --'", ParserOptions::DEFAULT, false);
 }
