@@ -160,9 +160,24 @@ fn set_config(lexer: Lexer<'_>) -> SetConfig<'_> {
     SetConfig { name, value, local }
 }
 
-/// Reads one argument and what ends it. One that is not plain is `Other`, and then it does not matter
-/// where its end is found: the rest becomes `Other` too.
+/// Reads one argument and what ends it. One that is not plain is passed over.
 fn argument<'a>(cursor: &mut Cursor<'a>, end: TokenKind) -> Argument<'a> {
+    let mut plain = cursor.clone();
+    match plain_argument(&mut plain) {
+        Some(argument) if plain.kind() == end => {
+            plain.advance();
+            *cursor = plain;
+            argument
+        }
+        _ => {
+            skip_argument(cursor);
+            cursor.eat_kind(end);
+            Argument::Other
+        }
+    }
+}
+
+fn plain_argument<'a>(cursor: &mut Cursor<'a>) -> Option<Argument<'a>> {
     // `('acme')`: JDBC puts parameters into simple queries like this.
     let wrapped = cursor.eat_kind(TokenKind::Open);
     let argument = match cursor.kind() {
@@ -171,22 +186,43 @@ fn argument<'a>(cursor: &mut Cursor<'a>, end: TokenKind) -> Argument<'a> {
         _ if cursor.at_any(&[b"true", b"false"]) => {
             Argument::Literal(Cow::Borrowed(cursor.bytes()))
         }
-        _ => cursor.string().map_or(Argument::Other, Argument::Literal),
+        _ => Argument::Literal(cursor.string()?),
     };
     cursor.advance();
-    let closed = cast(cursor) && (!wrapped || cursor.eat_kind(TokenKind::Close) && cast(cursor));
-    if !closed || !cursor.eat_kind(end) {
-        return Argument::Other;
+    cast(cursor)?;
+    if wrapped {
+        cursor.eat_kind(TokenKind::Close).then_some(())?;
+        cast(cursor)?;
     }
-    argument
+    Some(argument)
 }
 
-/// Passes a cast, if there is one; false if it may change the text.
-fn cast(cursor: &mut Cursor<'_>) -> bool {
-    cursor.kind() != TokenKind::Mark
-        || cursor.eat_kind(TokenKind::Mark)
-            && cursor.eat_kind(TokenKind::Mark)
-            && cursor.eat_any(&[b"text", b"varchar", b"boolean", b"bool"])
+/// Passes a cast that leaves the text as it is; `None` if there is another one.
+fn cast(cursor: &mut Cursor<'_>) -> Option<()> {
+    if !cursor.eat_kind(TokenKind::Mark) {
+        return Some(());
+    }
+    let harmless: &[&[u8]] = &[b"text", b"varchar", b"boolean", b"bool"];
+    (cursor.eat_kind(TokenKind::Mark) && cursor.eat_any(harmless)).then_some(())
+}
+
+/// Goes on to the comma or parenthesis that ends an argument.
+fn skip_argument(cursor: &mut Cursor<'_>) {
+    let mut brackets: usize = 0;
+    loop {
+        match cursor.kind() {
+            TokenKind::End | TokenKind::Doubt | TokenKind::Close => return,
+            TokenKind::Comma if brackets == 0 => return,
+            TokenKind::Open => {
+                cursor.skip_parentheses();
+                continue;
+            }
+            TokenKind::Mark if cursor.bytes() == b"[" => brackets += 1,
+            TokenKind::Mark if cursor.bytes() == b"]" => brackets = brackets.saturating_sub(1),
+            _ => {}
+        }
+        cursor.advance();
+    }
 }
 
 fn parameter(bytes: &[u8]) -> Argument<'_> {
