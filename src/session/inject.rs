@@ -68,9 +68,12 @@ impl Session {
         backend: &mut Backend,
         out: &mut Output,
     ) -> Verdict {
+        if self.tenancy.is_none() {
+            return self.plain_query(Entry::new(Request::Query, Whose::Client), backend);
+        }
         let opening = self.opening(backend);
         let Some(tenancy) = self.tenancy.as_deref_mut() else {
-            return self.plain_query(Entry::new(Request::Query, Whose::Client), backend);
+            return Verdict::Forward;
         };
         if opening == Opening::Unknown && tenancy.is_in_doubt() {
             return Verdict::Stop(Next::Hold);
@@ -317,11 +320,12 @@ impl Session {
             b"pgusher_inject"
         };
         let statement = self.catalogue.injection(context);
+        let name = Statement::server_name(statement.id);
         ensure(&statement, backend, out);
         out.to_server.own(|bytes| {
             write::frame(bytes, b'B', |frame| {
                 write::cstr(frame, own);
-                write::cstr(frame, &Statement::server_name(statement.id));
+                frame.extend_from_slice(name.terminated());
                 frame.extend_from_slice(context.bind_tail());
             });
             write::frame(bytes, b'E', |frame| {
