@@ -139,7 +139,7 @@ both_versions! {
         &["BEGIN", "DECLARE c SCROLL CURSOR FOR TABLE owned", "MOVE 1 IN c", "FETCH BACKWARD 1 IN c",
           "COMMIT", "INSERT INTO seen VALUES ('a')"],
         &["TABLE owned", "DECLARE c CURSOR FOR TABLE owned", "FETCH c", "CLOSE c"],
-        &["DECLARE c CURSOR WITH HOLD FOR TABLE owned", "CLOSE c"],
+        &["DECLARE c CURSOR WITH HOLD FOR TABLE owned", "TABLE owned"],
     ])
 }
 

@@ -28,7 +28,7 @@ both_versions! {
         let name = format!("{}_made", stage.database.name);
         let create = format!("CREATE DATABASE {name} TEMPLATE template0");
         let drop = format!("DROP DATABASE IF EXISTS {name}");
-        for way in [Way::Simple, Way::Extended, Way::SimplePipelined, Way::OneText, Way::OneBatch] {
+        for way in [Way::Simple, Way::Extended, Way::SimplePipelined, Way::OneText] {
             stage.tell(&[&create, "INSERT INTO seen VALUES ('a')", &drop, "TABLE owned"], way);
         }
         stage.finish();

@@ -62,8 +62,8 @@ both_versions! {
         &["CREATE MATERIALIZED VIEW made_view AS SELECT current_setting('app.tenant_id') AS t",
           "SELECT t FROM made_view", "REFRESH MATERIALIZED VIEW made_view", "SELECT t FROM made_view"],
         &["CREATE INDEX made_index ON owned (tell(v))", "ANALYZE owned", "DROP INDEX made_index"],
-        &["ALTER TABLE owned ADD made int DEFAULT 1", "SELECT made FROM owned",
-          "ALTER TABLE owned DROP made", "TRUNCATE late"],
+        &["CREATE TABLE made (v int)", "ALTER TABLE made ADD w int DEFAULT 1", "INSERT INTO made VALUES (1)",
+          "TABLE made", "ALTER TABLE made DROP w", "TABLE made", "TRUNCATE late"],
         &["COMMENT ON TABLE owned IS 'x'", "GRANT SELECT ON owned TO PUBLIC"],
     ])
 }
