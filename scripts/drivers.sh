@@ -31,3 +31,6 @@ if [ ! -s "$cache/java/postgresql.jar" ]; then
     fi
     mv "$cache/java/new.jar" "$cache/java/postgresql.jar"
 fi
+
+# The one that has to be built: a program of its own, with the versions of its Cargo.lock.
+CARGO_TARGET_DIR=$cache/sqlx cargo build --locked --quiet --manifest-path "$root/tests/drivers/sqlx/Cargo.toml"

@@ -1,22 +1,26 @@
 //! Real drivers against pgusher: what applications bring, with more clients than servers.
 //!
 //! Each driver has its checks in `tests/drivers/`; `make drivers` installs them and runs these
-//! tests, which are ignored otherwise because they need packages from the network.
+//! tests, which are ignored otherwise because they need packages from the network. The checks called
+//! `tenants_…` run with `[tenant]` and row-level security: docs/tenants.md has the URLs that they print.
 
 #![expect(
     clippy::panic,
     clippy::print_stdout,
+    clippy::unwrap_used,
     reason = "what is not as expected ends the test, and what a driver says is shown"
 )]
 
 mod support;
+#[path = "drivers/tokio_postgres.rs"]
+mod tokio_postgres_;
 
 use std::{
     path::{Path, PathBuf},
     process::Command,
 };
 
-use support::{Pgusher, Version};
+use support::{Database, Pgusher, Postgres, Raw, Version};
 
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -35,25 +39,63 @@ fn checks_hold(command: impl Fn() -> Command) {
             .pool_size(2)
             .config("[runtime]\nworkers = 2")
             .start();
-        let run = |url: &str| {
-            let output = command()
-                .env("DATABASE_URL", url)
-                .current_dir(here("tests/drivers"))
-                .output()
-                .unwrap_or_else(|error| panic!("{:?}: {error}", command()));
-            let said = [output.stdout, output.stderr].concat();
-            (
-                output.status.success(),
-                String::from_utf8_lossy(&said).into_owned(),
-            )
-        };
-        let (held, said) = run(&pgusher.url(&database.name));
-        println!("{version:?}\n{said}");
-        if !held {
-            let (_, directly) = run(&database.url());
-            panic!("with {version:?}, through pgusher:\n{said}\n--- directly:\n{directly}");
+        if let Err(said) = run(&command, version, &pgusher.url(&database.name)) {
+            let directly = run(&command, version, &database.url());
+            panic!("with {version:?}, through pgusher:\n{said}\n--- directly:\n{directly:?}");
         }
     }
+}
+
+/// Runs a driver's checks of tenants: there is nothing to compare with, as a direct connection has none.
+#[track_caller]
+fn tenants_hold(command: impl Fn() -> Command, more: &str) {
+    for version in [Version::V15, Version::V18] {
+        let (database, pgusher) = tenants_of(support::postgres(version), more);
+        if let Err(said) = run(&command, version, &pgusher.url(&database.name)) {
+            panic!("with {version:?}:\n{said}");
+        }
+    }
+}
+
+/// What the checks said, as an error if not all of them held.
+fn run(command: &impl Fn() -> Command, version: Version, url: &str) -> Result<(), String> {
+    let output = command()
+        .env("DATABASE_URL", url)
+        .current_dir(here("tests/drivers"))
+        .output()
+        .unwrap_or_else(|error| panic!("{:?}: {error}", command()));
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    println!("{version:?}\n{said}");
+    output.status.success().then_some(()).ok_or(said)
+}
+
+/// A table with rows of two tenants under the policies that `pgusher policy` prints, one without policies,
+/// and a pgusher with tenants in front of them.
+fn tenants_of<'pg>(pg: &'pg Postgres, more: &str) -> (Database<'pg>, Pgusher) {
+    let database = pg.fresh_database();
+    database.sql(
+        "CREATE TABLE orders (tenant_id text NOT NULL, n int NOT NULL); \
+         INSERT INTO orders VALUES ('acme', 1), ('acme', 2), ('acme', 3), ('globex', 10), ('globex', 20); \
+         CREATE TABLE copied (tenant_id text DEFAULT current_setting('app.tenant_id', true), n int); \
+         GRANT ALL ON orders, copied TO app",
+    );
+    let policies = Command::new(env!("CARGO_BIN_EXE_pgusher"))
+        .args(["policy", "orders", "--default"])
+        .output();
+    let policies = String::from_utf8(policies.unwrap().stdout).unwrap();
+    let mut superuser = Raw::login(pg.port(), "postgres", "", &database.name);
+    for statement in policies.split_inclusive(";\n") {
+        superuser.rows(statement);
+    }
+    let pgusher = Pgusher::in_front_of(pg)
+        .log_level("info")
+        .auth("scram-sha-256")
+        .pool_size(2)
+        .config("[runtime]\nworkers = 2\n[tenant]\nsetting = \"app.tenant_id\"")
+        .config(more)
+        .start();
+    (database, pgusher)
 }
 
 fn python(script: &str) -> Command {
@@ -119,4 +161,61 @@ fn postgres_js() {
 #[ignore = "needs drivers: make drivers"]
 fn jdbc() {
     checks_hold(|| java("Jdbc"));
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn tenants_psycopg3() {
+    tenants_hold(|| python("tenants_psycopg3.py"), "");
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn tenants_psycopg2() {
+    tenants_hold(|| python("tenants_psycopg2.py"), "");
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn tenants_asyncpg() {
+    tenants_hold(|| python("tenants_asyncpg.py"), "");
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn tenants_sqlalchemy() {
+    tenants_hold(|| python("tenants_sqlalchemy.py"), "");
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn tenants_node_postgres() {
+    tenants_hold(|| node("tenants_node_postgres.js"), "");
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn tenants_postgres_js() {
+    tenants_hold(|| node("tenants_postgres_js.js"), "");
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn tenants_jdbc() {
+    tenants_hold(|| java("TenantsJdbc"), "");
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn tenants_sqlx() {
+    tenants_hold(
+        || Command::new(here(".cache/drivers/sqlx/debug/pgusher-sqlx-checks")),
+        "",
+    );
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn tenants_optional() {
+    tenants_hold(|| python("tenants_optional.py"), "required = false");
 }

@@ -1,6 +1,13 @@
 //! The tenant's context on real servers: in every transaction, for exactly that transaction, and
 //! without anything that the client would not have heard otherwise.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "what helpers of tests cannot do is a failed test"
+)]
+
+#[path = "tenants/audit.rs"]
+mod audit;
 #[path = "tenants/blocks.rs"]
 mod blocks;
 #[path = "tenants/brackets.rs"]

@@ -296,6 +296,9 @@ async fn take_a_seat(
     let bell = Arc::new(Bell::new());
     let bypass = settings.is_some_and(|user| user.bypass);
     let (tenant, own) = identify(lobby, suffix, bypass, startup.settings)?;
+    if tenant.is_some() {
+        membership.pool().audited.want();
+    }
     let profile = Profile::new(own);
     let welcome = welcome::welcome(membership.pool(), &bell, profile).await?;
     let registration = lobby.register(&bell, long_key);

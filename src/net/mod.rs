@@ -10,6 +10,7 @@
 //! Server connections move between workers only when the pool's order of service asks for it.
 
 pub(crate) mod alarm;
+mod audit;
 pub(crate) mod bell;
 pub(crate) mod cancel;
 pub(crate) mod cleanup;

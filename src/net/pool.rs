@@ -12,6 +12,7 @@ use std::{
 use tracing::{debug, info, warn};
 
 use super::{
+    audit::Audited,
     bell::{Bell, Tray},
     keys::Keys,
     lease::{Lease, ServerConn},
@@ -65,6 +66,8 @@ pub(crate) struct Pool {
     pub(crate) welcomes: Welcomes,
     /// The statements that its clients have prepared.
     pub(crate) catalogue: Arc<Catalogue>,
+    /// Whether row-level security applies to its role.
+    pub(crate) audited: Audited,
     /// The last opening failed; says so once in the log, and once when it is over (H5).
     failing: AtomicBool,
 }
@@ -120,6 +123,7 @@ impl Db {
                     credential: Mutex::new(Credential::None),
                     welcomes: Welcomes::default(),
                     catalogue: Arc::default(),
+                    audited: Audited::default(),
                     failing: AtomicBool::new(false),
                 })
             });

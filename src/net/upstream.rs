@@ -10,6 +10,7 @@ use std::{
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 
 use super::{
+    audit::audit,
     lease::{CancelKey, Place, ServerConn},
     login::{Broken, Dialogue},
     pool::Pool,
@@ -159,6 +160,8 @@ async fn connect_and_log_in(pool: &Pool, worker: usize) -> Result<Box<ServerConn
     stream.tune();
     let mut dialogue = Dialogue::new(stream);
     let (reported, key) = log_in(pool, &mut dialogue).await?;
+    let audited = audit(pool, &mut dialogue).await;
+    audited.map_err(|error| pool.unreachable(&format!("behind the login: {error}")))?;
     let backend = Backend::new(pool.welcomes.share(reported));
     let cancel_key = key.map(|(pid, secret)| CancelKey { pid, secret, place });
     let now = Instant::now();

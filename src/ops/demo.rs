@@ -10,12 +10,13 @@
 //! | `place` | a directory, free ports, processes that end with their owner |
 //! | `stage` | the server and the proxy |
 //! | `client` | a client that speaks just enough of the protocol |
-//! | `tour` | what is shown, and checked |
+//! | `tour`, `tenants` | what is shown, and checked |
 
 mod client;
 mod place;
 mod programs;
 mod stage;
+mod tenants;
 mod tour;
 
 use std::{
@@ -53,23 +54,40 @@ pub fn run(once: bool) -> Result<(), String> {
 }
 
 fn invite(stage: &Stage) {
+    let [first, second, third] = tenants::TENANTS.map(|tenant| stage.url_of(tenant));
     say(format_args!(
         "
-What to type next:
-  psql 'postgres://app@127.0.0.1:{pgusher}/app'         through pgusher
-  psql 'postgres://postgres@127.0.0.1:{postgres}/app'    directly, as the superuser
-  curl http://127.0.0.1:{http}/readyz                  is it ready for clients?
+Three tenants share the table orders. Ask the same of each of them:
+  psql '{first}' -c 'SELECT * FROM orders'
+  psql '{second}' -c 'SELECT * FROM orders'
+  psql '{third}' -c 'SELECT * FROM orders'
+In any of them, try to reach the others:
+  SELECT * FROM orders WHERE tenant_id = 'globex';
+  INSERT INTO orders VALUES ('globex', 'a trap', 1);
+  SET app.tenant_id = 'globex';
 
-Both answer: SELECT inet_server_port(), pg_backend_pid();
+Without a tenant in the URL the application says it, as it may do today, or a comment does:
+  psql 'postgres://app@127.0.0.1:{pgusher}/app'
+  SELECT * FROM orders;                            is refused, and the hint says why
+  SET app.tenant_id = 'acme';                      then ask again
+  SELECT * FROM orders /* tenant_id='globex' */;   in a new psql
+The user's name may end with it, too:
+  psql 'postgres://app.acme@127.0.0.1:{pgusher}/app'
+
+Behind the scene:
+  psql 'postgres://postgres@127.0.0.1:{postgres}/app'    directly, as the superuser, who sees all
+  curl http://127.0.0.1:{http}/readyz                  is it ready for clients?
 pgusher keeps at most {pool} server connections, whatever the number of clients:
   SELECT pid, state, query FROM pg_stat_activity WHERE usename = 'app';
-Its configuration and the logs of both are in {home}
+The configuration, the policies and the logs of both are in {home}:
+  pgusher.toml, {policies} (what `pgusher policy orders --default` prints), pgusher.log, postgres.log
 `pgusher demo --once` shows the rest by itself. Ctrl-C ends both and removes everything.",
         pgusher = stage.port(),
         postgres = stage.postgres_port(),
         http = stage.http_port(),
         pool = stage::POOL_SIZE,
         home = stage.home().display(),
+        policies = stage::POLICIES,
     ));
 }
 

@@ -162,9 +162,11 @@ fn set_config(lexer: Lexer<'_>) -> SetConfig<'_> {
 
 /// Reads one argument and what ends it. One that is not plain is passed over.
 fn argument<'a>(cursor: &mut Cursor<'a>, end: TokenKind) -> Argument<'a> {
-    match plain_argument(cursor) {
-        Some(argument) if cursor.kind() == end => {
-            cursor.advance();
+    let mut plain = cursor.clone();
+    match plain_argument(&mut plain) {
+        Some(argument) if plain.kind() == end => {
+            plain.advance();
+            *cursor = plain;
             argument
         }
         _ => {
@@ -176,6 +178,8 @@ fn argument<'a>(cursor: &mut Cursor<'a>, end: TokenKind) -> Argument<'a> {
 }
 
 fn plain_argument<'a>(cursor: &mut Cursor<'a>) -> Option<Argument<'a>> {
+    // `('acme')`: JDBC puts parameters into simple queries like this.
+    let wrapped = cursor.eat_kind(TokenKind::Open);
     let argument = match cursor.kind() {
         TokenKind::Parameter => parameter(cursor.bytes()),
         _ if cursor.at(b"null") => Argument::Null,
@@ -185,14 +189,21 @@ fn plain_argument<'a>(cursor: &mut Cursor<'a>) -> Option<Argument<'a>> {
         _ => Argument::Literal(cursor.string()?),
     };
     cursor.advance();
-    // A cast that leaves the text as it is.
-    if cursor.eat_kind(TokenKind::Mark) {
-        let cast = cursor.eat_kind(TokenKind::Mark);
-        if !cast || !cursor.eat_any(&[b"text", b"varchar", b"boolean", b"bool"]) {
-            return None;
-        }
+    cast(cursor)?;
+    if wrapped {
+        cursor.eat_kind(TokenKind::Close).then_some(())?;
+        cast(cursor)?;
     }
     Some(argument)
+}
+
+/// Passes a cast that leaves the text as it is; `None` if there is another one.
+fn cast(cursor: &mut Cursor<'_>) -> Option<()> {
+    if !cursor.eat_kind(TokenKind::Mark) {
+        return Some(());
+    }
+    let harmless: &[&[u8]] = &[b"text", b"varchar", b"boolean", b"bool"];
+    (cursor.eat_kind(TokenKind::Mark) && cursor.eat_any(harmless)).then_some(())
 }
 
 /// Goes on to the comma or parenthesis that ends an argument.
@@ -242,6 +253,37 @@ fn only_set_config(mut cursor: Cursor<'_>) -> Option<usize> {
         }
         if !cursor.eat_kind(TokenKind::Comma) {
             return cursor.done().then_some(calls);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::statements;
+
+    #[test]
+    fn arguments_are_plain_or_not() {
+        let plain = |text: &str| Argument::Literal(Cow::Owned(text.as_bytes().to_vec()));
+        for (typed, read) in [
+            ("'acme'", plain("acme")),
+            ("'acme'::text", plain("acme")),
+            ("('acme')", plain("acme")),
+            ("('acme'::varchar)", plain("acme")),
+            ("('acme')::text", plain("acme")),
+            ("($1)", Argument::Parameter(1)),
+            ("'acme'::uuid", Argument::Other),
+            ("('acme'", Argument::Other),
+            ("('acme'::char(1))", Argument::Other),
+            ("('acme') || 'x'", Argument::Other),
+            ("('acme' || 'x')", Argument::Other),
+            ("()", Argument::Other),
+            ("(SELECT 'acme')", Argument::Other),
+        ] {
+            let text = format!("SELECT set_config('a.b', {typed}, true)");
+            let mut found = statements(text.as_bytes(), Dialect::default());
+            let notable = found.next().unwrap().notable;
+            assert_eq!(notable.set_config[0].value, read, "{typed}");
         }
     }
 }

@@ -3,9 +3,10 @@
 //! [`id`] says what a tenant's id may look like, [`identity`] where it is learnt from and what
 //! holds when two places name one, [`setting`] which settings may be put into a transaction, and
 //! [`context`] renders them, once per tenant, into what is sent. [`row_security`] prints the SQL to
-//! start from on the other side, in the database. Nothing here reads SQL or knows a
-//! connection: that is `sql` and `session`, which ask.
+//! start from on the other side, in the database, and [`audit`] says when a role is above it. Nothing
+//! here reads SQL or knows a connection: that is `sql` and `session`, which ask.
 
+pub mod audit;
 pub mod context;
 pub mod id;
 pub mod identity;

@@ -31,6 +31,22 @@ pub fn authentication(body: &[u8]) -> Result<(u32, &[u8]), Malformed> {
     Ok((kind, reader.remaining()))
 }
 
+/// DataRow: its values; `None` is NULL.
+pub fn data_row(body: &[u8]) -> Result<Vec<Option<&[u8]>>, Malformed> {
+    let mut reader = Reader::new(body);
+    let count = reader.u16()?;
+    // Grows with what is there, not with what is promised (A6).
+    let mut values = Vec::new();
+    for _ in 0..count {
+        values.push(match reader.i32()? {
+            -1 => None,
+            length => Some(reader.take(usize::try_from(length).map_err(|_| Malformed)?)?),
+        });
+    }
+    reader.finish()?;
+    Ok(values)
+}
+
 /// The fields of an ErrorResponse or NoticeResponse that pgusher reads. A missing field is
 /// empty: a server that leaves out the SQLSTATE is odd, not deadly (A5).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -79,7 +95,7 @@ impl<'a> Fields<'a> {
 /// The body of an ErrorResponse or NoticeResponse with its position (`P`) moved by `place`, which
 /// may take it away. `None` if there is no position.
 pub fn with_position(body: &[u8], place: impl Fn(usize) -> Option<usize>) -> Option<Vec<u8>> {
-    let mut moved = Vec::with_capacity(body.len() + 8);
+    let mut moved = Vec::with_capacity(body.len().saturating_add(8));
     let mut found = false;
     let mut reader = Reader::new(body);
     loop {
@@ -139,6 +155,24 @@ mod tests {
         assert_eq!(authentication(&[0, 0, 0, 5, 1, 2]), Ok((5, &[1, 2][..])));
         assert_eq!(authentication(&[0, 0, 0, 0]), Ok((0, &[][..])));
         assert_eq!(authentication(&[0, 0, 0]), Err(Malformed));
+    }
+
+    #[test]
+    fn a_row_is_its_values() {
+        let body = b"\0\x03\0\0\0\x02ab\xff\xff\xff\xff\0\0\0\0";
+        let row = [Some(&b"ab"[..]), None, Some(b"")];
+        assert_eq!(data_row(body).as_deref(), Ok(&row[..]));
+        assert_eq!(data_row(b"\0\0"), Ok(Vec::new()));
+        for bad in [
+            &b""[..],
+            b"\0\x01",
+            b"\0\x01\0\0\0\x02a",
+            b"\0\x01\xff\xff\xff\xfe",
+            b"\0\0a",
+            b"\xff\xff",
+        ] {
+            assert_eq!(data_row(bad), Err(Malformed), "{bad:?}");
+        }
     }
 
     #[test]

@@ -10,7 +10,6 @@ use std::{
 use crate::wire::{
     backend::{self, Fields},
     frame::{self, HEADER},
-    reader::{Malformed, Reader},
     write,
 };
 
@@ -37,6 +36,8 @@ pub(super) struct Answer {
     pub(super) rows: Vec<Vec<String>>,
     /// The SQLSTATE and the message, if there was an error.
     pub(super) error: Option<(String, String)>,
+    /// What the error advises; empty if it does not.
+    pub(super) hint: String,
     /// The transaction status: `I`, `T` or `E`.
     pub(super) status: char,
 }
@@ -118,6 +119,7 @@ impl Client {
                 b'E' => {
                     let fields = Fields::read(&body);
                     answer.error = Some((text(fields.code), text(fields.message)));
+                    answer.hint = text(fields.hint);
                     // Behind it nothing comes any more.
                     if fields.is_fatal() {
                         return Ok(answer);
@@ -177,22 +179,9 @@ impl Client {
 
 /// The values of a DataRow.
 fn row(body: &[u8]) -> Result<Vec<String>, String> {
-    values(body).map_err(|bad| bad.to_string())
-}
-
-fn values(body: &[u8]) -> Result<Vec<String>, Malformed> {
-    let mut reader = Reader::new(body);
-    let count = reader.u16()?;
-    let mut values = Vec::new();
-    for _ in 0..count {
-        // A negative length is NULL.
-        let value = match usize::try_from(reader.i32()?) {
-            Ok(length) => text(reader.take(length)?),
-            Err(_) => String::new(),
-        };
-        values.push(value);
-    }
-    Ok(values)
+    let row = backend::data_row(body).map_err(|bad| bad.to_string())?;
+    let value = |value: Option<&[u8]>| value.map(text).unwrap_or_default();
+    Ok(row.into_iter().map(value).collect())
 }
 
 fn text(bytes: &[u8]) -> String {

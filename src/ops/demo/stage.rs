@@ -13,9 +13,29 @@ use super::{
     place::{Place, Process, eventually, free_port},
     programs,
 };
+use crate::tenant::{
+    SettingName,
+    row_security::{ColumnType, Starter},
+};
 
 /// Server connections of pgusher's one pool.
 pub(super) const POOL_SIZE: usize = 5;
+
+/// Whose rows are there, and what they have ordered.
+pub(super) const ORDERS: [(&str, &str, u32); 6] = [
+    ("acme", "anvils", 3),
+    ("acme", "rocket skates", 1),
+    ("globex", "weather machines", 1),
+    ("initech", "printers", 2),
+    ("initech", "report covers", 500),
+    ("initech", "staplers", 4),
+];
+
+/// The user that may work without a tenant.
+pub(super) const JOBS: &str = "jobs";
+
+/// What `pgusher policy` has printed.
+pub(super) const POLICIES: &str = "policies.sql";
 
 /// How long a start or a stop may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -45,8 +65,10 @@ impl Stage {
     pub(super) fn set() -> Result<Self, String> {
         let place = Place::new().map_err(|error| format!("no directory for the demo: {error}"))?;
         let postgres = Postgres::start(place.path())?;
-        direct(&postgres, "postgres")?.must("CREATE ROLE app LOGIN")?;
-        direct(&postgres, "postgres")?.must("CREATE DATABASE app OWNER app")?;
+        let mut superuser = direct(&postgres, "postgres")?;
+        superuser.must("CREATE ROLE app LOGIN; CREATE ROLE owner LOGIN")?;
+        superuser.must("CREATE DATABASE app OWNER owner")?;
+        furnish(&postgres, place.path())?;
 
         let failed = |error: io::Error| format!("pgusher cannot be started: {error}");
         let port = free_port().map_err(failed)?;
@@ -95,8 +117,23 @@ impl Stage {
     }
 
     /// A client of pgusher.
-    pub(super) fn client(&self, settings: &[(&str, &str)]) -> Result<Client, String> {
-        Client::connect(self.port, "app", "app", settings)
+    pub(super) fn client(&self, user: &str, settings: &[(&str, &str)]) -> Result<Client, String> {
+        Client::connect(self.port, user, "app", settings)
+    }
+
+    /// A client of pgusher whose connection names its tenant, as the URLs of the invitation do.
+    pub(super) fn client_of(&self, tenant: &str) -> Result<Client, String> {
+        let options = format!("-c {}={tenant}", SettingName::default());
+        self.client("app", &[("options", &options)])
+    }
+
+    /// A URL for `psql`, and for most drivers.
+    pub(super) fn url_of(&self, tenant: &str) -> String {
+        let setting = SettingName::default();
+        format!(
+            "postgres://app@127.0.0.1:{}/app?options=-c%20{setting}%3D{tenant}",
+            self.port
+        )
     }
 
     /// A client that goes past pgusher, as the superuser.
@@ -142,6 +179,32 @@ fn direct(postgres: &Postgres, database: &str) -> Result<Client, String> {
     Client::connect(postgres.port, "postgres", database, &[])
 }
 
+/// Makes the table of the tenants, with what `pgusher policy` prints for it.
+fn furnish(postgres: &Postgres, home: &Path) -> Result<(), String> {
+    let mut owner = Client::connect(postgres.port, "owner", "app", &[])?;
+    owner.must("CREATE TABLE orders (tenant_id text NOT NULL, item text NOT NULL, pieces int)")?;
+    for (tenant, item, pieces) in ORDERS {
+        owner.must(&format!(
+            "INSERT INTO orders VALUES ('{tenant}', '{item}', {pieces})"
+        ))?;
+    }
+    let policies = Starter {
+        column: "tenant_id".parse()?,
+        column_type: ColumnType::Text,
+        setting: SettingName::default(),
+        default: true,
+    };
+    let policies = policies.sql(&["orders".parse()?]);
+    let failed = |error: io::Error| format!("the policies cannot be written: {error}");
+    fs::write(home.join(POLICIES), &policies).map_err(failed)?;
+    // One by one, as psql does: CREATE INDEX CONCURRENTLY wants to be alone.
+    for statement in policies.split_inclusive(";\n") {
+        owner.must(statement)?;
+    }
+    owner.must("GRANT SELECT, INSERT, UPDATE, DELETE ON orders TO app")?;
+    Ok(())
+}
+
 fn configuration(port: u16, http_port: u16, postgres_port: u16) -> String {
     format!(
         "[listen]\naddress = \"127.0.0.1:{port}\"\n\n\
@@ -149,7 +212,12 @@ fn configuration(port: u16, http_port: u16, postgres_port: u16) -> String {
          [auth]\nmethod = \"trust\"    # this machine only, and nothing worth having\n\n\
          [databases.app]\n\
          url = \"postgres://app@127.0.0.1:{postgres_port}/app\"\n\
-         pool_size = {POOL_SIZE}\n"
+         pool_size = {POOL_SIZE}\n\n\
+         [tenant]\n\
+         setting = \"{setting}\"\n\
+         sources = [\"user\", \"startup\", \"set\", \"comment\"]\n\n\
+         [users.{JOBS}]\nbypass = true    # may work without a tenant\n",
+        setting = SettingName::default(),
     )
 }
 

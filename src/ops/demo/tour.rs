@@ -12,6 +12,7 @@ use super::{
     place::eventually,
     say,
     stage::{POOL_SIZE, Stage},
+    tenants::{self, TENANTS},
 };
 
 /// Clients that are there at once.
@@ -23,9 +24,27 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A title, and what is done and seen.
 type Step = (&'static str, fn(&mut Scene<'_>) -> Result<String, String>);
 
-const STEPS: [Step; 6] = [
-    ("A query goes through the pool", plain),
-    ("Forty clients share five server connections", share),
+const STEPS: [Step; 12] = [
+    ("The same query through three URLs", tenants::three_urls),
+    ("A WHERE is forgotten", tenants::forgotten_where),
+    (
+        "A row is written for another tenant",
+        tenants::foreign_insert,
+    ),
+    ("Nobody says whose transaction it is", tenants::nobody),
+    (
+        "An application says SET, as it did before",
+        tenants::set_by_hand,
+    ),
+    (
+        "A comment names the tenant of a statement",
+        tenants::comment,
+    ),
+    ("A tenant tries to become another one", tenants::impostor),
+    (
+        "Forty clients of three tenants share five server connections",
+        share,
+    ),
     ("A client's settings hold wherever it lands", settings),
     ("A query is cancelled", cancel),
     ("A server process is killed inside a transaction", kill),
@@ -36,9 +55,9 @@ const STEPS: [Step; 6] = [
 ];
 
 /// What the steps play with.
-struct Scene<'stage> {
-    stage: &'stage mut Stage,
-    /// They stay from the second step to the last.
+pub(super) struct Scene<'stage> {
+    pub(super) stage: &'stage mut Stage,
+    /// Of the tenants in turn. Once there they stay to the last step.
     clients: Vec<Client>,
 }
 
@@ -66,48 +85,34 @@ pub(super) fn walk(stage: &mut Stage, interrupted: &AtomicBool) -> Result<(), St
     Ok(())
 }
 
-fn plain(scene: &mut Scene<'_>) -> Result<String, String> {
-    let mut client = scene.stage.client(&[])?;
-    let rows = client.must("SELECT current_database(), inet_server_port()")?;
-    let server = scene.stage.postgres_port().to_string();
-    expect(
-        "database and port",
-        &rows,
-        &vec![vec!["app".to_owned(), server]],
-    )?;
-    Ok(format!(
-        "Asked on port {}, answered by the server on port {}.",
-        scene.stage.port(),
-        scene.stage.postgres_port()
-    ))
-}
-
 fn share(scene: &mut Scene<'_>) -> Result<String, String> {
-    for _ in 0..CLIENTS {
-        scene.clients.push(scene.stage.client(&[])?);
+    for tenant in TENANTS.iter().cycle().take(CLIENTS) {
+        scene.clients.push(scene.stage.client_of(tenant)?);
     }
     // All at once: most of them must wait for their turn.
     for client in &mut scene.clients {
-        client.send("SELECT pg_backend_pid() FROM pg_sleep(0.1)")?;
+        client.send("SELECT tenant_id FROM orders, pg_sleep(0.1) GROUP BY tenant_id")?;
     }
-    let mut answered = 0;
-    for client in &mut scene.clients {
+    for (client, tenant) in scene.clients.iter_mut().zip(TENANTS.iter().cycle()) {
         let answer = client.receive()?;
         expect("error", &answer.error, &None)?;
-        answered += answer.rows.len();
+        expect(
+            "whose rows",
+            &answer.rows,
+            &vec![vec![(*tenant).to_owned()]],
+        )?;
     }
-    expect("number of answers", &answered, &CLIENTS)?;
     let connections = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'";
     let connections = scene.stage.direct()?.value(connections)?;
     expect("server connections", &connections, &POOL_SIZE.to_string())?;
     Ok(format!(
-        "{CLIENTS} clients asked at once, all were answered; pg_stat_activity shows {connections} connections."
+        "{CLIENTS} clients asked at once, each saw its tenant's rows; pg_stat_activity shows {connections} connections."
     ))
 }
 
 fn settings(scene: &mut Scene<'_>) -> Result<String, String> {
     let settings = [("TimeZone", "Asia/Tokyo"), ("application_name", "tokyo")];
-    let mut client = scene.stage.client(&settings)?;
+    let mut client = scene.stage.client("app.acme", &settings)?;
     let question =
         "SELECT current_setting('TimeZone'), current_setting('application_name'), pg_backend_pid()";
     let mut processes = BTreeSet::new();
@@ -146,8 +151,9 @@ fn cancel(scene: &mut Scene<'_>) -> Result<String, String> {
     let client = scene.clients.first_mut().ok_or("there is no client")?;
     client.send("SELECT pg_sleep(600)")?;
     let mut direct = Client::connect(scene.stage.postgres_port(), "postgres", "app", &[])?;
+    // The server sees the tenant's context in front of it.
     let running = "SELECT count(*) FROM pg_stat_activity \
-                   WHERE state = 'active' AND query = 'SELECT pg_sleep(600)'";
+                   WHERE state = 'active' AND query LIKE '%;SELECT pg_sleep(600)'";
     let runs = eventually(PATIENCE, || {
         direct.value(running).is_ok_and(|count| count == "1")
     });
@@ -217,12 +223,16 @@ fn restart(scene: &mut Scene<'_>) -> Result<String, String> {
     ))
 }
 
-fn code(answer: &Answer) -> &str {
+pub(super) fn code(answer: &Answer) -> &str {
     answer.error.as_ref().map_or("none", |(code, _)| code)
 }
 
 /// Checks what was seen.
-fn expect<T: PartialEq + Debug + ?Sized>(what: &str, seen: &T, wanted: &T) -> Result<(), String> {
+pub(super) fn expect<T: PartialEq + Debug + ?Sized>(
+    what: &str,
+    seen: &T,
+    wanted: &T,
+) -> Result<(), String> {
     if seen == wanted {
         Ok(())
     } else {
