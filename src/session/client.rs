@@ -175,6 +175,7 @@ impl Session {
         }
         let extended = matches!(header.tag, b'P' | b'B' | b'D' | b'E' | b'C');
         if extended
+            && self.tenancy.is_some()
             && !backend.pipeline.is_open()
             && let Some(verdict) = self.begin_batch(header.tag, backend)
         {

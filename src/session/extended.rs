@@ -7,7 +7,7 @@ use super::{
     prepared::Has,
     reading::Act,
     rewritten::{Change, Changes},
-    statements::{self, MOST_NAMES, Meaning, Statement},
+    statements::{self, MOST_NAMES, Meaning, ServerName, Statement},
     walk::comment_of,
 };
 use crate::{
@@ -70,14 +70,17 @@ impl Frame<'_> {
         out.input(text + done..text + self.body.len());
     }
 
-    /// Forwards it with `front` in the place of the first `skipped` bytes of its body.
-    fn forward_with(&self, skipped: usize, front: &[u8], out: &mut Gather) {
-        let length = self.header.size - 1 - skipped + front.len();
+    /// Forwards it with `front`, piece by piece, in the place of the first `skipped` bytes of its body.
+    fn forward_with(&self, skipped: usize, front: &[&[u8]], out: &mut Gather) {
+        let front_length: usize = front.iter().map(|piece| piece.len()).sum();
+        let length = self.header.size - 1 - skipped + front_length;
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         out.own(|bytes| {
             bytes.push(self.header.tag);
             bytes.extend_from_slice(&length.to_be_bytes());
-            bytes.extend_from_slice(front);
+            for piece in front {
+                bytes.extend_from_slice(piece);
+            }
         });
         let start = self.start + HEADER;
         out.input(start + skipped..start + self.body.len());
@@ -144,13 +147,15 @@ impl Session {
             if read.stripped.is_none() {
                 return Verdict::Forward;
             }
-            write_parse(name, rest, out);
+            write_parse(b"\0", rest, out);
             return Verdict::Rewritten;
         }
         if let Some(known) = self.names.get(name).map(std::sync::Arc::clone) {
             // PostgreSQL says that the name is taken (C11): under its server-side name it is.
             ensure(&known, backend, out);
-            frame.forward_with(name.len() + 1, &terminated(known.id), &mut out.to_server);
+            let taken = Statement::server_name(known.id);
+            let front = [taken.terminated()];
+            frame.forward_with(name.len() + 1, &front, &mut out.to_server);
             self.names.refuse(name);
             backend.pipeline.push(Entry {
                 journaled: true,
@@ -188,10 +193,12 @@ impl Session {
             return Verdict::Drop;
         }
         make_room(id, backend, out);
+        let server_name = Statement::server_name(id);
         if read.stripped.is_some() {
-            write_parse(&Statement::server_name(id), rest, out);
+            write_parse(server_name.terminated(), rest, out);
         } else {
-            frame.forward_with(name.len() + 1, &terminated(id), &mut out.to_server);
+            let front = [server_name.terminated()];
+            frame.forward_with(name.len() + 1, &front, &mut out.to_server);
         }
         backend.pipeline.push(entry);
         Verdict::Rewritten
@@ -251,14 +258,15 @@ impl Session {
             backend.pipeline.push(entry);
             return Verdict::Forward;
         };
-        let mut names = bind.portal.to_vec();
-        names.push(0);
-        id.write_name(bind.statement, &mut names);
-        frame.forward_with(
+        let server_name = id.server_name();
+        let (start, end) = (
+            bind.portal.len() + 1,
             bind.portal.len() + bind.statement.len() + 2,
-            &names,
-            &mut out.to_server,
         );
+        let own = frame.body.get(start..end).unwrap_or_default();
+        let [mark, name] = id.parts(own, &server_name);
+        let front = [bind.portal, b"\0", mark, name];
+        frame.forward_with(end, &front, &mut out.to_server);
         backend.pipeline.push(Entry {
             statement: id.number(),
             ..entry
@@ -275,9 +283,10 @@ impl Session {
             backend.pipeline.push(entry);
             return Verdict::Forward;
         };
-        let mut target = vec![b'S'];
-        id.write_name(name, &mut target);
-        frame.forward_with(name.len() + 2, &target, &mut out.to_server);
+        let server_name = id.server_name();
+        let [mark, server_name] = id.parts(frame.body.get(1..).unwrap_or_default(), &server_name);
+        let front = [b"S", mark, server_name];
+        frame.forward_with(name.len() + 2, &front, &mut out.to_server);
         backend.pipeline.push(Entry {
             statement: id.number(),
             ..entry
@@ -357,7 +366,7 @@ impl Session {
                 });
             }
             // It has none. Somebody else's must not be found in its place.
-            None => write_close(b"", out),
+            None => write_close(b"\0", out),
         }
         let request = own.map_or(Request::Close, |_| Request::Parse);
         backend.pipeline.push(Entry {
@@ -453,15 +462,16 @@ impl Found {
         }
     }
 
-    fn write_name(&self, name: &[u8], out: &mut Vec<u8>) {
+    fn server_name(&self) -> ServerName {
+        Statement::server_name(self.number())
+    }
+
+    /// The name for the server, in two parts; `own` is the client's.
+    fn parts<'a>(&self, own: &'a [u8], server_name: &'a ServerName) -> [&'a [u8]; 2] {
         match self {
-            Self::Statement(id) => out.extend_from_slice(&Statement::server_name(*id)),
-            Self::Reserved => {
-                out.push(b'?');
-                out.extend_from_slice(name);
-            }
+            Self::Statement(_) => [b"", server_name.terminated()],
+            Self::Reserved => [b"?", own],
         }
-        out.push(0);
     }
 }
 
@@ -473,7 +483,7 @@ pub(super) fn ensure(statement: &Statement, backend: &mut Backend, out: &mut Out
     make_room(statement.id, backend, out);
     out.to_server.own(|bytes| {
         write::frame(bytes, b'P', |frame| {
-            write::cstr(frame, &Statement::server_name(statement.id));
+            frame.extend_from_slice(Statement::server_name(statement.id).terminated());
             frame.extend_from_slice(&statement.body);
         });
     });
@@ -483,10 +493,11 @@ pub(super) fn ensure(statement: &Statement, backend: &mut Backend, out: &mut Out
     });
 }
 
+/// A Parse with another `name`, which ends with its NUL.
 fn write_parse(name: &[u8], rest: &[u8], out: &mut Output) {
     out.to_server.own(|bytes| {
         write::frame(bytes, b'P', |frame| {
-            write::cstr(frame, name);
+            frame.extend_from_slice(name);
             frame.extend_from_slice(rest);
         });
     });
@@ -495,12 +506,6 @@ fn write_parse(name: &[u8], rest: &[u8], out: &mut Output) {
 fn sent(request: Request, backend: &mut Backend) -> Verdict {
     backend.pipeline.push(Entry::new(request, Whose::Client));
     Verdict::Forward
-}
-
-fn terminated(id: u64) -> Vec<u8> {
-    let mut name = Statement::server_name(id);
-    name.push(0);
-    name
 }
 
 /// Notes that the server parses `id`, and makes room for it: closes another if the server has too
@@ -517,7 +522,7 @@ fn make_room(id: u64, backend: &mut Backend, out: &mut Output) {
 }
 
 fn close_on_server(statement: u64, backend: &mut Backend, out: &mut Output) {
-    write_close(&Statement::server_name(statement), out);
+    write_close(Statement::server_name(statement).terminated(), out);
     backend.pipeline.push(Entry {
         statement,
         ..Entry::new(Request::Close, Whose::Hidden)
@@ -528,7 +533,7 @@ fn write_close(name: &[u8], out: &mut Output) {
     out.to_server.own(|bytes| {
         write::frame(bytes, b'C', |frame| {
             frame.push(b'S');
-            write::cstr(frame, name);
+            frame.extend_from_slice(name);
         });
     });
 }

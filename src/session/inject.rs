@@ -68,9 +68,12 @@ impl Session {
         backend: &mut Backend,
         out: &mut Output,
     ) -> Verdict {
+        if self.tenancy.is_none() {
+            return self.plain_query(Entry::new(Request::Query, Whose::Client), backend);
+        }
         let opening = self.opening(backend);
         let Some(tenancy) = self.tenancy.as_deref_mut() else {
-            return self.plain_query(Entry::new(Request::Query, Whose::Client), backend);
+            return Verdict::Forward;
         };
         if opening == Opening::Unknown && tenancy.is_in_doubt() {
             return Verdict::Stop(Next::Hold);
@@ -132,8 +135,10 @@ impl Session {
         if let Some(error) = backend.scoping.failure.take() {
             return Some(self.answer_with(b'F', &error, backend, out));
         }
-        if opening == Opening::Failed {
-            return None;
+        match opening {
+            Opening::Failed => return None,
+            Opening::Unknown => return Some(Verdict::Stop(Next::Hold)),
+            _ => {}
         }
         let known = match tenancy.with(None) {
             Ok(Some(known)) => known,
@@ -171,6 +176,7 @@ impl Session {
             tenancy.disown();
         }
         backend.scoping.batch_opening = opening;
+        backend.scoping.batch_bound = false;
         backend.scoping.in_batch = matches!(opening, Opening::Scoped | Opening::Failed);
         debug_assert!(matches!(tag, b'P' | b'B' | b'D' | b'E' | b'C'));
         None
@@ -184,7 +190,8 @@ impl Session {
         out: &mut Output,
     ) -> Option<Verdict> {
         let tenancy = self.tenancy.as_deref_mut()?;
-        if !matches!(meaning.act.need, Need::Bracket | Need::Unsure) || backend.pipeline.is_open() {
+        let need = meaning.act.need;
+        if matches!(need, Need::Nothing | Need::Context) || backend.pipeline.is_open() {
             return None;
         }
         if let Some(error) = backend.scoping.failure.take() {
@@ -193,7 +200,7 @@ impl Session {
         let known = tenancy.with(meaning.tenant.clone()).ok().flatten()?;
         match backend.scoping.batch_opening {
             Opening::Unknown => Some(Verdict::Stop(Next::Hold)),
-            Opening::Outside => Some(open_bracket(&known, backend, out)),
+            Opening::Outside if need != Need::Block => Some(open_bracket(&known, backend, out)),
             _ => None,
         }
     }
@@ -232,6 +239,7 @@ impl Session {
             }
         }
         backend.scoping.used();
+        backend.scoping.batch_bound = true;
         backend.dirty |= act.trace == Trace::State;
         let ends = act.turn != Turn::Goes || act.drops_context;
         backend.scoping.in_batch &= !ends || backend.scoping.around == Around::Given;
@@ -295,9 +303,12 @@ impl Session {
         }
         let first = !backend.pipeline.is_open();
         match (act.need, backend.scoping.batch_opening) {
-            (Need::Block, Opening::Outside) => Ok(None),
+            // Behind a BEGIN it is not refused.
+            (Need::Block, Opening::Outside) if !backend.scoping.batch_bound => Ok(None),
             (Need::Bracket | Need::Unsure, Opening::Outside) if first => Err(Stop::Bracket(known)),
-            (Need::Bracket | Need::Unsure, Opening::Unknown) if first => Err(Stop::Hold),
+            (Need::Block | Need::Bracket | Need::Unsure, Opening::Unknown) if first => {
+                Err(Stop::Hold)
+            }
             _ => Ok(Some(known.context)),
         }
     }
@@ -317,11 +328,12 @@ impl Session {
             b"pgusher_inject"
         };
         let statement = self.catalogue.injection(context);
+        let name = Statement::server_name(statement.id);
         ensure(&statement, backend, out);
         out.to_server.own(|bytes| {
             write::frame(bytes, b'B', |frame| {
                 write::cstr(frame, own);
-                write::cstr(frame, &Statement::server_name(statement.id));
+                frame.extend_from_slice(name.terminated());
                 frame.extend_from_slice(context.bind_tail());
             });
             write::frame(bytes, b'E', |frame| {
@@ -435,8 +447,7 @@ fn open_bracket(known: &Known, backend: &mut Backend, out: &mut Output) -> Verdi
     // Other settings than the tenant's may have been the client's own before: what they were is
     // restored by a cleaning.
     backend.dirty |= context.sets() > 1;
-    backend.scoping.around = Around::Opening;
-    backend.scoping.lingers = true;
+    backend.scoping.opening(backend.status != Status::Idle);
     backend.prepared.ends_unnamed();
     backend.pipeline.push(Entry {
         gives_context: true,
@@ -458,7 +469,7 @@ impl Session {
         sql::quote::setting(&mut sql, tenancy.policy.setting.as_str().as_bytes());
         out.to_server.own(|bytes| write::query(bytes, &sql));
         backend.prepared.ends_unnamed();
-        backend.scoping.resetting = true;
+        backend.scoping.resets();
         backend
             .pipeline
             .push(Entry::new(Request::Query, Whose::Hidden));

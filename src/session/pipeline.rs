@@ -369,6 +369,13 @@ impl Pipeline {
         self.skipping
     }
 
+    /// Rows that come now are for the client.
+    pub(super) fn has_rows_for_client(&self) -> bool {
+        self.queue
+            .front()
+            .is_some_and(|head| head.whose == Whose::Client && head.request != Request::CopyEnd)
+    }
+
     /// The server has yet to fail the transaction that stands for one that was lost.
     pub fn is_entombed(&self) -> bool {
         self.queue

@@ -51,10 +51,43 @@ pub(super) struct Statement {
 
 impl Statement {
     /// Its name on servers.
-    pub(super) fn server_name(id: u64) -> Vec<u8> {
-        let mut name = PREFIX.to_vec();
-        name.extend_from_slice(format!("{id:x}").as_bytes());
+    pub(super) fn server_name(id: u64) -> ServerName {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut name = ServerName {
+            bytes: [0; MOST_SERVER_NAME],
+            length: 0,
+        };
+        let count = usize::try_from(u64::BITS - id.leading_zeros()).unwrap_or(0);
+        let digits = (0..count.div_ceil(4).max(1)).rev().map(|nth| {
+            let digit = usize::try_from(id >> (4 * nth) & 0xf).unwrap_or(0);
+            DIGITS.get(digit).copied().unwrap_or(b'?')
+        });
+        for (place, byte) in name
+            .bytes
+            .iter_mut()
+            .zip(PREFIX.iter().copied().chain(digits))
+        {
+            *place = byte;
+            name.length += 1;
+        }
         name
+    }
+}
+
+/// The name of a statement on servers, with the NUL that ends it in messages.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ServerName {
+    bytes: [u8; MOST_SERVER_NAME],
+    length: usize,
+}
+
+/// The prefix, sixteen digits and the NUL.
+const MOST_SERVER_NAME: usize = PREFIX.len() + 17;
+
+impl ServerName {
+    /// With its NUL.
+    pub(super) fn terminated(&self) -> &[u8] {
+        self.bytes.get(..=self.length).unwrap_or_default()
     }
 }
 

@@ -226,12 +226,11 @@ impl Walk<'_> {
         };
         let mut next = statements.next();
         let alone = next.is_none();
-        let setting = self.tenancy.policy.setting.clone();
-        let act = Act::of(&first, text, &setting);
+        let act = Act::of(&first, text, &self.tenancy.policy.setting);
         self.step(act, 0, first.span.start, alone)?;
         let mut nth = 1;
         while let Some(statement) = next {
-            let act = Act::of(&statement, text, &setting);
+            let act = Act::of(&statement, text, &self.tenancy.policy.setting);
             self.step(act, nth, statement.span.start, false)?;
             nth += 1;
             next = statements.next();

@@ -6,8 +6,9 @@ use std::{hint::black_box, sync::Arc, time::Instant};
 use pgusher::{
     session::{
         Backend, Catalogue, Gather, Next, Output, PoolMode, Profile, Reported, Session, Start,
-        Timeouts, WINDOW,
+        Tenant, Timeouts, WINDOW,
     },
+    tenant::{Format, Policy, SettingName},
     wire::write,
 };
 
@@ -21,6 +22,20 @@ pub(crate) struct Desk {
 impl Desk {
     /// A client that calls itself `name`, and a server connection that one of its kind had before.
     pub(crate) fn new(name: &str) -> Self {
+        Self::with_tenant(name, None)
+    }
+
+    /// The same, for a tenant.
+    pub(crate) fn of_tenant(id: &str) -> Self {
+        let setting = SettingName::new("app.tenant_id").expect("it is a setting's name");
+        let policy = Arc::new(Policy::new(setting, Format::Text));
+        let settings = vec![(b"app.tenant_id".to_vec(), id.as_bytes().to_vec())];
+        let connection = policy.of_connection(None, settings);
+        let known = connection.expect("it is an id").tenant;
+        Self::with_tenant("checkout", Some(Tenant { policy, known }))
+    }
+
+    fn with_tenant(name: &str, tenant: Option<Tenant>) -> Self {
         let mut reported = Reported::default();
         for (name, value) in [
             ("client_encoding", "UTF8"),
@@ -44,6 +59,7 @@ impl Desk {
             wanted: Arc::clone(&wanted),
             seen: Arc::clone(&reported),
             catalogue: Arc::new(Catalogue::default()),
+            tenant,
         };
         let mut backend = Backend::new(reported);
         backend.applied = wanted;

@@ -20,6 +20,7 @@ pub(crate) fn operations() {
     named();
     named_elsewhere();
     result();
+    of_a_tenant();
 }
 
 /// What a lease costs when the server connection comes from a client of the same kind, and from
@@ -77,6 +78,29 @@ fn named() {
     });
 }
 
+/// The same with a tenant's context in front.
+fn of_a_tenant() {
+    let mut desk = Desk::of_tenant("acme");
+    let (text, rows) = (query(b"select 1"), reply(b"cTDCZ"));
+    count("session: simple query of a tenant", || {
+        desk.transaction(&text, &rows);
+    });
+    let batch = [parse(b"", TEXT), execute(b"")].concat();
+    // The first time the statement that gives the context is parsed as well.
+    desk.transaction(&batch, &reply(b"112DC2TDCZ"));
+    let rows = reply(b"12DC2TDCZ");
+    count("session: unnamed statement of a tenant", || {
+        desk.transaction(&batch, &rows);
+    });
+    let mut request = parse(b"by_id", TEXT);
+    write::frame(&mut request, b'S', |_| {});
+    desk.transaction(&request, &reply(b"1Z"));
+    let (batch, rows) = (execute(b"by_id"), reply(b"2DC2TDCZ"));
+    count("session: named statement of a tenant", || {
+        desk.transaction(&batch, &rows);
+    });
+}
+
 /// On a server connection that has not parsed it yet.
 fn named_elsewhere() {
     let mut desk = Desk::new("checkout");
@@ -130,6 +154,8 @@ fn reply(tags: &[u8]) -> Vec<u8> {
         match tag {
             b'D' => push_row(&mut out),
             b'C' => write::frame(&mut out, tag, |body| write::cstr(body, b"SELECT 1")),
+            // The command that gives a context.
+            b'c' => write::frame(&mut out, b'C', |body| write::cstr(body, b"SET")),
             b'Z' => out.extend_from_slice(&ready(b'I')),
             // What is in a RowDescription nobody looks at.
             b'T' => write::frame(&mut out, tag, |body| body.extend_from_slice(&[0; 60])),
