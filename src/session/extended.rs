@@ -205,10 +205,7 @@ impl Session {
         let text = Reader::new(rest).cstr().ok().filter(|_| frame.is_whole());
         let Some(text) = text else {
             return Ok(Parsed {
-                meaning: Some(Meaning {
-                    act: Act::UNSURE,
-                    tenant: None,
-                }),
+                meaning: Some(Meaning::UNSURE),
                 ..Parsed::default()
             });
         };
@@ -240,11 +237,13 @@ impl Session {
         let Ok(bind) = Bind::read(frame.body) else {
             return sent(Request::Bind, backend);
         };
-        if self.tenancy.is_some()
-            && let Some(meaning) = self.names.meaning(bind.statement).cloned()
-            && let Some(verdict) = self.before_bind(&meaning, &bind, backend, out)
-        {
-            return verdict;
+        if self.tenancy.is_some() {
+            // One whose text was not read, or that was prepared in SQL: it may be anything.
+            let meaning = self.names.meaning(bind.statement).cloned();
+            let meaning = meaning.unwrap_or(Meaning::UNSURE);
+            if let Some(verdict) = self.before_bind(&meaning, &bind, backend, out) {
+                return verdict;
+            }
         }
         let entry = Entry::new(Request::Bind, Whose::Client);
         let Some(id) = self.find(bind.statement, backend, out) else {
