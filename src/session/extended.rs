@@ -204,8 +204,14 @@ impl Session {
         };
         let text = Reader::new(rest).cstr().ok().filter(|_| frame.is_whole());
         let Some(text) = text else {
+            let leading = sql::comment::leading(rest, self.dialect.sql);
+            let named = comment_of(tenancy, leading, self.dialect.sql)?;
+            let tenant = named.and_then(|(tenant, _)| tenant);
+            // An unnamed one is not remembered: by then the tenant must be known otherwise.
+            tenancy.with(tenant.clone())?;
+            let act = Act::UNSURE;
             return Ok(Parsed {
-                meaning: Some(Meaning::UNSURE),
+                meaning: Some(Meaning { act, tenant }),
                 ..Parsed::default()
             });
         };

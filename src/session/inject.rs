@@ -87,12 +87,11 @@ impl Session {
             return self.answer_with(b'Q', &error, backend, out);
         }
         let given = backend.scoping.around == Around::Given;
-        let mut text = frame.query_text();
-        if tenancy.is_dialect_in_doubt() {
-            text = None;
-        }
+        let text = frame.query_text();
+        let whole = text.is_some() && !tenancy.is_dialect_in_doubt();
+        let text = text.unwrap_or(frame.body);
         let dialect = self.dialect;
-        match plan(tenancy, opening, given, text, dialect.sql) {
+        match plan(tenancy, opening, given, text, whole, dialect.sql) {
             Ok(mut plan) => {
                 let tenancy = &mut *tenancy;
                 for turn in &plan.turns {
@@ -118,7 +117,7 @@ impl Session {
                 }
                 frame.forward_changed(&plan.changes, out);
                 plan.changes
-                    .count_characters(text.unwrap_or_default(), dialect.utf8);
+                    .count_characters(text, dialect.utf8);
                 backend
                     .scoping
                     .rewritten
@@ -513,7 +512,8 @@ impl Session {
             tenancy,
             Opening::Outside,
             false,
-            Some(text),
+            text,
+            true,
             self.dialect.sql,
         ) {
             Err(Stop::Refuse(error)) => {

@@ -85,7 +85,7 @@ both_versions! {
         assert!(heard.text().contains("D acme"), "{heard:?}");
         // To name the tenant that it has is no change.
         let heard = acme.ask(&run(b"app.tenant_id", b"acme"));
-        assert!(heard.text().contains("D acme\nC SELECT 1\n1"), "{heard:?}");
+        assert!(heard.text().matches("D acme").count() == 2, "{heard:?}");
         assert_eq!(acme.ask(&query("SET app.tenant_id = 'acme'")).types(), "C Z:I");
         assert_eq!(acme.value(SEEN), "acme");
     }
