@@ -211,11 +211,14 @@ impl Session {
         };
         let text = Reader::new(rest).cstr().ok().filter(|_| frame.is_whole());
         let Some(text) = text else {
+            let leading = sql::comment::leading(rest, self.dialect.sql);
+            let named = comment_of(tenancy, leading, self.dialect.sql)?;
+            let tenant = named.and_then(|(tenant, _)| tenant);
+            // An unnamed one is not remembered: by then the tenant must be known otherwise.
+            tenancy.with(tenant.clone())?;
+            let act = Act::UNSURE;
             return Ok(Parsed {
-                meaning: Some(Meaning {
-                    act: Act::UNSURE,
-                    tenant: None,
-                }),
+                meaning: Some(Meaning { act, tenant }),
                 ..Parsed::default()
             });
         };
@@ -247,11 +250,13 @@ impl Session {
         let Ok(bind) = Bind::read(frame.body) else {
             return sent(Request::Bind, backend);
         };
-        if self.tenancy.is_some()
-            && let Some(meaning) = self.names.meaning(bind.statement).cloned()
-            && let Some(verdict) = self.before_bind(&meaning, &bind, backend, out)
-        {
-            return verdict;
+        if self.tenancy.is_some() {
+            // One whose text was not read, or that was prepared in SQL: it may be anything.
+            let meaning = self.names.meaning(bind.statement).cloned();
+            let meaning = meaning.unwrap_or(Meaning::UNSURE);
+            if let Some(verdict) = self.before_bind(&meaning, &bind, backend, out) {
+                return verdict;
+            }
         }
         let entry = Entry::new(Request::Bind, Whose::Client);
         let Some(id) = self.find(bind.statement, backend, out) else {
