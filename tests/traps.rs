@@ -72,8 +72,10 @@ fn name<'a>(line: &'a str, before: &str) -> Option<&'a str> {
     // A field of a case in a table of cases.
     let found = word(text).filter(|found| *found != "name")?;
     let rest = &text[found.len()..];
-    // `name: "types" => |client| …` in a table of scenarios, `name,` in `both_versions!`.
+    // `name: "types" => |client| …` in a table of scenarios, `name,` or `name, |server| …` in
+    // `both_versions!`.
     let named = rest.starts_with(": \"") && !text.ends_with(',')
+        || rest.starts_with(", |")
         || rest == "," && (comment(before).is_some() || before.ends_with("both_versions!("));
     named.then_some(found)
 }
