@@ -43,6 +43,10 @@ def work(conn, tenant):
         assert sum(row[0] for row in cursor) == own
     if conn.autocommit:
         pipelines(conn, own)
+        # These cannot have the context in front of them; what follows at once has its own again.
+        for alone in ["DO $$ BEGIN PERFORM 1; END $$", f"{SUM} /* {'long ' * 10_000} */"]:
+            conn.execute(alone)
+            assert seen(conn) == own
     try:
         conn.execute("SELECT 1 / 0")
     except DivisionByZero:

@@ -174,7 +174,10 @@ fn url(pgusher: &Pgusher, database: &Database<'_>) -> String {
     pgusher.url(&database.name)
 }
 
-both_versions!(tokio_postgres_names_its_tenant_by_url, |pg| {
+both_versions!(
+    /// J3: simple and extended, outside of a transaction and inside.
+    tokio_postgres_names_its_tenant_by_url,
+    |pg| {
     let (database, pgusher) = tenants_of(pg, "");
     run(by_url(&url(&pgusher, &database)));
 });
