@@ -178,9 +178,10 @@ both_versions!(
     /// J3: simple and extended, outside of a transaction and inside.
     tokio_postgres_names_its_tenant_by_url,
     |pg| {
-    let (database, pgusher) = tenants_of(pg, "");
-    run(by_url(&url(&pgusher, &database)));
-});
+        let (database, pgusher) = tenants_of(pg, "");
+        run(by_url(&url(&pgusher, &database)));
+    }
+);
 
 both_versions!(tokio_postgres_names_its_tenant_by_set, |pg| {
     let (database, pgusher) = tenants_of(pg, "");
