@@ -473,7 +473,7 @@ impl Client {
             None => self.cancel_asked = false,
             // Settings that travel in front must arrive (B3); asked again when they have.
             Some(Whose::Settings | Whose::Tombstone | Whose::Cleaning) => {}
-            Some(_) if conn.cancelling.is_on() => {}
+            Some(_) if conn.cancelling.is_on() || conn.backend.is_resetting() => {}
             Some(_) => {
                 self.cancel_asked = false;
                 self.launch_cancel();

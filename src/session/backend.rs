@@ -220,6 +220,11 @@ impl Backend {
         !self.dirty && self.scoping.is_clean()
     }
 
+    /// The tenant's setting is being taken back, which nobody may cancel.
+    pub fn is_resetting(&self) -> bool {
+        self.scoping.resetting
+    }
+
     /// Appends what makes the connection as new, once it is free. It is clean when all of it has been answered.
     ///
     /// `RESET ROLE` goes first and alone: `DISCARD ALL` refuses to run beside anything else, and

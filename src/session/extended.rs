@@ -216,11 +216,14 @@ impl Session {
             });
         };
         let Some(text) = text else {
+            let leading = sql::comment::leading(rest, self.dialect.sql);
+            let named = comment_of(tenancy, leading, self.dialect.sql)?;
+            let tenant = named.and_then(|(tenant, _)| tenant);
+            // An unnamed one is not remembered: by then the tenant must be known otherwise.
+            tenancy.with(tenant.clone())?;
+            let act = Act::UNSURE;
             return Ok(Parsed {
-                meaning: Some(Meaning {
-                    act: Act::UNSURE,
-                    tenant: None,
-                }),
+                meaning: Some(Meaning { act, tenant }),
                 ..Parsed::default()
             });
         };
@@ -252,7 +255,12 @@ impl Session {
         let Ok(bind) = Bind::read(frame.body) else {
             return sent(Request::Bind, backend);
         };
-        if let Some(meaning) = self.names.meaning(bind.statement).cloned()
+        let mut meaning = self.names.meaning(bind.statement).cloned();
+        if self.tenancy.is_some() {
+            // One whose text was not read, or that was prepared in SQL: it may be anything.
+            meaning.get_or_insert(Meaning::UNSURE);
+        }
+        if let Some(meaning) = meaning
             && let Some(verdict) = self.before_bind(&meaning, &bind, backend, out)
         {
             return verdict;

@@ -18,7 +18,7 @@ use super::{
     walk::{Stop, plan},
 };
 use crate::{
-    error::Error,
+    error::{Error, Kind},
     sql,
     tenant::{Context, Known},
     wire::{
@@ -48,6 +48,14 @@ impl Session {
     pub(super) fn opening(&self, backend: &Backend) -> Opening {
         if backend.pipeline.is_entombed() {
             return Opening::Failed;
+        }
+        if backend.pipeline.is_open() {
+            // A Query may stand in a batch, whose answers may never come without it. If the batch
+            // has failed, nothing of it runs.
+            return match backend.scoping.in_batch {
+                true => Opening::Scoped,
+                false => Opening::Bare,
+            };
         }
         if !backend.pipeline.is_settled() {
             return Opening::Unknown;
@@ -90,8 +98,10 @@ impl Session {
         }
         let given = backend.scoping.around == Around::Given;
         let text = frame.query_text();
+        let whole = text.is_some() && !tenancy.is_dialect_in_doubt();
+        let text = text.unwrap_or(frame.body);
         let dialect = self.dialect;
-        match plan(tenancy, opening, given, text, dialect.sql) {
+        match plan(tenancy, opening, given, text, whole, dialect.sql) {
             Ok(mut plan) => {
                 let tenancy = &mut *tenancy;
                 for turn in &plan.turns {
@@ -116,8 +126,7 @@ impl Session {
                     return self.plain_query(entry, backend);
                 }
                 frame.forward_changed(&plan.changes, out);
-                plan.changes
-                    .count_characters(text.unwrap_or_default(), dialect.utf8);
+                plan.changes.count_characters(text, dialect.utf8);
                 backend
                     .scoping
                     .rewritten
@@ -126,6 +135,12 @@ impl Session {
                 Verdict::Rewritten
             }
             Err(Stop::Hold) => Verdict::Stop(Next::Hold),
+            // A bracket would end the batch, and keep what the query may have to take back.
+            Err(Stop::Bracket(_)) if backend.pipeline.is_open() && opening == Opening::Scoped => {
+                let message = "a query that cannot be read for certain stands within a batch";
+                let error = Error::new(Kind::NotSupported, message).hint("Send Sync before it.");
+                self.refuse_request(b'Q', error, opening, backend, out)
+            }
             Err(Stop::Bracket(known)) => open_bracket(&known, backend, out),
             Err(Stop::Refuse(error)) => self.refuse_request(b'Q', error, opening, backend, out),
         }
@@ -508,7 +523,8 @@ impl Session {
             tenancy,
             Opening::Outside,
             false,
-            Some(text),
+            text,
+            true,
             self.dialect.sql,
         ) {
             Err(Stop::Refuse(error)) => {

@@ -221,6 +221,14 @@ pub(super) struct Meaning {
     pub(super) tenant: Option<Known>,
 }
 
+impl Meaning {
+    /// Of a statement that nothing is known of.
+    pub(super) const UNSURE: Self = Self {
+        act: Act::UNSURE,
+        tenant: None,
+    };
+}
+
 /// What a client's name stands for.
 #[derive(Debug)]
 pub(super) struct Named {

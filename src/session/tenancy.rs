@@ -98,6 +98,11 @@ impl Tenancy {
         self.announced.is_some() || self.dialect_in_doubt
     }
 
+    /// How texts are read may be changed by what is not answered yet.
+    pub(super) fn is_dialect_in_doubt(&self) -> bool {
+        self.dialect_in_doubt
+    }
+
     /// The tenant of what is sent next.
     pub(super) fn current(&self) -> Option<&Known> {
         let inside = &self.inside;

@@ -169,12 +169,13 @@ pub(super) struct Plan {
     pub(super) is_setting: bool,
 }
 
-/// Reads a text. `None` instead of one: it is too long to be read.
+/// Reads a text; of one that is not `whole`, or not certainly read rightly, its first comments.
 pub(super) fn plan(
     tenancy: &mut Tenancy,
     opening: Opening,
     given: bool,
-    text: Option<&[u8]>,
+    text: &[u8],
+    whole: bool,
     dialect: sql::Dialect,
 ) -> Result<Plan, Stop> {
     if opening == Opening::Outside {
@@ -195,9 +196,14 @@ pub(super) fn plan(
         is_setting: false,
         tenancy,
     };
-    match text {
-        Some(text) => walk.text(text, dialect)?,
-        None => walk.step(Act::UNSURE, 0, 0, true)?,
+    if whole {
+        walk.text(text, dialect)?;
+    } else {
+        let leading = sql::comment::leading(text, dialect);
+        if let Some((known, _)) = comment_of(walk.tenancy, leading, dialect)? {
+            walk.comment = known;
+        }
+        walk.step(Act::UNSURE, 0, 0, true)?;
     }
     Ok(Plan {
         changes: walk.changes,

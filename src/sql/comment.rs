@@ -86,6 +86,17 @@ pub fn find<'a>(text: &'a [u8], key: &[u8], dialect: Dialect) -> Result<Option<F
     Ok(found)
 }
 
+/// What stands before the first token: all that can be read of a text that is not there to its end.
+pub fn leading(text: &[u8], dialect: Dialect) -> &[u8] {
+    let mut lexer = Lexer::new(text, dialect);
+    loop {
+        let token = lexer.token_or_comment();
+        if !matches!(token.kind, TokenKind::Comment | TokenKind::Semicolon) {
+            return text.get(..token.range().start).unwrap_or_default();
+        }
+    }
+}
+
 /// The comments before the first token and behind the last one.
 fn edges(text: &[u8], dialect: Dialect) -> Vec<Range<usize>> {
     let mut lexer = Lexer::new(text, dialect);

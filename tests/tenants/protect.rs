@@ -1,1 +1,154 @@
-//! protect
+//! A tenant that is given by the connection cannot be changed by a statement (J2, F14).
+
+use crate::{
+    SEEN, client_of, error_in, login,
+    support::{
+        both_versions,
+        message::{bind, execute, extended, parse, query, sync},
+    },
+    with_tenants,
+};
+
+/// Ways to become somebody else.
+const CHANGES: &[&str] = &[
+    "SET app.tenant_id = 'globex'",
+    "SET LOCAL app.tenant_id = 'globex'",
+    "set session \"APP\".\"tenant_id\" to globex",
+    "SET app.tenant_id TO DEFAULT",
+    "RESET app.tenant_id",
+    "SET app.tenant_id = ''",
+    "SELECT set_config('app.tenant_id', 'globex', false)",
+    "SELECT set_config('app.tenant_id', 'globex', true)",
+    "SELECT pg_catalog.set_config('App.Tenant_Id', 'globex', true)",
+    "SELECT set_config('app.' || 'tenant_id', 'globex', true)",
+    "SELECT 1; SET app.tenant_id = 'globex'; INSERT INTO t DEFAULT VALUES",
+    "UPDATE pg_settings SET setting = 'globex' WHERE name = 'app.tenant_id'",
+    "SELECT \"set_config\"('app.tenant_id', 'globex', true)",
+    "WITH x AS (SELECT set_config('app.tenant_id', 'globex', true)) SELECT * FROM x",
+];
+
+both_versions! {
+    /// Refused as PostgreSQL would refuse it: outside of a block, in one, and in a batch.
+    changes_are_refused, |server| {
+        let database = server.fresh_database();
+        database.sql("CREATE TABLE t (v text DEFAULT current_setting('app.tenant_id')); GRANT ALL ON t TO app");
+        let pgusher = with_tenants(server, "").start();
+        let mut acme = client_of("acme", &pgusher, &database);
+        let mut globex = client_of("globex", &pgusher, &database);
+        let mut wrong = Vec::new();
+        for change in CHANGES {
+            let mut check = |what: &str, heard: String, expected: &str| {
+                if !heard.ends_with(expected) {
+                    wrong.push(format!("{change} {what}: {heard}, not {expected}"));
+                }
+            };
+            let (types, _) = error_in(&mut acme, &query(change));
+            check("alone", types, "E:42501 Z:I");
+            check("behind", acme.value(SEEN), "acme");
+            if !change.contains(';') {
+                let batch = [extended(change, &[]), extended(SEEN, &[]), sync()].concat();
+                let (types, _) = error_in(&mut acme, &batch);
+                check("in a batch", types, "E:42501 Z:I");
+                let named = [parse("p", change), bind("", "p", &[]), execute("", 0), sync()].concat();
+                let (types, _) = error_in(&mut acme, &named);
+                check("named", types, "E:42501 Z:I");
+                acme.ask(&[crate::support::message::close(b'S', "p"), sync()].concat());
+            }
+            acme.rows("BEGIN; INSERT INTO t DEFAULT VALUES");
+            let (types, _) = error_in(&mut acme, &query(change));
+            check("in a block", types, "E:42501 Z:E");
+            check("then", acme.ask(&query("SELECT 1")).types(), "E:25P02 Z:E");
+            check("at its end", acme.ask(&query("COMMIT")).types(), "C Z:I");
+            check("the next one", globex.value(SEEN), "globex");
+        }
+        assert_eq!(database.value("SELECT count(*) FROM t"), "0");
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}
+
+both_versions! {
+    /// Parameters of a Bind are looked at when they come.
+    changes_by_parameters, |server| {
+        let database = server.fresh_database();
+        let pgusher = with_tenants(server, "").start();
+        let mut acme = client_of("acme", &pgusher, &database);
+        acme.ask(&[parse("s", "SELECT set_config($1, $2, true)"), sync()].concat());
+        let run = |name: &[u8], value: &[u8]| {
+            [bind("", "s", &[Some(name), Some(value)]), execute("", 0), extended(SEEN, &[]), sync()].concat()
+        };
+        let (types, _) = error_in(&mut acme, &run(b"app.tenant_id", b"globex"));
+        assert_eq!(types, "E:42501 Z:I");
+        let (types, _) = error_in(&mut acme, &run(b"APP.TENANT_ID", b"globex"));
+        assert_eq!(types, "E:42501 Z:I");
+        let heard = acme.ask(&run(b"work_mem", b"1MB"));
+        assert_eq!(heard.types(), "2 D C 1 2 T D C Z:I");
+        assert!(heard.text().contains("D acme"), "{heard:?}");
+        // To name the tenant that it has is no change.
+        let heard = acme.ask(&run(b"app.tenant_id", b"acme"));
+        assert!(heard.text().matches("D acme").count() == 2, "{heard:?}");
+        assert_eq!(acme.ask(&query("SET app.tenant_id = 'acme'")).types(), "C Z:I");
+        assert_eq!(acme.value(SEEN), "acme");
+    }
+}
+
+both_versions! {
+    /// What forgets all settings is no attempt; the context is there again behind it.
+    resets_of_everything, |server| {
+        let database = server.fresh_database();
+        let pgusher = with_tenants(server, "").start();
+        let mut acme = client_of("acme", &pgusher, &database);
+        let mut globex = client_of("globex", &pgusher, &database);
+        for reset in ["RESET ALL", "DISCARD ALL"] {
+            assert_eq!(acme.ask(&query(reset)).types(), "C Z:I", "{reset}");
+            assert_eq!(acme.value(SEEN), "acme");
+            assert_eq!(acme.ask(&[extended(reset, &[]), sync()].concat()).types(), "1 2 n C Z:I", "{reset}");
+            assert_eq!(acme.value(SEEN), "acme");
+            acme.send(&[query(reset), query(SEEN), extended(SEEN, &[]), sync()].concat());
+            assert_eq!(acme.transcript().types(), "C Z:I");
+            for _ in 0..2 {
+                assert!(acme.transcript().text().contains("D acme"), "{reset}");
+            }
+            assert_eq!(globex.value(SEEN), "globex");
+        }
+        assert_eq!(acme.value(&format!("RESET ALL; {SEEN}")), "acme");
+        acme.rows("BEGIN; SELECT 1");
+        acme.rows("RESET ALL");
+        assert_eq!(acme.value(SEEN), "acme");
+        let batch = acme.ask(&[extended("RESET ALL", &[]), extended(SEEN, &[]), sync()].concat());
+        assert!(batch.text().contains("D acme"), "{batch:?}");
+        acme.rows("COMMIT");
+        assert_eq!(acme.value(SEEN), "acme");
+        assert_eq!(globex.value(SEEN), "globex");
+    }
+}
+
+both_versions! {
+    /// F14: where nothing is protected, what a statement sets is gone with its transaction, or at
+    /// least with its client; so is what no text shows.
+    nothing_survives, |server| {
+        let database = server.fresh_database();
+        database.sql(
+            "CREATE FUNCTION evil() RETURNS text LANGUAGE plpgsql AS \
+             $$ BEGIN EXECUTE 'SET app.tenant_id = ''evil'''; RETURN ''; END $$",
+        );
+        for protect in ["protect = true", "protect = false\nsources = [\"startup\"]"] {
+            let pgusher = with_tenants(server, protect).start();
+            let as_ = |tenant: &str| login(pgusher.port(), "both", &database, &[("app.tenant_id", tenant)]).unwrap();
+            let (mut acme, mut globex) = (as_("acme"), as_("globex"));
+            for evil in [
+                "SET app.tenant_id = 'evil'",
+                "SELECT set_config('app.tenant_id', 'evil', false)",
+                "SELECT evil()",
+                "BEGIN; SELECT evil(); COMMIT",
+                "DO $$ BEGIN PERFORM evil(); COMMIT; END $$",
+            ] {
+                acme.ask(&query(evil));
+                assert_eq!(globex.value(SEEN), "globex", "behind {evil}");
+                acme.ask(&query(evil));
+                assert_eq!(acme.value(SEEN), "acme", "behind {evil}");
+                acme.ask(&[extended(evil, &[]), sync()].concat());
+                assert_eq!(globex.value(SEEN), "globex", "behind {evil}");
+            }
+        }
+    }
+}
