@@ -153,6 +153,23 @@ async fn by_comment(base: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Two tenants with the same statement, which the server has once and plans once after five executions.
+async fn shared_plans(base: &str) -> Result<(), Error> {
+    let mut clients = Vec::new();
+    for (tenant, own) in TENANTS {
+        let client = connect(&format!("{base}?options=-c%20app.tenant_id%3D{tenant}")).await?;
+        let prepared = client.prepare(SUM).await?;
+        clients.push((client, prepared, own));
+    }
+    for _ in 0..12 {
+        for (client, prepared, own) in &clients {
+            let sum: i64 = client.query_one(prepared, &[]).await?.get(0);
+            assert_eq!(sum, *own);
+        }
+    }
+    Ok(())
+}
+
 fn url(pgusher: &Pgusher, database: &Database<'_>) -> String {
     pgusher.url(&database.name)
 }
@@ -171,3 +188,12 @@ both_versions!(tokio_postgres_names_its_tenant_by_comment, |pg| {
     let (database, pgusher) = tenants_of(pg, "");
     run(by_comment(&url(&pgusher, &database)));
 });
+
+both_versions!(
+    /// J11
+    tokio_postgres_shares_plans_and_no_rows,
+    |pg| {
+        let (database, pgusher) = tenants_of(pg, "");
+        run(shared_plans(&url(&pgusher, &database)));
+    }
+);
