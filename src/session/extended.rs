@@ -5,7 +5,7 @@ use super::{
     client::Verdict,
     pipeline::Entry,
     prepared::Has,
-    reading::Act,
+    reading::{Act, Trace, trace_of},
     rewritten::{Change, Changes},
     statements::{self, MOST_NAMES, Meaning, ServerName, Statement},
     walk::comment_of,
@@ -206,10 +206,15 @@ impl Session {
 
     /// What a Parse means, and its body without the comment that names the tenant.
     fn read_parse(&self, frame: &Frame<'_>, rest: &[u8]) -> Result<Parsed, Error> {
-        let Some(tenancy) = self.tenancy.as_deref() else {
-            return Ok(Parsed::default());
-        };
         let text = Reader::new(rest).cstr().ok().filter(|_| frame.is_whole());
+        let Some(tenancy) = self.tenancy.as_deref() else {
+            let trace = text.map_or(Trace::ByTag, |text| trace_of(text, self.dialect.sql));
+            let act = (trace == Trace::State).then_some(Act::LEAVES_STATE);
+            return Ok(Parsed {
+                meaning: act.map(|act| Meaning { act, tenant: None }),
+                ..Parsed::default()
+            });
+        };
         let Some(text) = text else {
             let leading = sql::comment::leading(rest, self.dialect.sql);
             let named = comment_of(tenancy, leading, self.dialect.sql)?;
@@ -240,7 +245,7 @@ impl Session {
         }
         let first = sql::statements(text, self.dialect.sql).next();
         let act = first.map_or(Act::NOTHING, |first| {
-            Act::of(&first, text, &tenancy.policy.setting)
+            Act::of(&first, text, Some(&tenancy.policy.setting))
         });
         parsed.meaning = Some(Meaning { act, tenant: named });
         Ok(parsed)
@@ -250,13 +255,15 @@ impl Session {
         let Ok(bind) = Bind::read(frame.body) else {
             return sent(Request::Bind, backend);
         };
+        let mut meaning = self.names.meaning(bind.statement).cloned();
         if self.tenancy.is_some() {
             // One whose text was not read, or that was prepared in SQL: it may be anything.
-            let meaning = self.names.meaning(bind.statement).cloned();
-            let meaning = meaning.unwrap_or(Meaning::UNSURE);
-            if let Some(verdict) = self.before_bind(&meaning, &bind, backend, out) {
-                return verdict;
-            }
+            meaning.get_or_insert(Meaning::UNSURE);
+        }
+        if let Some(meaning) = meaning
+            && let Some(verdict) = self.before_bind(&meaning, &bind, backend, out)
+        {
+            return verdict;
         }
         let entry = Entry::new(Request::Bind, Whose::Client);
         let Some(id) = self.find(bind.statement, backend, out) else {

@@ -10,7 +10,7 @@ use super::{
     Backend, Entry, Next, Output, Request, Session, Status, Whose,
     client::Verdict,
     extended::{Frame, ensure},
-    reading::{Need, Trace, Turn},
+    reading::{Need, Trace, Turn, trace_of},
     rewritten::Rewritten,
     scoping::Around,
     statements::{Meaning, Statement},
@@ -77,7 +77,14 @@ impl Session {
         out: &mut Output,
     ) -> Verdict {
         if self.tenancy.is_none() {
-            return self.plain_query(Entry::new(Request::Query, Whose::Client), backend);
+            let text = frame.query_text();
+            let trace = text.map_or(Trace::ByTag, |text| trace_of(text, self.dialect.sql));
+            backend.dirty |= trace == Trace::State;
+            let entry = Entry {
+                traceless: trace == Trace::Nothing,
+                ..Entry::new(Request::Query, Whose::Client)
+            };
+            return self.plain_query(entry, backend);
         }
         let opening = self.opening(backend);
         let Some(tenancy) = self.tenancy.as_deref_mut() else {
@@ -119,8 +126,7 @@ impl Session {
                     return self.plain_query(entry, backend);
                 }
                 frame.forward_changed(&plan.changes, out);
-                plan.changes
-                    .count_characters(text, dialect.utf8);
+                plan.changes.count_characters(text, dialect.utf8);
                 backend
                     .scoping
                     .rewritten
@@ -230,6 +236,8 @@ impl Session {
         out: &mut Output,
     ) -> Option<Verdict> {
         let act = &meaning.act;
+        backend.dirty |= act.trace == Trace::State;
+        self.tenancy.as_ref()?;
         if let Some(error) = backend.scoping.failure.take() {
             return Some(self.answer_with(b'B', &error, backend, out));
         }
@@ -256,7 +264,6 @@ impl Session {
         }
         backend.scoping.used();
         backend.scoping.batch_bound = true;
-        backend.dirty |= act.trace == Trace::State;
         let ends = act.turn != Turn::Goes || act.drops_context;
         backend.scoping.in_batch &= !ends || backend.scoping.around == Around::Given;
         backend.scoping.batch_drops |= act.drops_context;

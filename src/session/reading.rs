@@ -1,7 +1,7 @@
 //! What a statement means to a session, read once from its text.
 
 use crate::{
-    sql::{Argument, Discard, Kind, Scope, Statement, Value},
+    sql::{self, Argument, Dialect, Discard, Kind, Scope, Statement, Value},
     tenant::SettingName,
 };
 
@@ -44,6 +44,17 @@ pub(super) enum Trace {
     ByTag,
     /// State of the session that no tag tells: a temporary table, a lock, a setting.
     State,
+}
+
+impl Trace {
+    /// What both leave.
+    pub(super) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::State, _) | (_, Self::State) => Self::State,
+            (Self::ByTag, _) | (_, Self::ByTag) => Self::ByTag,
+            _ => Self::Nothing,
+        }
+    }
 }
 
 /// A part of a setting's assignment.
@@ -107,8 +118,23 @@ impl Act {
         namings: Vec::new(),
     };
 
-    /// What `statement`, which stands in `text`, means where the tenant's setting is `setting`.
-    pub(super) fn of(statement: &Statement<'_>, text: &[u8], setting: &SettingName) -> Self {
+    /// A statement without a tenant that leaves something behind.
+    pub(super) const LEAVES_STATE: Self = Self {
+        need: Need::Nothing,
+        turn: Turn::Goes,
+        trace: Trace::State,
+        drops_context: false,
+        changes_dialect: false,
+        namings: Vec::new(),
+    };
+
+    /// What `statement`, which stands in `text`, means where the tenant's setting is `setting`, or
+    /// where there are no tenants.
+    pub(super) fn of(
+        statement: &Statement<'_>,
+        text: &[u8],
+        setting: Option<&SettingName>,
+    ) -> Self {
         let mut act = Self {
             need: need(&statement.kind),
             turn: turn(&statement.kind),
@@ -134,15 +160,15 @@ impl Act {
         act
     }
 
-    fn read_setting(&mut self, kind: &Kind<'_>, setting: &SettingName) {
+    fn read_setting(&mut self, kind: &Kind<'_>, setting: Option<&SettingName>) {
         let default = |scope| (Given::Default, scope);
         let (given, scope) = match kind {
-            Kind::Set { scope, name, value } if setting.is(name) => match value {
+            Kind::Set { scope, name, value } if is_own(setting, name) => match value {
                 Value::Default => default(*scope),
                 Value::Literal(text) => (Given::Text(text.as_ref().into()), *scope),
                 Value::Other(_) => (Given::Unknown, *scope),
             },
-            Kind::Reset(name) if setting.is(name) => default(Scope::Session),
+            Kind::Reset(name) if is_own(setting, name) => default(Scope::Session),
             Kind::ResetAll | Kind::Discard(Discard::All) => {
                 self.drops_context = true;
                 let naming = Naming::of(Given::Default, Scope::Session);
@@ -175,7 +201,7 @@ impl Act {
         self.namings.push(Naming::of(given, scope));
     }
 
-    fn read_calls(&mut self, statement: &Statement<'_>, setting: &SettingName) {
+    fn read_calls(&mut self, statement: &Statement<'_>, setting: Option<&SettingName>) {
         let calls = &statement.notable;
         let unknown = calls.more_set_config || calls.obscured;
         if unknown || calls.advisory_lock {
@@ -190,7 +216,7 @@ impl Act {
         for call in &calls.set_config {
             let local = given(&call.local);
             let name = match &call.name {
-                Argument::Literal(name) if setting.is(name) => None,
+                Argument::Literal(name) if is_own(setting, name) => None,
                 Argument::Literal(name) => {
                     self.changes_dialect |= is_dialect(name);
                     self.leaves(&local);
@@ -306,7 +332,21 @@ fn begins_with(statement: &Statement<'_>, text: &[u8], word: &[u8]) -> bool {
         .is_some_and(|begin| begin.eq_ignore_ascii_case(word))
 }
 
-fn mentions(statement: &Statement<'_>, text: &[u8], setting: &SettingName) -> bool {
+fn mentions(statement: &Statement<'_>, text: &[u8], setting: Option<&SettingName>) -> bool {
     let own = text.get(statement.span.clone()).unwrap_or_default();
-    crate::sql::mentions(own, setting.as_str().as_bytes())
+    setting.is_some_and(|setting| sql::mentions(own, setting.as_str().as_bytes()))
+}
+
+fn is_own(setting: Option<&SettingName>, name: &[u8]) -> bool {
+    setting.is_some_and(|setting| setting.is(name))
+}
+
+/// What the statements of `text` leave behind, where there are no tenants.
+pub(super) fn trace_of(text: &[u8], dialect: Dialect) -> Trace {
+    if !sql::may_leave_traces(text) {
+        return Trace::ByTag;
+    }
+    sql::statements(text, dialect)
+        .map(|statement| Act::of(&statement, text, None).trace)
+        .fold(Trace::Nothing, Trace::and)
 }

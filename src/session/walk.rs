@@ -68,11 +68,7 @@ impl Walk<'_> {
             && self.effect.as_ref().is_some_and(|effect| !effect.local);
         self.drops |= act.drops_context;
         self.changes_dialect |= act.changes_dialect;
-        self.trace = match (self.trace, act.trace) {
-            (Trace::State, _) | (_, Trace::State) => Trace::State,
-            (Trace::ByTag, _) | (_, Trace::ByTag) => Trace::ByTag,
-            _ => Trace::Nothing,
-        };
+        self.trace = self.trace.and(act.trace);
         if act.turn != Turn::Goes {
             self.turns.push(act.turn);
         }
@@ -232,11 +228,11 @@ impl Walk<'_> {
         };
         let mut next = statements.next();
         let alone = next.is_none();
-        let act = Act::of(&first, text, &self.tenancy.policy.setting);
+        let act = Act::of(&first, text, Some(&self.tenancy.policy.setting));
         self.step(act, 0, first.span.start, alone)?;
         let mut nth = 1;
         while let Some(statement) = next {
-            let act = Act::of(&statement, text, &self.tenancy.policy.setting);
+            let act = Act::of(&statement, text, Some(&self.tenancy.policy.setting));
             self.step(act, nth, statement.span.start, false)?;
             nth += 1;
             next = statements.next();

@@ -1,6 +1,6 @@
 //! Does a text name a setting? A coarse question, asked before finer ones.
 
-use memchr::memchr2_iter;
+use memchr::{memchr_iter, memchr2_iter};
 
 /// Whether a text may spell this name: `false` means that no name or plain string in it does.
 ///
@@ -12,6 +12,28 @@ use memchr::memchr2_iter;
 pub fn mentions(text: &[u8], name: &[u8]) -> bool {
     let part = name.rsplit(|byte| *byte == b'.').next().unwrap_or(name);
     memchr::memchr(b'\\', text).is_some() || occurs(text, part) || occurs(text, b"uescape")
+}
+
+/// Whether a text may leave something behind that its command tags do not tell: a setting, a
+/// lock, a temporary table. A coarse question as well.
+pub fn may_leave_traces(text: &[u8]) -> bool {
+    let word = text.trim_ascii_start().get(..3).unwrap_or_default();
+    if word.eq_ignore_ascii_case(b"set") {
+        return true;
+    }
+    let follows = |at: usize, part: &[u8]| {
+        text.get(at + 1..at + 1 + part.len())
+            .is_some_and(|found| found.eq_ignore_ascii_case(part))
+    };
+    let precedes = |at: usize, part: &[u8]| {
+        at.checked_sub(part.len())
+            .and_then(|start| text.get(start..at))
+            .is_some_and(|found| found.eq_ignore_ascii_case(part))
+    };
+    memchr_iter(b'_', text)
+        .any(|at| follows(at, b"config") || follows(at, b"advisory") || follows(at, b"settings"))
+        // `CREATE TEMP`, `INTO TEMPORARY`, `pg_temp`
+        || memchr2_iter(b'p', b'P', text).any(|at| precedes(at, b"tem"))
 }
 
 /// Does `needle` occur, in whatever case? Looks for its rarest byte first.
