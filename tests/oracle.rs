@@ -77,7 +77,7 @@ fn violations(server: &Postgres, what: &Play) -> Vec<String> {
     let (database, whose) = stage::stage(server);
     let mut builder = Pgusher::in_front_of(server)
         .pool_size(what.pool)
-        .log_level("warn")
+        .log_level("info")
         .config("[tenant]\nsetting = \"app.tenant_id\"\n[runtime]\nworkers = 2\n");
     if let Some((target, damage)) = what.breaks {
         builder = builder.upstream_port(mangler(server.port(), target, damage));

@@ -54,7 +54,7 @@ impl Session {
         }
         match backend.status {
             Status::Failed => Opening::Failed,
-            _ if backend.scoping.around == Around::Given => Opening::Scoped,
+            _ if backend.scoping.is_given() => Opening::Scoped,
             Status::Idle => Opening::Outside,
             Status::Open if backend.scoping.in_transaction => Opening::Scoped,
             Status::Open => Opening::Bare,
@@ -78,7 +78,7 @@ impl Session {
         if let Some(error) = backend.scoping.failure.take() {
             return self.answer_with(b'Q', &error, backend, out);
         }
-        let given = backend.scoping.around == Around::Given;
+        let given = backend.scoping.is_given();
         let text = frame.query_text();
         let dialect = self.dialect;
         match plan(tenancy, opening, given, text, dialect.sql) {
@@ -171,6 +171,7 @@ impl Session {
             tenancy.disown();
         }
         backend.scoping.batch_opening = opening;
+        backend.scoping.batch_given = backend.scoping.is_given();
         backend.scoping.in_batch = matches!(opening, Opening::Scoped | Opening::Failed);
         debug_assert!(matches!(tag, b'P' | b'B' | b'D' | b'E' | b'C'));
         None
@@ -234,7 +235,7 @@ impl Session {
         backend.scoping.used();
         backend.dirty |= act.trace == Trace::State;
         let ends = act.turn != Turn::Goes || act.drops_context;
-        backend.scoping.in_batch &= !ends || backend.scoping.around == Around::Given;
+        backend.scoping.in_batch &= !ends || backend.scoping.batch_given;
         backend.scoping.batch_drops |= act.drops_context;
         if let Some(tenancy) = self.tenancy.as_deref_mut() {
             if act.turn == Turn::Ends {
@@ -259,6 +260,9 @@ impl Session {
             return Ok(None);
         };
         let act = &meaning.act;
+        if act.turn.is_of_savepoint() && backend.pipeline.owes_ready() {
+            return Err(Stop::Hold);
+        }
         let mut effect = None;
         let parameters = |number: u16| bind.text_parameter(number).map(Box::from);
         for naming in &act.namings {

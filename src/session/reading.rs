@@ -35,6 +35,13 @@ pub(super) enum Turn {
     GoesBack(Box<[u8]>),
 }
 
+impl Turn {
+    /// What it does to the session's tenant is only known when all before it is answered.
+    pub(super) fn is_of_savepoint(&self) -> bool {
+        matches!(self, Self::Savepoint(_) | Self::GoesBack(_))
+    }
+}
+
 /// What a statement leaves on its server when the transaction is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trace {

@@ -31,6 +31,8 @@ pub(super) struct Scoping {
     pub(super) around: Around,
     /// The request that it was opened for has been sent.
     in_use: bool,
+    /// The open batch is what it was opened for.
+    pub(super) batch_given: bool,
     /// The tenant's setting may have a value beyond the transaction, and must be reset before
     /// anybody else comes (F14).
     pub(super) lingers: bool,
@@ -53,6 +55,7 @@ impl Default for Scoping {
             batch_drops: false,
             around: Around::No,
             in_use: false,
+            batch_given: false,
             lingers: false,
             resetting: false,
             failure: None,
@@ -63,6 +66,12 @@ impl Default for Scoping {
 }
 
 impl Scoping {
+    /// The session has the context for the next request. Not for a second one: what ran in the first may
+    /// have changed it, and it may be on its way back.
+    pub(super) fn is_given(&self) -> bool {
+        self.around == Around::Given && !self.in_use
+    }
+
     /// A request of the client was sent.
     pub(super) fn used(&mut self) {
         self.in_use |= self.around == Around::Given;

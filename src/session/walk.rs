@@ -52,6 +52,10 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// Takes the statement `act`, the `nth`, which begins at `at`; `alone`: there is no other.
     fn step(&mut self, act: Act, nth: usize, at: usize, alone: bool) -> Result<(), Stop> {
+        // The answers to what was sent before would be taken for the end of its transaction.
+        if act.turn.is_of_savepoint() && self.opening == Opening::Unknown {
+            return Err(Stop::Hold);
+        }
         if !self.inert {
             self.name(&act)?;
             self.scope(act.need, nth, at, alone)?;
