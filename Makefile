@@ -6,7 +6,7 @@ CARGO ?= cargo
 POSTGRES := 15 18
 ARGS ?=
 
-.PHONY: help test check rust postgres drivers demo bench counts docs build image
+.PHONY: help test check rust postgres drivers demo scanner bench counts docs build image
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -38,6 +38,9 @@ drivers: rust postgres ## what applications connect with, against pgusher (needs
 demo: rust ## a throwaway PostgreSQL with pgusher in front (ARGS=--once: look and leave)
 	@bin=$${PGUSHER_PG_BIN:-$$(scripts/postgres.sh 15)} && \
 		PGUSHER_PG_BIN=$$bin $(CARGO) run --locked --release --quiet -- demo $(ARGS)
+
+scanner: rust ## how SQL is read, judged by PostgreSQL's own parser (needs cc and libclang)
+	cd tests/scanner && $(CARGO) test --locked
 
 bench: rust ## measure against PostgreSQL alone and PgBouncer
 	$(CARGO) build --locked --release

@@ -4,6 +4,7 @@
     python3 benches/compare.py            about eight minutes
     python3 benches/compare.py --quick    under a minute: does it work at all?
     python3 benches/compare.py --memory   only what 5000 idle clients hold: half a minute each
+    python3 benches/compare.py --tenants  what a tenant's context costs, here and by hand
 
 The unit to look at is CPU microseconds of the proxy per transaction: user and system time of all
 its threads. Throughput on one machine mostly says how client, proxy and server share its
@@ -55,9 +56,12 @@ def arguments():
     add("--only", default=from_env("ONLY", ""), help="contenders whose name starts with one of a,b")
     add("--idle", type=int, default=from_env("IDLE", 2000), help="idle clients, 0 = none [2000]")
     add("--quick", action="store_true", help="1 round of 1 s, 32 clients, 500 idle clients")
+    add("--tenants", action="store_true", help="what the context costs, with 32 clients")
     add("--memory", action="store_true", help="no load, 5000 idle clients")
     if "--memory" in sys.argv:
         parser.set_defaults(rounds=0, modes=[], idle=5000)
+    if "--tenants" in sys.argv:
+        parser.set_defaults(clients=[32], idle=0)
     if "--quick" in sys.argv:
         parser.set_defaults(rounds=1, seconds=1, clients=[32], idle=500)
     args = parser.parse_args()
@@ -68,14 +72,14 @@ def arguments():
     return args
 
 
-def find_contenders(server, wanted, skipped):
+def find_contenders(server, wanted, skipped, tenants):
     """Those that can take part; why the others cannot goes to `skipped`."""
 
-    def pgusher(workers):
+    def pgusher(workers, tenants=False):
         binary = os.environ.get("PGUSHER") or os.path.join(
             contenders.build("--bin", "pgusher"), "pgusher"
         )
-        return contenders.Pgusher(server, binary, workers)
+        return contenders.Pgusher(server, binary, workers, tenants)
 
     def floor():
         binary = os.path.join(contenders.build("--example", "floor"), "examples", "floor")
@@ -88,6 +92,15 @@ def find_contenders(server, wanted, skipped):
         "pgusher, 1 worker": lambda: pgusher(1),
         "pgusher, 2 workers": lambda: pgusher(2),
     }
+    if tenants:
+        del makers["floor"]
+        by_hand = contenders.ByHand
+        makers["direct, by hand"] = lambda: by_hand(contenders.Direct(server))
+        makers["PgBouncer, by hand"] = lambda: by_hand(
+            contenders.PgBouncer(server, contenders.find_pgbouncer())
+        )
+        makers["pgusher, 1 worker, tenants"] = lambda: pgusher(1, True)
+        makers["pgusher, 2 workers, tenants"] = lambda: pgusher(2, True)
     found = []
     for name, make in makers.items():
         if wanted and not any(name.startswith(start) for start in wanted.split(",")):
@@ -207,7 +220,7 @@ def main():
         cleanup.callback(server.stop)
         server.start()
 
-        found = find_contenders(server, args.only, skipped)
+        found = find_contenders(server, args.only, skipped, args.tenants)
         running = {}
         for contender in found:
             # Alone, nobody needs to run who does not pool.
@@ -228,7 +241,8 @@ def main():
         text = report.markdown(
             top, args.modes, args.clients, names, results, skipped, idle, args.idle
         )
-        save("memory" if args.memory else "compare", text, report.as_json(line, results, idle))
+        kind = "memory" if args.memory else "tenants" if args.tenants else "compare"
+        save(kind, text, report.as_json(line, results, idle))
     print(text)
 
 

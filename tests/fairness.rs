@@ -121,14 +121,12 @@ fn requests_without_end() {
 
 // G5
 #[test]
-#[ignore = "a pipeline that never drains keeps its server connection"]
 fn simple_queries_without_end() {
     others_get_their_turn(AHEAD, numbered_query, is_numbered);
 }
 
 // G5
 #[test]
-#[ignore = "a pipeline that never drains keeps its server connection"]
 fn batches_without_end() {
     let request = |nth| Request {
         bytes: [extended(&numbered(nth), &[]), sync()].concat(),
@@ -139,7 +137,6 @@ fn batches_without_end() {
 
 // C1, G5: nobody comes between a BEGIN and its COMMIT.
 #[test]
-#[ignore = "a pipeline that never drains keeps its server connection"]
 fn blocks_without_end() {
     let transaction = "SELECT txid_current() FROM pg_sleep(0.002)";
     let request = |_| Request {

@@ -15,6 +15,7 @@ POOL_SIZE = 20
 MAX_CLIENTS = 10_000
 # pgbench names a statement per script command: the limit only has to be on.
 MAX_PREPARED = 200
+TENANT_SETTING = "app.tenant_id"
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -110,14 +111,18 @@ class Pgusher:
 
     pools = True
 
-    def __init__(self, server, binary, workers):
+    def __init__(self, server, binary, workers, tenants=False):
         self._server, self._binary, self._workers = server, binary, workers
+        self._tenants = tenants
         self.name = f"pgusher, {workers} worker{'s' if workers > 1 else ''}"
+        if tenants:
+            self.name += ", tenant injected"
 
     def start(self, directory):
         """Writes its configuration and starts it."""
         port = processes.free_port()
-        settings = os.path.join(directory, f"pgusher-{self._workers}.toml")
+        base = f"pgusher-{self._workers}{'-tenants' if self._tenants else ''}"
+        settings = os.path.join(directory, f"{base}.toml")
         upstream = f"127.0.0.1:{self._server.port}/{DATABASE}?sslmode=disable"
         with open(settings, "w", encoding="ascii") as file:
             file.write(
@@ -126,15 +131,44 @@ class Pgusher:
                 f"[databases.{DATABASE}]\n"
                 f'url = "postgres://{USER}:{PASSWORD}@{upstream}"\n'
                 f'pool_mode = "transaction"\npool_size = {POOL_SIZE}\n\n'
-                f'[users.{USER}]\npassword = "{self._server.secret}"\nbypass = true\n'
+                f'[users.{USER}]\npassword = "{self._server.secret}"\n'
+                + (f'\n[tenant]\nsetting = "{TENANT_SETTING}"\n' if self._tenants else "")
             )
-        log = os.path.join(directory, f"pgusher-{self._workers}.log")
+        log = os.path.join(directory, f"{base}.log")
         command = [self._binary, "serve", "--config", settings]
-        return Running(port, Process(self.name, command, log, port))
+        running = Running(port, Process(self.name, command, log, port))
+        if self._tenants:
+            # As any client of libpq can, without a change in the application.
+            running.environment["PGOPTIONS"] = f"-c {TENANT_SETTING}=acme"
+        return running
 
     def refuses(self, _mode):
         """Nothing."""
         return None
+
+
+class ByHand:
+    """The application does it itself: BEGIN, SET LOCAL, the query, COMMIT, each a round trip."""
+
+    def __init__(self, way):
+        self._way = way
+        self.name, self.pools = f"{way.name}, SET LOCAL by hand", way.pools
+
+    def start(self, directory):
+        """Starts what it goes through."""
+        running = self._way.start(directory)
+        running.script = os.path.join(directory, "by-hand.sql")
+        with open(running.script, "w", encoding="ascii") as file:
+            file.write(
+                f"\\set aid random(1, {postgres.SCALE * 100_000})\n"
+                f"BEGIN;\nSET LOCAL {TENANT_SETTING} = 'acme';\n"
+                "SELECT abalance FROM pgbench_accounts WHERE aid = :aid;\nCOMMIT;\n"
+            )
+        return running
+
+    def refuses(self, mode):
+        """What it goes through does."""
+        return self._way.refuses(mode)
 
 
 class Running:
@@ -143,6 +177,8 @@ class Running:
     def __init__(self, port, process):
         self.port, self._process = port, process
         self.pid = process.pid if process else None
+        # What pgbench runs instead of its own point read, and with which environment.
+        self.script, self.environment = None, {}
 
     def cpu_seconds(self):
         """CPU time of the proxy so far."""

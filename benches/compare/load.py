@@ -75,11 +75,12 @@ def measure(server, running, mode, clients, seconds, directory):
 
 def _pgbench(server, running, mode, clients, extra):
     threads = min(clients, 2)
-    command = [os.path.join(server.binaries, "pgbench"), "-n", "-S", "-M", mode]
+    what = ["-f", running.script] if running.script else ["-S"]
+    command = [os.path.join(server.binaries, "pgbench"), "-n", *what, "-M", mode]
     command += ["-c", str(clients), "-j", str(threads), *extra, *server.arguments(running.port)]
     done = subprocess.run(
         command,
-        env={**os.environ, "PGPASSWORD": PASSWORD},
+        env={**os.environ, "PGPASSWORD": PASSWORD, **running.environment},
         capture_output=True,
         text=True,
         check=False,

@@ -313,6 +313,11 @@ impl Pool {
         self.db.work(now);
     }
 
+    /// Whether clients wait for a server connection.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.db.books.lock().snapshot(self.id).waiting > 0
+    }
+
     /// Whether server connections are reset after each lease, whatever was seen of it.
     pub(super) fn resets_always(&self) -> bool {
         self.db.config.server_reset == ServerReset::Always

@@ -262,6 +262,7 @@ impl Client {
         let outcome = loop {
             desk.out.rebase(used);
             let input = desk.window.get(used..filled).unwrap_or_default();
+            self.look_around();
             let backend = self.lease.as_mut().map(|lease| &mut lease.conn().backend);
             let progress = self
                 .session
@@ -293,6 +294,15 @@ impl Client {
             self.leave_if_stopping()?;
         }
         outcome
+    }
+
+    /// Notes whether somebody waits for a server connection that has been held for long.
+    fn look_around(&mut self) {
+        if let Some(lease) = &mut self.lease
+            && lease.conn().backend.has_served_long()
+        {
+            lease.conn().backend.is_wanted = lease.pool().is_waited_for();
+        }
     }
 
     fn refuse(&mut self, desk: &mut Desk, used: usize, filled: usize, error: &Error) -> usize {

@@ -46,6 +46,9 @@ impl Status {
     }
 }
 
+/// Requests of a client that never lets its pipeline drain, before it must when others wait (G5).
+const MOST_REQUESTS: u32 = 16;
+
 /// What a frame of the server means for whoever holds the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
@@ -82,6 +85,10 @@ pub struct Backend {
     pub dirty: bool,
     /// What is known of the tenant's context.
     pub(super) scoping: Scoping,
+    /// Requests of its present client that it has answered.
+    pub(super) answered: u32,
+    /// Somebody else waits for it, and its client has had it for long enough.
+    pub is_wanted: bool,
     /// The server has called a message of the client's running request a protocol violation.
     accused: bool,
 }
@@ -200,6 +207,12 @@ impl Backend {
         }
         self.scoping.in_transaction |= entry.gives_context && entry.request == Request::Execute;
         Ok(Some(entry))
+    }
+
+    /// Its client has had it for long enough, if somebody else waits: it may keep it to the end of
+    /// its transaction, but not because it always sends the next request before the last is answered.
+    pub fn has_served_long(&self) -> bool {
+        self.answered >= MOST_REQUESTS && !self.pipeline.is_empty()
     }
 
     /// Whether nothing of its client is left on it.

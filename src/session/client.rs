@@ -166,7 +166,7 @@ impl Session {
         backend: &mut Backend,
         out: &mut Output,
     ) -> Verdict {
-        if backend.pipeline.len() >= MOST_OUTSTANDING {
+        if backend.pipeline.len() >= MOST_OUTSTANDING || self.must_yield(backend) {
             return Verdict::Stop(Next::Hold);
         }
         if backend.pipeline.is_skipping() && header.tag != b'S' {
@@ -222,6 +222,17 @@ impl Session {
         };
         backend.pipeline.sent(request, Whose::Client);
         Verdict::Forward
+    }
+
+    /// The client has had its turn: what it sends next waits until all before it is answered, so
+    /// that the server connection can be given back if it is free then.
+    fn must_yield(&self, backend: &Backend) -> bool {
+        backend.is_wanted
+            && self.mode == PoolMode::Transaction
+            && !self.pinned
+            && !backend.pipeline.is_empty()
+            && !backend.pipeline.is_open()
+            && !backend.pipeline.is_copying()
     }
 
     /// Sends a simple query that is not changed, or was.

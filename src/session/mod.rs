@@ -194,6 +194,7 @@ impl Session {
     pub fn attached(&mut self, backend: &mut Backend, out: &mut Output, now: Instant) {
         self.long_reply = None;
         self.timers.attached(now);
+        (backend.answered, backend.is_wanted) = (0, false);
         if !Arc::ptr_eq(&self.wanted, &backend.applied) {
             self.restore_settings(backend, out);
         }

@@ -212,6 +212,7 @@ impl Session {
                     tenancy.answered(backend.status);
                 }
                 self.timers.answered(now);
+                backend.answered = backend.answered.saturating_add(1);
                 Ok(true)
             }
             Whose::Settings => {

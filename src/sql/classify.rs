@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{cursor::Cursor, lexer::TokenKind, set};
+use super::{cursor::Cursor, decode, lexer::TokenKind, set};
 
 /// A name as PostgreSQL keeps it: folded, without its quotes, at most 63 bytes long.
 pub type Name<'a> = Cow<'a, [u8]>;
@@ -196,18 +196,22 @@ impl Kind<'_> {
     /// Does PostgreSQL answer it differently inside a transaction block, implicit ones
     /// included (F18)? Measured on 15 and 18; see the table in `tests/sql.rs`.
     pub fn shows_block(&self) -> bool {
-        matches!(
-            self,
-            Self::Lock
-                | Self::Declare { hold: false, .. }
-                | Self::Set {
-                    scope: Scope::Local,
-                    ..
-                }
-                | Self::SetTransaction
-                | Self::SetConstraints
-                | Self::PrepareTransaction
-        )
+        match self {
+            // A warning before 17, an error since.
+            Self::Reset(name) => **name == *b"transaction_isolation",
+            _ => matches!(
+                self,
+                Self::Lock
+                    | Self::Declare { hold: false, .. }
+                    | Self::Set {
+                        scope: Scope::Local,
+                        ..
+                    }
+                    | Self::SetTransaction
+                    | Self::SetConstraints
+                    | Self::PrepareTransaction
+            ),
+        }
     }
 
     /// May it commit inside, so that what was set for its transaction only is lost (F9)?
@@ -219,9 +223,10 @@ impl Kind<'_> {
 /// The kind of a statement that is none of the common ones. `temp` says that it names `pg_temp`,
 /// or selects into a temporary table.
 pub(super) fn kind(mut cursor: Cursor<'_>, temp: bool) -> Kind<'_> {
-    let word = cursor.bytes().to_ascii_lowercase();
+    let mut buffer = [0; 16];
+    let word = decode::keyword(cursor.bytes(), &mut buffer);
     cursor.advance();
-    let known = match word.as_slice() {
+    let known = match word {
         b"begin" => Some(Kind::Begin),
         b"start" => cursor.at(b"transaction").then_some(Kind::Begin),
         b"commit" | b"end" => commit(cursor),
@@ -305,7 +310,7 @@ fn savepoint_name(mut cursor: Cursor<'_>) -> Option<Name<'_>> {
 }
 
 fn discard(cursor: Cursor<'_>) -> Option<Kind<'_>> {
-    let what = match cursor.bytes().to_ascii_lowercase().as_slice() {
+    let what = match decode::keyword(cursor.bytes(), &mut [0; 16]) {
         b"all" => Discard::All,
         b"plans" => Discard::Plans,
         b"sequences" => Discard::Sequences,

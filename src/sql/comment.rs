@@ -48,16 +48,26 @@ pub enum Fault {
 /// Looks for the tag `key`. In a text that cannot be read for certain only the comments at the
 /// beginning are looked at.
 pub fn find<'a>(text: &'a [u8], key: &[u8], dialect: Dialect) -> Result<Option<Found<'a>>, Fault> {
-    // A key may be percent-encoded, and then it is not found by looking for it.
-    if memmem::find(text, key).is_none() && memchr::memchr(b'%', text).is_none() {
+    // Most texts have no comment. A key may be percent-encoded, and then looking for it finds
+    // nothing.
+    let has = |part: &[u8]| memmem::find(text, part).is_some();
+    if !(has(b"/*") || has(b"--")) || !(has(key) || has(b"%")) {
         return Ok(None);
     }
     let mut found: Option<Found<'a>> = None;
+    // Up to here nothing is left of the text.
+    let mut beginning = 0;
     for comment in edges(text, dialect) {
         let Some(value) = tag(text.get(comment.clone()).unwrap_or_default(), key)? else {
             continue;
         };
-        let cut = cut(text, comment).ok_or(Fault::Ambiguous)?;
+        let cut = cut(text, beginning, comment).ok_or(Fault::Ambiguous)?;
+        if text
+            .get(beginning..cut.start)
+            .is_some_and(|before| before.trim_ascii().is_empty())
+        {
+            beginning = cut.end;
+        }
         match &mut found {
             None => {
                 found = Some(Found {
@@ -66,7 +76,7 @@ pub fn find<'a>(text: &'a [u8], key: &[u8], dialect: Dialect) -> Result<Option<F
                 });
             }
             Some(first) if first.value == value => {
-                // The blank between two of them is cut once.
+                // The blanks between two of them are cut once.
                 let end = first.cuts.last().map_or(0, |last| last.end);
                 first.cuts.push(cut.start.max(end)..cut.end);
             }
@@ -100,15 +110,13 @@ fn edges(text: &[u8], dialect: Dialect) -> Vec<Range<usize>> {
     leading
 }
 
-/// The comment and the blanks that go with it: those behind a comment that something follows,
-/// else those before it. A line comment takes its newline along only from there.
-fn cut(text: &[u8], comment: Range<usize>) -> Option<Range<usize>> {
-    let is_blank = |byte: &u8| byte.is_ascii_whitespace();
-    let before = text.get(..comment.start)?;
+/// The comment and the blanks that go with it: those behind it if the text begins with it, else
+/// those before it. Nothing is left of what stands before `beginning`.
+fn cut(text: &[u8], beginning: usize, comment: Range<usize>) -> Option<Range<usize>> {
+    let before = text.get(beginning..comment.start)?;
     let behind = text.get(comment.end..)?;
-    let leading = before.iter().all(u8::is_ascii_whitespace);
-    if leading {
-        let blanks = behind.iter().take_while(|byte| is_blank(byte)).count();
+    if before.trim_ascii().is_empty() {
+        let blanks = behind.len() - behind.trim_ascii_start().len();
         return Some(comment.start..comment.end + blanks);
     }
     // Newlines stay: one of them may end a line comment.
@@ -119,7 +127,7 @@ fn cut(text: &[u8], comment: Range<usize>) -> Option<Range<usize>> {
         .count();
     let cut = comment.start - blanks..comment.end;
     let left = text.get(..cut.start)?.last()?;
-    let joins = |byte: &u8| !is_blank(byte) && *byte != b';';
+    let joins = |byte: &u8| !byte.is_ascii_whitespace() && *byte != b';';
     match behind.first() {
         Some(right) if joins(left) && joins(right) && !text.get(..cut.start)?.ends_with(b"*/") => {
             None

@@ -15,6 +15,16 @@ pub(super) fn is(word: &[u8], keyword: &[u8]) -> bool {
     word.eq_ignore_ascii_case(keyword)
 }
 
+/// A keyword in small letters, to be matched against many; nothing if it is longer than any.
+pub(super) fn keyword<'b>(word: &[u8], buffer: &'b mut [u8; 16]) -> &'b [u8] {
+    let Some(lower) = buffer.get_mut(..word.len()) else {
+        return b"";
+    };
+    lower.copy_from_slice(word);
+    lower.make_ascii_lowercase();
+    lower
+}
+
 /// A name as PostgreSQL keeps it: in small letters unless it is quoted, and of at most 63 bytes.
 /// Only ASCII letters are folded; a server with an encoding of single bytes may fold more.
 pub(super) fn name<'a>(lexer: &Lexer<'a>, token: Token) -> Option<Cow<'a, [u8]>> {

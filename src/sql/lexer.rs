@@ -63,11 +63,11 @@ pub enum TokenKind {
     Close,
     /// `,`
     Comma,
-    /// `.`, or the first half of `..`
+    /// `.`
     Dot,
     /// `;`
     Semicolon,
-    /// `[`, `]`, `:`
+    /// `[`, `]`, `:`, `..`
     Mark,
     /// `-- …` without its newline, or `/* … */`
     Comment,
@@ -148,8 +148,26 @@ fn class(byte: u8) -> Class {
     CLASSES[byte as usize]
 }
 
-fn is_name_part(byte: u8) -> bool {
-    matches!(class(byte), Class::Letter | Class::Digit | Class::Dollar)
+/// Which bytes a word goes on with: a table of its own, because words are most of a text.
+const NAME_PARTS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut at = 0;
+    while at < table.len() {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "the loop ends before the table does"
+        )]
+        {
+            table[at] = matches!(CLASSES[at], Class::Letter | Class::Digit | Class::Dollar);
+        }
+        at += 1;
+    }
+    table
+};
+
+#[expect(clippy::indexing_slicing, reason = "256 places for 256 bytes")]
+fn is_name_part(byte: &u8) -> bool {
+    NAME_PARTS[*byte as usize]
 }
 
 /// Cuts a text into tokens.
@@ -240,6 +258,10 @@ impl<'a> Lexer<'a> {
             Class::Quote => self.string(0, TokenKind::TextEscaped),
             Class::Digit => self.number(),
             Class::Dot if self.byte(self.at + 1).is_ascii_digit() => self.number(),
+            Class::Dot if self.byte(self.at + 1) == b'.' => {
+                self.at += 2;
+                TokenKind::Mark
+            }
             Class::Dot => {
                 self.at += 1;
                 TokenKind::Dot
@@ -259,6 +281,7 @@ impl<'a> Lexer<'a> {
     #[inline]
     fn word(&mut self, first: u8) -> TokenKind {
         match (first | 0x20, self.byte(self.at + 1)) {
+            (b'c' | b'd' | b'f'..=b't', _) => {}
             (b'e', b'\'') => return self.string(1, TokenKind::TextEscaped),
             (b'b' | b'x', b'\'') => return self.string(1, TokenKind::Bits),
             (b'u', b'&') => match self.byte(self.at + 2) {
@@ -272,11 +295,9 @@ impl<'a> Lexer<'a> {
             _ => {}
         }
         // N'…' is the word N and a string, to PostgreSQL too.
-        let mut at = self.at + 1;
-        while is_name_part(self.byte(at)) {
-            at += 1;
-        }
-        self.at = at;
+        let behind = self.rest(self.at + 1);
+        let parts = behind.iter().position(|byte| !is_name_part(byte));
+        self.at += 1 + parts.unwrap_or(behind.len());
         TokenKind::Word
     }
 
@@ -376,9 +397,6 @@ impl<'a> Lexer<'a> {
             while self.byte(at).is_ascii_digit() {
                 at += 1;
             }
-            if class(self.byte(at)) == Class::Letter {
-                return self.doubt();
-            }
             self.at = at;
             return TokenKind::Parameter;
         }
@@ -465,15 +483,16 @@ impl<'a> Lexer<'a> {
 
     /// The end of an operator once signs at its end are left to the number behind them: `=-1` is
     /// `=` and `-1`. An operator that holds one of the stranger characters may end with a sign.
-    fn without_signs(&self, mut end: usize) -> usize {
+    /// A run of signs stays together, so that a long one is not looked at again for each sign.
+    fn without_signs(&self, end: usize) -> usize {
         let chain = self.text.get(self.at..end).unwrap_or_default();
         if chain.iter().any(|byte| b"~!@#^&|`?%".contains(byte)) {
             return end;
         }
-        while end > self.at + 1 && matches!(self.byte(end - 1), b'+' | b'-') {
-            end -= 1;
+        match chain.iter().rposition(|byte| !matches!(byte, b'+' | b'-')) {
+            Some(last) => self.at + last + 1,
+            None => end,
         }
-        end
     }
 
     /// `/* … */`, which may hold others.

@@ -160,33 +160,58 @@ fn set_config(lexer: Lexer<'_>) -> SetConfig<'_> {
     SetConfig { name, value, local }
 }
 
-/// Reads one argument and what ends it. One that is not plain is `Other`, and then it does not matter
-/// where its end is found: the rest becomes `Other` too.
+/// Reads one argument and what ends it. One that is not plain is passed over.
 fn argument<'a>(cursor: &mut Cursor<'a>, end: TokenKind) -> Argument<'a> {
+    match plain_argument(cursor) {
+        Some(argument) if cursor.kind() == end => {
+            cursor.advance();
+            argument
+        }
+        _ => {
+            skip_argument(cursor);
+            cursor.eat_kind(end);
+            Argument::Other
+        }
+    }
+}
+
+fn plain_argument<'a>(cursor: &mut Cursor<'a>) -> Option<Argument<'a>> {
     let argument = match cursor.kind() {
         TokenKind::Parameter => parameter(cursor.bytes()),
         _ if cursor.at(b"null") => Argument::Null,
         _ if cursor.at_any(&[b"true", b"false"]) => {
             Argument::Literal(Cow::Borrowed(cursor.bytes()))
         }
-        _ => cursor.string().map_or(Argument::Other, Argument::Literal),
+        _ => Argument::Literal(cursor.string()?),
     };
     cursor.advance();
     // A cast that leaves the text as it is.
-    if cursor.kind() == TokenKind::Mark {
-        let marks = [
-            cursor.eat_kind(TokenKind::Mark),
-            cursor.eat_kind(TokenKind::Mark),
-        ];
-        let harmless = cursor.eat_any(&[b"text", b"varchar", b"boolean", b"bool"]);
-        if !harmless || marks != [true, true] {
-            return Argument::Other;
+    if cursor.eat_kind(TokenKind::Mark) {
+        let cast = cursor.eat_kind(TokenKind::Mark);
+        if !cast || !cursor.eat_any(&[b"text", b"varchar", b"boolean", b"bool"]) {
+            return None;
         }
     }
-    if !cursor.eat_kind(end) {
-        return Argument::Other;
+    Some(argument)
+}
+
+/// Goes on to the comma or parenthesis that ends an argument.
+fn skip_argument(cursor: &mut Cursor<'_>) {
+    let mut brackets: usize = 0;
+    loop {
+        match cursor.kind() {
+            TokenKind::End | TokenKind::Doubt | TokenKind::Close => return,
+            TokenKind::Comma if brackets == 0 => return,
+            TokenKind::Open => {
+                cursor.skip_parentheses();
+                continue;
+            }
+            TokenKind::Mark if cursor.bytes() == b"[" => brackets += 1,
+            TokenKind::Mark if cursor.bytes() == b"]" => brackets = brackets.saturating_sub(1),
+            _ => {}
+        }
+        cursor.advance();
     }
-    argument
 }
 
 fn parameter(bytes: &[u8]) -> Argument<'_> {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::{
     classify::{Kind, Name, Scope, Value},
     cursor::Cursor,
+    decode,
     lexer::TokenKind,
 };
 
@@ -56,9 +57,10 @@ fn names_setting(cursor: &Cursor<'_>) -> bool {
 
 /// The spellings of SQL: words instead of a setting's name.
 fn special(mut cursor: Cursor<'_>, scope: Scope) -> Option<Kind<'_>> {
-    let word = cursor.bytes().to_ascii_lowercase();
+    let mut buffer = [0; 16];
+    let word = decode::keyword(cursor.bytes(), &mut buffer);
     cursor.advance();
-    let (name, value): (&'static [u8], _) = match word.as_slice() {
+    let (name, value): (&'static [u8], _) = match word {
         b"transaction" => return Some(Kind::SetTransaction),
         b"session" if cursor.eat(b"characteristics") => return Some(Kind::SetCharacteristics),
         b"session" if cursor.eat(b"authorization") => (b"session_authorization", value(cursor)?),
@@ -70,17 +72,27 @@ fn special(mut cursor: Cursor<'_>, scope: Scope) -> Option<Kind<'_>> {
             true => (b"timezone", Value::Default),
             false => (b"timezone", value(cursor)?),
         },
-        b"xml" if cursor.eat(b"option") => (b"xmloption", value(cursor)?),
+        b"xml" if cursor.eat(b"option") => (b"xmloption", xml_option(&cursor)?),
         _ => return None,
     };
     let name = Cow::Borrowed(name);
     Some(Kind::Set { scope, name, value })
 }
 
+/// PostgreSQL writes this one in capitals.
+fn xml_option(cursor: &Cursor<'_>) -> Option<Value<'static>> {
+    let option: &'static [u8] = match () {
+        () if cursor.at(b"document") => b"DOCUMENT",
+        () if cursor.at(b"content") => b"CONTENT",
+        () => return None,
+    };
+    Some(Value::Literal(Cow::Borrowed(option)))
+}
+
 /// What stands behind `RESET`.
 pub(super) fn reset(mut cursor: Cursor<'_>) -> Option<Kind<'_>> {
     let whole = cursor.clone();
-    let spelled: &'static [u8] = match cursor.bytes().to_ascii_lowercase().as_slice() {
+    let spelled: &'static [u8] = match decode::keyword(cursor.bytes(), &mut [0; 16]) {
         b"all" if cursor.kind() == TokenKind::Word => return Some(Kind::ResetAll),
         b"time" => b"timezone",
         b"session" => b"session_authorization",

@@ -1,0 +1,106 @@
+//! What must hold of `pgusher::sql` for any bytes at all. See `properties/wire.rs` for how these
+//! functions are used.
+
+use pgusher::sql::lexer::{Lexer, TokenKind};
+use pgusher::sql::{self, Dialect, Kind, Scope, Statement, Value, comment, quote};
+
+/// Every way to read a text.
+pub(crate) const DIALECTS: [Dialect; 4] = [
+    dialect(true, true),
+    dialect(false, true),
+    dialect(true, false),
+    dialect(false, false),
+];
+
+const fn dialect(standard_strings: bool, ascii_safe: bool) -> Dialect {
+    Dialect {
+        standard_strings,
+        ascii_safe,
+    }
+}
+
+/// All of them.
+pub(crate) fn sql(text: &[u8]) {
+    for dialect in DIALECTS {
+        tokens(text, dialect);
+        statements(text, dialect);
+        comments(text, dialect);
+    }
+    quoting(text);
+    sql::mentions(text, text.get(..3).unwrap_or(b"app.tenant_id"));
+}
+
+/// Tokens lie in order, and between them are only blanks.
+fn tokens(text: &[u8], dialect: Dialect) {
+    let mut lexer = Lexer::new(text, dialect);
+    let mut at = 0;
+    loop {
+        let token = lexer.token_or_comment();
+        let gap = &text[at..token.start];
+        assert!(
+            gap.iter().all(|b| b" \t\n\r\x0b\x0c".contains(b)),
+            "{gap:?}"
+        );
+        at = token.end;
+        if token.kind == TokenKind::End {
+            assert_eq!((token.start, token.end), (text.len(), text.len()));
+            return;
+        }
+        assert!(token.start < token.end);
+    }
+}
+
+/// Statements lie in order, and each is the same when it stands alone.
+fn statements(text: &[u8], dialect: Dialect) {
+    let mut at = 0;
+    for statement in sql::statements(text, dialect) {
+        let span = statement.span.clone();
+        assert!(at <= span.start && span.start < span.end, "{span:?}");
+        assert!(!statement.terminated || text[span.end - 1] == b';');
+        let doubted = statement.kind == Kind::Unsure;
+        assert!(text[span.start] != b';' || doubted);
+        at = span.end;
+        let alone: Vec<Statement<'_>> = sql::statements(&text[span], dialect).collect();
+        assert_eq!(alone.len(), 1);
+        assert_eq!(alone[0].kind, statement.kind);
+        assert_eq!(alone[0].notable, statement.notable);
+    }
+}
+
+/// A text without its tag has none, and has the same statements.
+fn comments(text: &[u8], dialect: Dialect) {
+    for key in [b"tenant_id".as_slice(), b"a"] {
+        let Ok(Some(found)) = comment::find(text, key, dialect) else {
+            continue;
+        };
+        let stripped = found.strip(text);
+        let cut: usize = found.cuts.iter().map(|cut| cut.len()).sum();
+        assert_eq!(stripped.len() + cut, text.len());
+        assert_eq!(comment::find(&stripped, key, dialect), Ok(None));
+        let kinds = |text| -> Vec<_> {
+            sql::statements(text, dialect)
+                .map(|statement| format!("{:?} {:?}", statement.kind, statement.notable))
+                .collect()
+        };
+        assert_eq!(kinds(text), kinds(&stripped));
+    }
+}
+
+/// What is quoted is read back, whatever the settings.
+fn quoting(value: &[u8]) {
+    let value: Vec<u8> = value.iter().copied().filter(|byte| *byte != 0).collect();
+    let mut text = b"set local ".to_vec();
+    quote::setting(&mut text, b"app.tenant_id");
+    text.push(b'=');
+    quote::literal(&mut text, &value);
+    for dialect in &DIALECTS[..2] {
+        let statements: Vec<Statement<'_>> = sql::statements(&text, *dialect).collect();
+        let expected = Kind::Set {
+            scope: Scope::Local,
+            name: b"app.tenant_id".as_slice().into(),
+            value: Value::Literal((&value).into()),
+        };
+        assert_eq!(statements.len(), 1);
+        assert_eq!(statements[0].kind, expected);
+    }
+}
