@@ -69,10 +69,13 @@ struct Play {
 
 /// Plays, and says what was wrong.
 fn violations(server: &Postgres, what: &Play) -> Vec<String> {
-    let seed = number_of("PGUSHER_ORACLE_SEED")
-        .unwrap_or_else(|| RandomState::new().hash_one("seed"));
+    let seed =
+        number_of("PGUSHER_ORACLE_SEED").unwrap_or_else(|| RandomState::new().hash_one("seed"));
     let version = server.version();
-    let again = format!("PGUSHER_ORACLE_SEED={seed} ({version:?}, {} connections)", what.pool);
+    let again = format!(
+        "PGUSHER_ORACLE_SEED={seed} ({version:?}, {} connections)",
+        what.pool
+    );
     eprintln!("{again}");
     let (database, whose) = stage::stage(server);
     let mut builder = Pgusher::in_front_of(server)
@@ -161,7 +164,10 @@ fn what_is_broken_is_noticed() {
                     breaks: Some((target, damage)),
                 },
             );
-            assert!(!found.is_empty(), "{target:?} {damage:?}: nobody has noticed");
+            assert!(
+                !found.is_empty(),
+                "{target:?} {damage:?}: nobody has noticed"
+            );
         }
     }
 }

@@ -12,7 +12,6 @@ use super::{
     extended::{Frame, ensure},
     reading::{Need, Trace, Turn},
     rewritten::Rewritten,
-    scoping::Around,
     statements::{Meaning, Statement},
     tenancy::Effect,
     walk::{Stop, plan},
@@ -79,6 +78,7 @@ impl Session {
             return self.answer_with(b'Q', &error, backend, out);
         }
         let given = backend.scoping.is_given();
+        tenancy.next_place = backend.pipeline.next_place();
         let text = frame.query_text();
         let dialect = self.dialect;
         match plan(tenancy, opening, given, text, dialect.sql) {
@@ -132,8 +132,10 @@ impl Session {
         if let Some(error) = backend.scoping.failure.take() {
             return Some(self.answer_with(b'F', &error, backend, out));
         }
-        if opening == Opening::Failed {
-            return None;
+        match opening {
+            Opening::Failed => return None,
+            Opening::Unknown => return Some(Verdict::Stop(Next::Hold)),
+            _ => {}
         }
         let known = match tenancy.with(None) {
             Ok(Some(known)) => known,
@@ -150,6 +152,7 @@ impl Session {
         if opening == Opening::Outside {
             tenancy.disown();
         }
+        tenancy.next_place = backend.pipeline.next_place();
         if let Err(error) = tenancy.own(&known) {
             return Some(self.refuse_request(b'F', error, opening, backend, out));
         }
@@ -172,6 +175,7 @@ impl Session {
         }
         backend.scoping.batch_opening = opening;
         backend.scoping.batch_given = backend.scoping.is_given();
+        backend.scoping.batch_bound = false;
         backend.scoping.in_batch = matches!(opening, Opening::Scoped | Opening::Failed);
         debug_assert!(matches!(tag, b'P' | b'B' | b'D' | b'E' | b'C'));
         None
@@ -185,7 +189,8 @@ impl Session {
         out: &mut Output,
     ) -> Option<Verdict> {
         let tenancy = self.tenancy.as_deref_mut()?;
-        if !matches!(meaning.act.need, Need::Bracket | Need::Unsure) || backend.pipeline.is_open() {
+        let need = meaning.act.need;
+        if matches!(need, Need::Nothing | Need::Context) || backend.pipeline.is_open() {
             return None;
         }
         if let Some(error) = backend.scoping.failure.take() {
@@ -194,7 +199,7 @@ impl Session {
         let known = tenancy.with(meaning.tenant.clone()).ok().flatten()?;
         match backend.scoping.batch_opening {
             Opening::Unknown => Some(Verdict::Stop(Next::Hold)),
-            Opening::Outside => Some(open_bracket(&known, backend, out)),
+            Opening::Outside if need != Need::Block => Some(open_bracket(&known, backend, out)),
             _ => None,
         }
     }
@@ -212,7 +217,8 @@ impl Session {
             return Some(self.answer_with(b'B', &error, backend, out));
         }
         let opening = backend.scoping.batch_opening;
-        if opening == Opening::Failed && backend.scoping.in_batch && act.turn != Turn::Ends {
+        let ends_transaction = matches!(act.turn, Turn::Ends { .. });
+        if opening == Opening::Failed && backend.scoping.in_batch && !ends_transaction {
             return None;
         }
         match self.scope_bind(meaning, bind, backend) {
@@ -233,12 +239,13 @@ impl Session {
             }
         }
         backend.scoping.used();
+        backend.scoping.batch_bound = true;
         backend.dirty |= act.trace == Trace::State;
         let ends = act.turn != Turn::Goes || act.drops_context;
         backend.scoping.in_batch &= !ends || backend.scoping.batch_given;
         backend.scoping.batch_drops |= act.drops_context;
         if let Some(tenancy) = self.tenancy.as_deref_mut() {
-            if act.turn == Turn::Ends {
+            if ends_transaction {
                 tenancy.disown();
             }
             tenancy.turn(&act.turn);
@@ -288,6 +295,7 @@ impl Session {
                 false => Ok(None),
             };
         };
+        tenancy.next_place = backend.pipeline.next_place();
         if let Err(error) = tenancy.own(&known) {
             return Err(match backend.pipeline.owes_ready() {
                 true => Stop::Hold,
@@ -299,9 +307,12 @@ impl Session {
         }
         let first = !backend.pipeline.is_open();
         match (act.need, backend.scoping.batch_opening) {
-            (Need::Block, Opening::Outside) => Ok(None),
+            // Behind a BEGIN it is not refused.
+            (Need::Block, Opening::Outside) if !backend.scoping.batch_bound => Ok(None),
             (Need::Bracket | Need::Unsure, Opening::Outside) if first => Err(Stop::Bracket(known)),
-            (Need::Bracket | Need::Unsure, Opening::Unknown) if first => Err(Stop::Hold),
+            (Need::Block | Need::Bracket | Need::Unsure, Opening::Unknown) if first => {
+                Err(Stop::Hold)
+            }
             _ => Ok(Some(known.context)),
         }
     }
@@ -378,7 +389,7 @@ impl Session {
         out.to_client
             .own(|bytes| write::frame(bytes, b'E', |frame| frame.extend_from_slice(error)));
         if let Some(tenancy) = &mut self.tenancy {
-            tenancy.answered(backend.status);
+            tenancy.answered(backend.status, true);
         }
         match tag {
             b'Q' | b'F' => {
@@ -439,8 +450,7 @@ fn open_bracket(known: &Known, backend: &mut Backend, out: &mut Output) -> Verdi
     // Other settings than the tenant's may have been the client's own before: what they were is
     // restored by a cleaning.
     backend.dirty |= context.sets() > 1;
-    backend.scoping.around = Around::Opening;
-    backend.scoping.lingers = true;
+    backend.scoping.opening(backend.status != Status::Idle);
     backend.prepared.ends_unnamed();
     backend.pipeline.push(Entry {
         gives_context: true,
@@ -462,7 +472,7 @@ impl Session {
         sql::quote::setting(&mut sql, tenancy.policy.setting.as_str().as_bytes());
         out.to_server.own(|bytes| write::query(bytes, &sql));
         backend.prepared.ends_unnamed();
-        backend.scoping.resetting = true;
+        backend.scoping.resets();
         backend
             .pipeline
             .push(Entry::new(Request::Query, Whose::Hidden));

@@ -24,6 +24,8 @@ pub(super) struct Scoping {
     pub(super) in_transaction: bool,
     /// The open batch has one, if nothing in it fails.
     pub(super) in_batch: bool,
+    /// Something was bound in the open batch.
+    pub(super) batch_bound: bool,
     /// What was known when the open batch began.
     pub(super) batch_opening: Opening,
     /// Something in the open batch changes the setting.
@@ -33,6 +35,8 @@ pub(super) struct Scoping {
     in_use: bool,
     /// The open batch is what it was opened for.
     pub(super) batch_given: bool,
+    /// It was opened inside of a transaction, and is undone with it.
+    in_block: bool,
     /// The tenant's setting may have a value beyond the transaction, and must be reset before
     /// anybody else comes (F14).
     pub(super) lingers: bool,
@@ -51,11 +55,13 @@ impl Default for Scoping {
         Self {
             in_transaction: false,
             in_batch: false,
+            batch_bound: false,
             batch_opening: Opening::Unknown,
             batch_drops: false,
             around: Around::No,
             in_use: false,
             batch_given: false,
+            in_block: false,
             lingers: false,
             resetting: false,
             failure: None,
@@ -72,23 +78,38 @@ impl Scoping {
         self.around == Around::Given && !self.in_use
     }
 
+    /// A context is sent to the server's session, `in_block` or outside of any transaction.
+    pub(super) fn opening(&mut self, in_block: bool) {
+        self.around = Around::Opening;
+        self.in_use = false;
+        self.in_block = in_block;
+        self.lingers = true;
+    }
+
     /// A request of the client was sent.
     pub(super) fn used(&mut self) {
-        self.in_use |= self.around == Around::Given;
+        if self.around != Around::Given {
+            return;
+        }
+        self.in_use = true;
+        // The transaction may be rolled back, and then the session has none: what comes next can
+        // rely on the transaction only.
+        if self.in_block {
+            self.around = Around::No;
+            self.in_transaction = true;
+        }
     }
 
     /// The context around the client's request was answered.
     pub(super) fn opened(&mut self) {
         if self.around == Around::Opening {
             self.around = Around::Given;
-            self.in_use = false;
         }
     }
 
     /// The server did not take the context, and said why.
     pub(super) fn not_opened(&mut self, said: &[u8]) {
         self.around = Around::No;
-        self.lingers = false;
         self.failure = Some(said.to_vec());
     }
 
@@ -99,7 +120,7 @@ impl Scoping {
 
     /// Nothing of a client is left.
     pub(super) fn is_clean(&self) -> bool {
-        !self.lingers && self.around == Around::No && self.failure.is_none()
+        !self.lingers && !self.resetting && self.around == Around::No && self.failure.is_none()
     }
 
     /// The server's session is as new.
@@ -107,11 +128,16 @@ impl Scoping {
         *self = Self::default();
     }
 
+    /// A reset of the setting is sent. From here on the session has no context, and what is sent
+    /// before the answer may leave another value.
+    pub(super) fn resets(&mut self) {
+        self.resetting = true;
+        self.lingers = false;
+        self.around = Around::No;
+    }
+
     /// The setting was reset.
     pub(super) fn was_reset(&mut self) {
         self.resetting = false;
-        self.lingers = false;
-        self.around = Around::No;
-        self.in_use = false;
     }
 }

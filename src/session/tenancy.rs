@@ -66,10 +66,16 @@ pub(super) struct Tenancy {
     savepoints: Vec<(Box<[u8]>, Inside)>,
     /// Whose the open transaction is: something was done in it under this context.
     owner: Option<Arc<Context>>,
+    /// The place of the owner's last request: answers to those before it end other transactions.
+    owned_at: u64,
+    /// The place of the next request.
+    pub(super) next_place: u64,
     /// A change that was sent, in a request that is not answered yet.
     announced: Option<Effect>,
     /// What a portal will do when it is executed.
     bound: Option<Bound>,
+    /// What ends the transaction was sent and is not answered, after something was set in it: is it kept?
+    ending: Option<bool>,
     /// How texts are read may be changed by a request that is not answered yet.
     dialect_in_doubt: bool,
     /// The request that is being answered has failed, or has rolled something back.
@@ -85,8 +91,11 @@ impl Tenancy {
             inside: Inside::default(),
             savepoints: Vec::new(),
             owner: None,
+            owned_at: 0,
+            next_place: 0,
             announced: None,
             bound: None,
+            ending: None,
             dialect_in_doubt: false,
             failed: false,
             rolled_back: false,
@@ -95,18 +104,34 @@ impl Tenancy {
 
     /// What is said next may mean another thing once all is answered.
     pub(super) fn is_in_doubt(&self) -> bool {
-        self.announced.is_some() || self.dialect_in_doubt
+        self.announced.is_some() || self.ending.is_some() || self.dialect_in_doubt
     }
 
     /// The tenant of what is sent next.
     pub(super) fn current(&self) -> Option<&Known> {
         let inside = &self.inside;
         let announced = self.announced.as_ref().map(|effect| &effect.tenant);
+        let local = inside.local.as_ref().filter(|_| self.ending.is_none());
+        let session = inside.session.as_ref();
         announced
-            .or(inside.local.as_ref())
-            .or(inside.session.as_ref())
+            .or(local)
+            .or(session.filter(|_| self.ending != Some(false)))
             .unwrap_or(&self.known)
             .as_ref()
+    }
+
+    /// The tenant when the transaction has ended, and what was set in it is kept or not.
+    pub(super) fn after(&self, keeps: bool) -> Option<Known> {
+        let kept = self.inside.session.as_ref().filter(|_| keeps);
+        kept.unwrap_or(&self.known).clone()
+    }
+
+    /// The tenant when the transaction has gone back to this savepoint.
+    pub(super) fn at_savepoint(&self, name: &[u8]) -> Option<Option<Known>> {
+        let mut savepoints = self.savepoints.iter().rev();
+        let (_, inside) = savepoints.find(|(known, _)| **known == *name)?;
+        let set = inside.local.as_ref().or(inside.session.as_ref());
+        Some(set.unwrap_or(&self.known).clone())
     }
 
     /// The tenant of a statement that carries `comment`'s.
@@ -229,6 +254,12 @@ impl Tenancy {
 
     /// Something is sent that acts under `context`, or the transaction belongs to another already.
     pub(super) fn own(&mut self, known: &Known) -> Result<(), Error> {
+        self.may_own(known)?;
+        self.owned_at = self.next_place;
+        Ok(())
+    }
+
+    fn may_own(&mut self, known: &Known) -> Result<(), Error> {
         match &self.owner {
             Some(owner) if Arc::ptr_eq(owner, &known.context) => Ok(()),
             Some(owner) => {
@@ -243,6 +274,11 @@ impl Tenancy {
                 Ok(())
             }
         }
+    }
+
+    /// The place of the last request that was sent in the name of the transaction's owner.
+    pub(super) fn owned_at(&self) -> u64 {
+        self.owned_at
     }
 
     /// Between two transactions: nobody's is open.
@@ -266,6 +302,13 @@ impl Tenancy {
                     self.savepoints.truncate(at + 1);
                 }
             }
+            Turn::Ends { keeps } => {
+                let set = self.inside.session.is_some() || self.inside.local.is_some();
+                if set || self.announced.is_some() {
+                    self.announced.take_if(|effect| effect.local || !keeps);
+                    self.ending = Some(*keeps && self.ending != Some(false));
+                }
+            }
             _ => {}
         }
     }
@@ -280,37 +323,50 @@ impl Tenancy {
         self.rolled_back = true;
     }
 
-    /// A request of the client was answered, and left the server in `status`.
-    pub(super) fn answered(&mut self, status: Status) {
-        let undone = std::mem::take(&mut self.failed) | std::mem::take(&mut self.rolled_back);
+    /// A request of the client was answered, and left the server in `status`; `last`: no other is to
+    /// be.
+    pub(super) fn answered(&mut self, status: Status, last: bool) {
+        let failed = std::mem::take(&mut self.failed);
+        let undone = std::mem::take(&mut self.rolled_back) | failed;
+        if !last {
+            // What was sent behind it may belong to the next transaction already. Who depends on
+            // what becomes of this one is waiting for the last answer.
+            self.failed = failed && self.is_in_doubt();
+            return;
+        }
         self.dialect_in_doubt = false;
         let announced = self.announced.take().filter(|_| !undone);
-        if status == Status::Idle {
+        let ending = self.ending.take();
+        if status == Status::Idle || ending.is_some() && status == Status::Open {
             let inside = std::mem::take(&mut self.inside);
             self.savepoints = Vec::new();
-            self.owner = None;
-            if !undone && let Some(session) = inside.session {
+            if ending.is_some() {
+                self.owner = None;
+            }
+            if !undone
+                && ending != Some(false)
+                && let Some(session) = inside.session
+            {
                 self.known = session;
             }
-            if let Some(Effect {
-                tenant,
-                local: false,
-            }) = announced
-            {
-                self.known = tenant;
-            }
-        } else if let Some(effect) = announced {
-            self.inside.local = effect.local.then(|| effect.tenant.clone());
+        }
+        let Some(effect) = announced else { return };
+        if status == Status::Idle {
             if !effect.local {
-                self.inside.session = Some(effect.tenant);
+                self.known = effect.tenant;
             }
+            return;
+        }
+        self.inside.local = effect.local.then(|| effect.tenant.clone());
+        if !effect.local {
+            self.inside.session = Some(effect.tenant);
         }
     }
 
     /// The server is gone, and the transaction with it.
     pub(super) fn lost(&mut self) {
         self.failed();
-        self.answered(Status::Idle);
+        self.answered(Status::Idle, true);
     }
 
     /// The session's tenant is set between two transactions, and no server needs to know.

@@ -41,6 +41,10 @@ struct Walk<'a> {
     /// What comes next will not be run.
     inert: bool,
     effect: Option<Effect>,
+    /// The tenant where no effect is, if the text has turned to where it is another.
+    base: Option<Option<Known>>,
+    /// The savepoints of the text, with the effect that there was.
+    savepoints: Vec<(Box<[u8]>, Option<Effect>)>,
     changes: Changes,
     turns: Vec<Turn>,
     trace: Trace,
@@ -50,6 +54,31 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// What a statement that succeeds does to the tenant of those behind it. If it fails, none of
+    /// them is run.
+    fn turn(&mut self, turn: &Turn) {
+        match turn {
+            Turn::Goes => {}
+            Turn::Ends { keeps } => {
+                self.inert = false;
+                self.tenancy.disown();
+                self.effect.take_if(|effect| effect.local || !keeps);
+                self.base = Some(self.tenancy.after(*keeps));
+                self.savepoints.clear();
+            }
+            Turn::Savepoint(name) => self.savepoints.push((name.clone(), self.effect.clone())),
+            Turn::GoesBack(name) => {
+                let at = self.savepoints.iter().rposition(|(known, _)| known == name);
+                if let Some((_, effect)) = at.and_then(|at| self.savepoints.get(at)) {
+                    self.effect.clone_from(effect);
+                } else if let Some(tenant) = self.tenancy.at_savepoint(name) {
+                    self.effect = None;
+                    self.base = Some(tenant);
+                }
+            }
+        }
+    }
+
     /// Takes the statement `act`, the `nth`, which begins at `at`; `alone`: there is no other.
     fn step(&mut self, act: Act, nth: usize, at: usize, alone: bool) -> Result<(), Stop> {
         // The answers to what was sent before would be taken for the end of its transaction.
@@ -60,10 +89,7 @@ impl Walk<'_> {
             self.name(&act)?;
             self.scope(act.need, nth, at, alone)?;
         }
-        if act.turn == Turn::Ends {
-            self.inert = false;
-            self.tenancy.disown();
-        }
+        self.turn(&act.turn);
         self.scoped &= act.turn == Turn::Goes && !act.drops_context;
         // RESET ALL, a call and SET LOCAL do more, or less.
         self.is_setting = alone
@@ -156,7 +182,14 @@ impl Walk<'_> {
             (Some(named), Some(comment)) => {
                 Some(self.tenancy.policy.combine(named, comment.clone())?)
             }
-            (None, comment) => self.tenancy.with(comment.clone())?,
+            (None, comment) => match (&self.base, comment) {
+                (Some(base), None) => base.clone(),
+                (Some(base), Some(comment)) => {
+                    let combined = self.tenancy.policy.combine(base.as_ref(), comment.clone());
+                    Some(combined?)
+                }
+                (None, comment) => self.tenancy.with(comment.clone())?,
+            },
         };
         if known.is_none() && self.tenancy.policy.required {
             return Err(Stop::Refuse(self.tenancy.policy.missing()));
@@ -195,6 +228,8 @@ pub(super) fn plan(
         scoped: matches!(opening, Opening::Scoped | Opening::Failed),
         inert: opening == Opening::Failed,
         effect: None,
+        base: None,
+        savepoints: Vec::new(),
         changes: Changes::default(),
         turns: Vec::new(),
         trace: Trace::Nothing,

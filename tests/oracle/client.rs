@@ -120,10 +120,15 @@ impl Client {
     }
 
     fn act(&mut self, scenes: &[Scene]) -> Result<(), String> {
-        let bytes: Vec<u8> = scenes.iter().flat_map(|scene| scene.bytes.clone()).collect();
+        let bytes: Vec<u8> = scenes
+            .iter()
+            .flat_map(|scene| scene.bytes.clone())
+            .collect();
         let leaves_early = self.script.random.once_in(25);
         let cancels = self.script.random.once_in(12)
-            && scenes.iter().all(|scene| scene.may_be_cancelled && !scene.is_last);
+            && scenes
+                .iter()
+                .all(|scene| scene.may_be_cancelled && !scene.is_last);
         if leaves_early {
             let at = self.script.random.below(bytes.len() + 1);
             self.raw.send(&bytes[..at]);
@@ -238,7 +243,9 @@ impl Client {
             self.look(&message)?;
             match message.tag {
                 b'Z' => left -= 1,
-                b'E' => heard.errors += &format!("{}: {:?}\n", message.notation(), message.fields()),
+                b'E' => {
+                    heard.errors += &format!("{}: {:?}\n", message.notation(), message.fields())
+                }
                 _ => {}
             }
             if !matches!(message.tag, b'D' | b'd' | b'S') {
@@ -258,7 +265,12 @@ impl Client {
                 let columns = message.columns().into_iter();
                 columns.map(Option::unwrap_or_default).collect()
             }
-            b'd' => message.body.trim_ascii_end().split(|byte| *byte == b'\t').map(<[u8]>::to_vec).collect(),
+            b'd' => message
+                .body
+                .trim_ascii_end()
+                .split(|byte| *byte == b'\t')
+                .map(<[u8]>::to_vec)
+                .collect(),
             b'E' if message.notation().starts_with("FATAL") => {
                 return Err(format!("{}: {}", message.notation(), message.text()));
             }
@@ -271,7 +283,10 @@ impl Client {
             // What SHOW and set_config show.
             [_] => Ok(()),
             _ => {
-                let shown: Vec<_> = columns.iter().map(|it| it.escape_ascii().to_string()).collect();
+                let shown: Vec<_> = columns
+                    .iter()
+                    .map(|it| it.escape_ascii().to_string())
+                    .collect();
                 Err(format!("client {own} saw a row of another: {shown:?}"))
             }
         }

@@ -98,7 +98,9 @@ fn change(message: &mut [u8], target: Target, damage: Damage, met: &AtomicUsize)
     let tag = *message.first()?;
     // Where the setting's name ends, and how far behind that the id begins.
     let (name, gap) = match target {
-        Target::Prefix if tag == b'Q' && message[5..].starts_with(LOCAL) => (5 + LOCAL.len() - 2, 3),
+        Target::Prefix if tag == b'Q' && message[5..].starts_with(LOCAL) => {
+            (5 + LOCAL.len() - 2, 3)
+        }
         Target::Bracket if tag == b'Q' && message[5..].starts_with(SESSION) => {
             (5 + SESSION.len() - 2, 3)
         }

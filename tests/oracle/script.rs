@@ -272,7 +272,9 @@ impl Script {
                 scene.rows.push((token, Fate::Committed));
             }
             if portal == "p" {
-                scene.bytes.extend(crate::support::message::close(b'P', portal));
+                scene
+                    .bytes
+                    .extend(crate::support::message::close(b'P', portal));
                 scene.hears("3");
             }
         }
@@ -305,7 +307,9 @@ impl Script {
             let level = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ";
             self.ask(&mut scene, level, "C Z:T");
         }
-        let fate = self.random.one(&[Fate::Committed, Fate::Committed, Fate::RolledBack]);
+        let fate = self
+            .random
+            .one(&[Fate::Committed, Fate::Committed, Fate::RolledBack]);
         for _ in 0..self.random.below(5) {
             self.inside(&mut scene, fate);
         }
@@ -356,11 +360,25 @@ impl Script {
                 self.ask(scene, "CLOSE c", "C Z:T");
             }
             7 => {
-                let reset = self.random.one(&["RESET ALL", "SET LOCAL search_path = evil, public"]);
+                let reset = self
+                    .random
+                    .one(&["RESET ALL", "SET LOCAL search_path = evil, public"]);
                 // To one who says SET, RESET ALL takes the tenant.
-                let reset = if self.way == Way::Set { "SHOW search_path" } else { reset };
-                let heard = if reset.starts_with("SHOW") { "T C Z:T" } else { "C Z:T" };
+                let reset = if self.way == Way::Set {
+                    "SHOW search_path"
+                } else {
+                    reset
+                };
+                let heard = if reset.starts_with("SHOW") {
+                    "T C Z:T"
+                } else {
+                    "C Z:T"
+                };
                 self.ask(scene, reset, heard);
+                // The context comes back with the next statement, and COMMIT is none: what is deferred
+                // to it would run without.
+                let sql = self.probe();
+                self.ask(scene, &sql, "T C Z:T");
             }
             _ => {
                 let (tenant, client) = (self.tenant.clone(), self.client);
@@ -438,7 +456,11 @@ impl Script {
         let sql = self.insert(&mut scene, gone);
         match self.random.below(6) {
             0 => self.ask(&mut scene, &format!("{sql}; SELEC 1"), "E:42601 Z:I"),
-            1 => self.ask(&mut scene, &format!("{sql}; SELECT 1/0; {sql}"), "C E:22012 Z:I"),
+            1 => self.ask(
+                &mut scene,
+                &format!("{sql}; SELECT 1/0; {sql}"),
+                "C E:22012 Z:I",
+            ),
             2 => {
                 let none = "INSERT INTO public.ledger (believed) VALUES ('none')";
                 self.ask(&mut scene, &format!("{sql}; {none}"), "C E:23502 Z:I");
@@ -536,10 +558,14 @@ impl Script {
         let (tenant, client) = (self.tenant.clone(), self.client);
         let (one, two) = (self.token(), self.token());
         let sql = if self.random.coin() {
-            scene.rows.extend([(one, Fate::Committed), (two, Fate::Committed)]);
+            scene
+                .rows
+                .extend([(one, Fate::Committed), (two, Fate::Committed)]);
             format!("CALL public.work('{tenant}', 'c{client}', {one}, {two})")
         } else {
-            scene.rows.extend([(one, Fate::Committed), (two, Fate::RolledBack)]);
+            scene
+                .rows
+                .extend([(one, Fate::Committed), (two, Fate::RolledBack)]);
             format!(
                 "DO $$ BEGIN \
                  INSERT INTO public.ledger VALUES ('{tenant}', 'c{client}', {one}); COMMIT; \
@@ -643,7 +669,9 @@ impl Script {
     /// What PostgreSQL refuses outside of a block, and must be let (F18).
     fn refused_outside(&mut self) -> Scene {
         let mut scene = self.start("refused outside of a block");
-        let sql = self.random.one(&["LOCK TABLE public.ledger", "DECLARE c CURSOR FOR SELECT 1"]);
+        let sql = self
+            .random
+            .one(&["LOCK TABLE public.ledger", "DECLARE c CURSOR FOR SELECT 1"]);
         if self.random.coin() {
             self.ask(&mut scene, sql, "E:25P01 Z:I");
         } else {
@@ -724,7 +752,11 @@ impl Script {
                         "SELECT set_config('search_path', 'evil, pg_catalog', false)",
                         "SET standard_conforming_strings = off",
                     ]);
-                    let heard = if sql.starts_with("SELECT") { "T C Z:I" } else { "C Z:I" };
+                    let heard = if sql.starts_with("SELECT") {
+                        "T C Z:I"
+                    } else {
+                        "C Z:I"
+                    };
                     if self.random.coin() {
                         self.ask(&mut scene, sql, heard);
                     } else {
@@ -754,7 +786,11 @@ impl Script {
         let probe = self.probe();
         match self.random.below(12) {
             0 => self.ask(&mut scene, &format!("SET app.tenant_id = '{new}'"), "C Z:I"),
-            1 => self.ask(&mut scene, &format!("SET SESSION app.tenant_id TO {new};"), "C Z:I"),
+            1 => self.ask(
+                &mut scene,
+                &format!("SET SESSION app.tenant_id TO {new};"),
+                "C Z:I",
+            ),
             2 => {
                 self.extended(&mut scene, &format!("SET app.tenant_id = '{new}'"), "1 2 C");
                 Self::sync(&mut scene, "Z:I");
@@ -773,7 +809,11 @@ impl Script {
             }
             5 => {
                 let one = self.insert(&mut scene, Fate::Committed);
-                self.ask(&mut scene, &format!("SET app.tenant_id = '{new}'; {probe}; {one}"), "C T C C Z:I");
+                self.ask(
+                    &mut scene,
+                    &format!("SET app.tenant_id = '{new}'; {probe}; {one}"),
+                    "C T C C Z:I",
+                );
             }
             6 => {
                 self.ask(&mut scene, "BEGIN", "C Z:T");
@@ -785,7 +825,11 @@ impl Script {
             7 => {
                 let one = self.insert(&mut scene, Fate::Committed);
                 self.ask(&mut scene, "BEGIN", "C Z:T");
-                self.ask(&mut scene, &format!("SET LOCAL app.tenant_id = '{new}'"), "C Z:T");
+                self.ask(
+                    &mut scene,
+                    &format!("SET LOCAL app.tenant_id = '{new}'"),
+                    "C Z:T",
+                );
                 self.ask(&mut scene, &one, "C Z:T");
                 self.ask(&mut scene, &probe, "T C Z:T");
                 self.ask(&mut scene, "COMMIT", "C Z:I");
@@ -814,7 +858,11 @@ impl Script {
                 self.tenant = old;
             }
             _ => {
-                let reset = self.random.one(&["RESET app.tenant_id", "SET app.tenant_id = ''", "RESET ALL"]);
+                let reset = self.random.one(&[
+                    "RESET app.tenant_id",
+                    "SET app.tenant_id = ''",
+                    "RESET ALL",
+                ]);
                 self.ask(&mut scene, reset, "C Z:I");
                 self.ask(&mut scene, &probe, "E:28000 Z:I");
                 self.ask(&mut scene, &format!("SET app.tenant_id = '{new}'"), "C Z:I");

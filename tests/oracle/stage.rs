@@ -113,7 +113,9 @@ pub(crate) fn inspect(
          WHERE rows IS NULL OR journal IS NULL LIMIT 10",
     );
     for row in unseen {
-        wrong.push(format!("a row without a note or a note without a row: {row:?}"));
+        wrong.push(format!(
+            "a row without a note or a note without a row: {row:?}"
+        ));
     }
     let mut found: BTreeMap<u64, usize> = BTreeMap::new();
     for row in database.sql("SELECT token FROM journal WHERE token IS NOT NULL") {
@@ -124,7 +126,9 @@ pub(crate) fn inspect(
         let times = found.get(token).copied().unwrap_or_default();
         let right = usize::from(*fate == Fate::Committed);
         if times != right {
-            wrong.push(format!("row {token} is there {times} times, and its client heard that it was {fate:?}"));
+            wrong.push(format!(
+                "row {token} is there {times} times, and its client heard that it was {fate:?}"
+            ));
         }
     }
     wrong.truncate(20);

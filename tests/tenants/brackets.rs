@@ -1,0 +1,76 @@
+//! Statements that refuse a transaction block, or may commit inside (F8, F9, F10).
+
+use crate::{
+    stage::{Stage, Way},
+    support::both_versions,
+};
+
+both_versions! {
+    /// F8, F10
+    maintenance, |server| Stage::new(server).tell_all(&[
+        &["VACUUM owned", "INSERT INTO seen VALUES ('a')"],
+        &["INSERT INTO seen VALUES ('a')", "VACUUM (ANALYZE) owned", "INSERT INTO seen VALUES ('b')"],
+        &["CREATE INDEX CONCURRENTLY made_index ON owned (tell(v))", "TABLE owned",
+          "REINDEX INDEX CONCURRENTLY made_index", "DROP INDEX CONCURRENTLY made_index"],
+        &["BEGIN", "VACUUM owned", "ROLLBACK", "INSERT INTO seen VALUES ('a')"],
+        &["BEGIN", "INSERT INTO seen VALUES ('a')", "COMMIT", "VACUUM owned", "INSERT INTO seen VALUES ('b')"],
+        &["REINDEX TABLE owned", "CLUSTER", "INSERT INTO seen VALUES ('b')"],
+        &["ALTER SYSTEM SET work_mem = '4MB'", "ALTER SYSTEM RESET work_mem", "TABLE owned"],
+        &["VACUUM nowhere", "INSERT INTO seen VALUES ('b')"],
+        &["VACUUM owned nonsense", "INSERT INTO seen VALUES ('b')"],
+    ])
+}
+
+both_versions! {
+    /// F8: what is slow is told in fewer ways.
+    databases, |server| {
+        let mut stage = Stage::new(server);
+        let name = format!("{}_made", stage.database.name);
+        let create = format!("CREATE DATABASE {name} TEMPLATE template0");
+        let drop = format!("DROP DATABASE IF EXISTS {name}");
+        for way in [Way::Simple, Way::Extended, Way::SimplePipelined, Way::OneText] {
+            stage.tell(&[&create, "INSERT INTO seen VALUES ('a')", &drop, "TABLE owned"], way);
+        }
+        stage.finish();
+    }
+}
+
+both_versions! {
+    /// F9, F10
+    procedures, |server| Stage::new(server).tell_all(&[
+        &["CALL plain()", "TABLE owned"],
+        &["CALL commits()", "INSERT INTO seen VALUES ('a')"],
+        &["INSERT INTO seen VALUES ('a')", "CALL plain()", "INSERT INTO seen VALUES ('b')"],
+        &["INSERT INTO seen VALUES ('a')", "CALL commits()", "INSERT INTO seen VALUES ('b')"],
+        &["BEGIN", "CALL plain()", "INSERT INTO seen VALUES ('a')", "COMMIT"],
+        &["BEGIN", "CALL commits()", "COMMIT", "INSERT INTO seen VALUES ('a')"],
+        &["CALL nothing()", "INSERT INTO seen VALUES ('a')"],
+    ])
+}
+
+both_versions! {
+    /// F9, F10
+    do_blocks, |server| Stage::new(server).tell_all(&[
+        &["DO $$ BEGIN INSERT INTO seen VALUES ('do'); END $$", "TABLE owned"],
+        &["DO $$ BEGIN INSERT INTO seen VALUES ('a'); COMMIT; INSERT INTO seen VALUES ('b'); ROLLBACK; \
+           INSERT INTO seen VALUES ('c'); END $$", "INSERT INTO seen VALUES ('d')"],
+        &["DO $$ BEGIN INSERT INTO seen VALUES ('a'); COMMIT; PERFORM 1/0; END $$",
+          "INSERT INTO seen VALUES ('b')"],
+        &["INSERT INTO seen VALUES ('a')", "DO $$ BEGIN INSERT INTO seen VALUES ('do'); END $$",
+          "INSERT INTO seen VALUES ('b')"],
+        &["DO $$ BEGIN RAISE NOTICE '%', current_setting('app.tenant_id'); END $$",
+          "DO $$ BEGIN RAISE EXCEPTION '%', current_setting('app.tenant_id'); END $$",
+          "INSERT INTO seen VALUES ('b')"],
+        &["BEGIN", "DO $$ BEGIN INSERT INTO seen VALUES ('do'); END $$", "ROLLBACK",
+          "DO 'begin insert into seen values (''quoted''); end'"],
+    ])
+}
+
+both_versions! {
+    /// What forgets everything: the context is there again.
+    discarding, |server| Stage::new(server).tell_all(&[
+        &["DISCARD PLANS", "INSERT INTO seen VALUES ('a')"],
+        &["DISCARD SEQUENCES", "DISCARD TEMP", "INSERT INTO seen VALUES ('a')"],
+        &["BEGIN", "INSERT INTO seen VALUES ('a')", "DISCARD PLANS", "INSERT INTO seen VALUES ('b')", "COMMIT"],
+    ])
+}

@@ -1,0 +1,364 @@
+//! Scripts of SQL, told to PostgreSQL and to pgusher in every way that a client can tell them.
+//!
+//! The client that goes to PostgreSQL directly has its tenant as a setting of its connection, so what
+//! it hears, sees and writes is exactly what a client of pgusher should. Behind each script come a
+//! client of another tenant and one without any, on the same server connection.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    SEEN, login,
+    support::{
+        Database, Pgusher, Postgres, Raw, Transcript,
+        message::{bind, execute, extended, parse, query, sync},
+    },
+    with_tenants,
+};
+
+/// Tables that know under which tenant they were written, and things that can be called.
+const SETUP: &str = "
+    CREATE TABLE seen (what text, tenant text, id serial);
+    CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN NEW.tenant := current_setting('app.tenant_id', true); RETURN NEW; END $$;
+    CREATE TRIGGER note BEFORE INSERT ON seen FOR EACH ROW EXECUTE FUNCTION note();
+
+    CREATE TABLE owned (v int, tenant text DEFAULT current_setting('app.tenant_id', true));
+    ALTER TABLE owned ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+    CREATE POLICY own ON owned USING (tenant = (SELECT current_setting('app.tenant_id', true)));
+
+    CREATE TABLE late (v int CHECK (v < 100));
+    CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO seen VALUES ('late');
+        IF NEW.v < 0 THEN
+            RAISE EXCEPTION 'late for %', current_setting('app.tenant_id', true);
+        END IF;
+        RETURN NEW; END $$;
+    CREATE CONSTRAINT TRIGGER late AFTER INSERT ON late DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION late();
+
+    CREATE PROCEDURE plain() LANGUAGE plpgsql AS
+        $$ BEGIN INSERT INTO seen VALUES ('plain'); END $$;
+    CREATE PROCEDURE commits() LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO seen VALUES ('before');
+        COMMIT;
+        INSERT INTO seen VALUES ('behind');
+        ROLLBACK;
+        INSERT INTO seen VALUES ('at the end'); END $$;
+    CREATE FUNCTION tell(v int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS
+        $$ BEGIN RAISE NOTICE '%', current_setting('app.tenant_id', true); RETURN v; END $$;
+
+    GRANT ALL ON ALL TABLES IN SCHEMA public TO app;
+    GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO app;
+    ALTER TABLE seen OWNER TO app;
+    ALTER TABLE owned OWNER TO app;
+    ALTER TABLE late OWNER TO app;
+    GRANT ALTER SYSTEM ON PARAMETER work_mem TO app;
+    ALTER ROLE app CREATEDB;";
+
+/// As it was before the script.
+const TIDY: &str = "
+    DROP TABLE IF EXISTS made CASCADE;
+    DROP MATERIALIZED VIEW IF EXISTS made_view;
+    DROP INDEX IF EXISTS made_index;
+    TRUNCATE seen, owned, late RESTART IDENTITY;
+    SELECT set_config('app.tenant_id', t, false) FROM unnest('{acme,globex}'::text[]) t;
+    INSERT INTO owned VALUES (1, 'acme'), (2, 'acme'), (3, 'globex');";
+
+/// A way to tell PostgreSQL several texts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Way {
+    /// Each in a Query, one after the other was answered.
+    Simple,
+    /// Each in a Query, all in one write.
+    SimplePipelined,
+    /// All in one Query.
+    OneText,
+    /// Two and two in one Query.
+    TwoInAText,
+    /// Each in a batch.
+    Extended,
+    /// Each in a batch, all in one write: a pipeline of libpq.
+    ExtendedPipelined,
+    /// All in one batch.
+    OneBatch,
+    /// Two and two in one batch, as JDBC does with BEGIN.
+    TwoInABatch,
+    /// The first in a Query, the next in a batch, and so on.
+    InTurns,
+    /// All are prepared by name, then executed.
+    Named,
+    /// All are prepared by name, then executed in one batch.
+    NamedInOneBatch,
+}
+
+impl Way {
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Simple,
+        Self::SimplePipelined,
+        Self::OneText,
+        Self::TwoInAText,
+        Self::Extended,
+        Self::ExtendedPipelined,
+        Self::OneBatch,
+        Self::TwoInABatch,
+        Self::InTurns,
+        Self::Named,
+        Self::NamedInOneBatch,
+    ];
+
+    /// What is written at once, with the number of its ReadyForQuerys.
+    fn writes(self, texts: &[&str]) -> Vec<(Vec<u8>, usize)> {
+        let batch = |text: &&str| [extended(text, &[]), sync()].concat();
+        let once = |bytes: Vec<u8>| (bytes, 1);
+        match self {
+            Self::Simple => texts.iter().map(|text| (query(text), 1)).collect(),
+            Self::SimplePipelined => {
+                vec![(
+                    texts.iter().flat_map(|text| query(text)).collect(),
+                    texts.len(),
+                )]
+            }
+            Self::OneText => vec![(query(&texts.join("; ")), 1)],
+            Self::TwoInAText => texts
+                .chunks(2)
+                .map(|two| (query(&two.join(";\n")), 1))
+                .collect(),
+            Self::Extended => texts.iter().map(batch).map(once).collect(),
+            Self::ExtendedPipelined => {
+                vec![(texts.iter().flat_map(batch).collect(), texts.len())]
+            }
+            Self::OneBatch => {
+                let all = texts.iter().flat_map(|text| extended(text, &[]));
+                vec![(all.chain(sync()).collect(), 1)]
+            }
+            Self::TwoInABatch => {
+                let two = |two: &[&str]| {
+                    two.iter()
+                        .flat_map(|text| extended(text, &[]))
+                        .chain(sync())
+                        .collect()
+                };
+                texts.chunks(2).map(two).map(once).collect()
+            }
+            Self::InTurns => {
+                let turns = texts.iter().enumerate();
+                turns
+                    .map(|(nth, text)| match nth % 2 {
+                        0 => (query(text), 1),
+                        _ => (batch(text), 1),
+                    })
+                    .collect()
+            }
+            Self::Named | Self::NamedInOneBatch => {
+                let name = |nth: usize| format!("s{nth}");
+                let mut all: Vec<_> = texts
+                    .iter()
+                    .enumerate()
+                    .map(|(nth, text)| once([parse(&name(nth), text), sync()].concat()))
+                    .collect();
+                let runs = (0..texts.len())
+                    .map(|nth| [bind("", &name(nth), &[]), execute("", 0)].concat());
+                if matches!(self, Self::Named) {
+                    all.extend(runs.map(|run| once([run, sync()].concat())));
+                } else {
+                    all.push(once(runs.flatten().chain(sync()).collect()));
+                }
+                all
+            }
+        }
+    }
+
+    fn tell(self, texts: &[&str], client: &mut Raw) -> Vec<Transcript> {
+        let mut heard = Vec::new();
+        for (bytes, count) in self.writes(texts) {
+            client.send(&bytes);
+            heard.extend((0..count).map(|_| client.transcript()));
+        }
+        heard
+    }
+}
+
+fn shown(script: &[&str]) -> String {
+    let texts = script.iter().map(|text| format!("{text:.80}"));
+    texts.collect::<Vec<_>>().join(" | ")
+}
+
+/// A database and the two ways to it.
+pub(crate) struct Stage<'a> {
+    pub(crate) database: Database<'a>,
+    pub(crate) pgusher: Pgusher,
+    admin: Raw,
+    next: Raw,
+    nobody: Raw,
+    /// The server processes that a direct client had, and that pgusher had.
+    direct: BTreeSet<u32>,
+    through: BTreeSet<u32>,
+    wrong: Vec<String>,
+}
+
+/// What came of a script.
+#[derive(PartialEq, Eq)]
+struct Outcome {
+    heard: Vec<Transcript>,
+    /// What was written, and under which tenant.
+    written: Vec<Vec<Option<String>>>,
+}
+
+impl Outcome {
+    /// The first message that is different, and what was written.
+    fn against(&self, through: &Self) -> String {
+        let types = |it: &Self| it.heard.iter().map(Transcript::types).collect::<Vec<_>>();
+        let text = |it: &Self| {
+            it.heard
+                .iter()
+                .map(Transcript::text)
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
+        let (own, other) = (text(self), text(through));
+        let (mut own, mut other) = (own.lines(), other.lines());
+        let first = std::iter::from_fn(|| match (own.next(), other.next()) {
+            (None, None) => None,
+            both => Some(both),
+        });
+        let first = first.into_iter().find(|(one, other)| one != other);
+        let first = format!("{first:.400?}");
+        format!(
+            "  directly: {:?} {:?}\n  through:  {:?} {:?}\n  {first:.600}\n",
+            types(self),
+            self.written,
+            types(through),
+            through.written
+        )
+    }
+}
+
+impl<'a> Stage<'a> {
+    pub(crate) fn new(server: &'a Postgres) -> Self {
+        Self::with(server, "")
+    }
+
+    /// With more in `[tenant]`.
+    pub(crate) fn with(server: &'a Postgres, more: &str) -> Self {
+        let database = server.fresh_database();
+        let pgusher = with_tenants(server, more).start();
+        let mut admin = Raw::login(server.port(), "postgres", "", &database.name);
+        admin.rows(SETUP);
+        let through = |tenant: &[(&str, &str)]| login(pgusher.port(), "both", &database, tenant);
+        Self {
+            next: through(&[("app.tenant_id", "globex")]).unwrap(),
+            nobody: through(&[]).unwrap(),
+            admin,
+            database,
+            pgusher,
+            direct: BTreeSet::new(),
+            through: BTreeSet::new(),
+            wrong: Vec::new(),
+        }
+    }
+
+    /// Tells each script in each way.
+    pub(crate) fn tell_all(mut self, scripts: &[&[&str]]) {
+        for script in scripts {
+            for way in Way::ALL {
+                self.tell(script, way);
+            }
+        }
+        self.finish();
+    }
+
+    /// Tells a script in one way.
+    pub(crate) fn tell(&mut self, script: &[&str], way: Way) {
+        self.run(&format!("{way:?} {}", shown(script)), |client| {
+            way.tell(script, client)
+        });
+    }
+
+    /// Runs a dialogue directly and through pgusher, and looks at what it has left.
+    pub(crate) fn run(&mut self, name: &str, dialogue: impl Fn(&mut Raw) -> Vec<Transcript>) {
+        let tenant = [("app.tenant_id", "acme")];
+        let mut client =
+            login(self.database.server.port(), "app", &self.database, &tenant).unwrap();
+        self.direct.insert(client.key().0);
+        let direct = self.outcome(&mut client, &dialogue);
+        drop(client);
+        let mut client = login(self.pgusher.port(), "both", &self.database, &tenant).unwrap();
+        let through = self.outcome(&mut client, &dialogue);
+        drop(client);
+        if direct != through {
+            self.wrong
+                .push(format!("{name}\n{}", direct.against(&through)));
+        }
+        self.look_behind(name);
+    }
+
+    fn outcome(
+        &mut self,
+        client: &mut Raw,
+        dialogue: &impl Fn(&mut Raw) -> Vec<Transcript>,
+    ) -> Outcome {
+        self.forget_prepared();
+        self.admin.rows(TIDY);
+        let heard = dialogue(client);
+        let written = self
+            .admin
+            .rows("SELECT left(what, 20), tenant FROM seen ORDER BY id");
+        Outcome { heard, written }
+    }
+
+    fn forget_prepared(&mut self) {
+        let sql = "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()";
+        for gid in self.admin.rows(sql).into_iter().flatten().flatten() {
+            self.admin.rows(&format!("ROLLBACK PREPARED '{gid}'"));
+        }
+    }
+
+    /// Whoever comes next on the same server connection sees its own, or nothing.
+    fn look_behind(&mut self, name: &str) {
+        let look = "SELECT current_setting('app.tenant_id', true), string_agg(tenant, ' '), \
+                    pg_backend_pid() FROM owned";
+        let next = self.next.rows(look).remove(0);
+        let nobody = self.nobody.rows(look).remove(0);
+        assert_eq!(next[2], nobody[2], "{name}: another server connection");
+        self.through
+            .extend(next[2].as_ref().and_then(|pid| pid.parse::<u32>().ok()));
+        if next[..2] != [Some("globex".into()), Some("globex".into())] {
+            self.wrong
+                .push(format!("{name}\n--- the next one sees {next:?}"));
+        }
+        if nobody[0].as_ref().is_some_and(|it| !it.is_empty()) || nobody[1].is_some() {
+            self.wrong
+                .push(format!("{name}\n--- who has no tenant sees {nobody:?}"));
+        }
+        let batch = self.next.ask(&[extended(SEEN, &[]), sync()].concat());
+        if !batch.text().contains("D globex") {
+            self.wrong
+                .push(format!("{name}\n--- the next one's batch sees {batch:?}"));
+        }
+    }
+
+    /// The warnings and errors of these processes in the server's log.
+    fn logged(&self, pids: &BTreeSet<u32>) -> Vec<String> {
+        let log = self.database.server.log();
+        let own = log.lines().filter_map(|line| {
+            let (_, rest) = line.split_once(" [")?;
+            let (pid, said) = rest.split_once("] ")?;
+            let known = pids.contains(&pid.parse().ok()?);
+            let told = said.starts_with("WARNING") || said.starts_with("ERROR");
+            let said = said.split(" at character ").next()?;
+            (known && told).then(|| said.to_owned())
+        });
+        let mut own: Vec<String> = own.collect();
+        own.sort();
+        own
+    }
+
+    /// Tells all that was wrong at once.
+    #[track_caller]
+    pub(crate) fn finish(self) {
+        let all = self.wrong.join("\n");
+        assert!(self.wrong.is_empty(), "{} wrong\n{all}", self.wrong.len());
+        // F7
+        assert_eq!(self.logged(&self.through), self.logged(&self.direct));
+    }
+}
