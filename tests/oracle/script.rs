@@ -784,7 +784,7 @@ impl Script {
         }
         self.tenant.clone_from(&new);
         let probe = self.probe();
-        match self.random.below(12) {
+        match self.random.below(18) {
             0 => self.ask(&mut scene, &format!("SET app.tenant_id = '{new}'"), "C Z:I"),
             1 => self.ask(
                 &mut scene,
@@ -855,6 +855,65 @@ impl Script {
             10 => {
                 let sql = format!("SET app.tenant_id = '{new}'; SELECT 1/0");
                 self.ask(&mut scene, &sql, "C E:22012 Z:I");
+                self.tenant = old;
+            }
+            11 => {
+                self.ask(&mut scene, "BEGIN", "C Z:T");
+                self.ask(
+                    &mut scene,
+                    &format!("SET LOCAL app.tenant_id = '{new}'"),
+                    "C Z:T",
+                );
+                self.ask(&mut scene, &probe, "T C Z:T");
+                let end = self.random.one(&["COMMIT AND CHAIN", "ROLLBACK AND CHAIN"]);
+                self.ask(&mut scene, end, "C Z:T");
+                self.tenant = old;
+                let one = self.insert(&mut scene, Fate::Committed);
+                self.ask(&mut scene, &one, "C Z:T");
+                self.ask(&mut scene, "COMMIT", "C Z:I");
+            }
+            12 => {
+                self.ask(&mut scene, "BEGIN", "C Z:T");
+                self.ask(&mut scene, &format!("SET app.tenant_id = '{new}'"), "C Z:T");
+                self.ask(&mut scene, "COMMIT AND CHAIN", "C Z:T");
+                self.ask(&mut scene, &probe, "T C Z:T");
+                self.ask(&mut scene, "ROLLBACK", "C Z:I");
+            }
+            13 => {
+                let one = self.insert(&mut scene, Fate::Committed);
+                self.tenant = old;
+                let behind = self.probe();
+                let sql =
+                    format!("BEGIN; SET LOCAL app.tenant_id = '{new}'; {one}; COMMIT; {behind}");
+                self.ask(&mut scene, &sql, "C C C C T C Z:I");
+            }
+            14 => {
+                self.tenant = old;
+                let behind = self.probe();
+                let sql = format!(
+                    "BEGIN; SAVEPOINT a; SET app.tenant_id = '{new}'; ROLLBACK TO a; {behind}; COMMIT"
+                );
+                self.ask(&mut scene, &sql, "C C C C T C C Z:I");
+            }
+            15 => {
+                self.extended(&mut scene, "BEGIN", "1 2 C");
+                Self::sync(&mut scene, "Z:T");
+                self.extended(
+                    &mut scene,
+                    &format!("SET LOCAL app.tenant_id = '{new}'"),
+                    "1 2 C",
+                );
+                Self::sync(&mut scene, "Z:T");
+                self.extended(&mut scene, &probe, "1 2 C");
+                self.extended(&mut scene, "COMMIT", "1 2 C");
+                self.tenant = old;
+                let behind = self.probe();
+                self.extended(&mut scene, &behind, "1 2 C");
+                Self::sync(&mut scene, "Z:I");
+            }
+            16 => {
+                let sql = format!("BEGIN; SET app.tenant_id = '{new}'; {probe}; ROLLBACK");
+                self.ask(&mut scene, &sql, "C C T C C Z:I");
                 self.tenant = old;
             }
             _ => {
