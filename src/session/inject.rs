@@ -13,7 +13,6 @@ use super::{
     reading::{Need, Trace, Turn},
     rewritten::Rewritten,
     statements::{Meaning, Statement},
-    tenancy::Effect,
     walk::{Stop, plan},
 };
 use crate::{
@@ -90,10 +89,8 @@ impl Session {
                 if plan.changes_dialect {
                     tenancy.doubt_dialect();
                 }
-                if let Some(effect) = plan.effect {
-                    backend.scoping.lingers |= !effect.local;
-                    tenancy.announce(effect);
-                }
+                backend.scoping.lingers |= plan.lingers;
+                tenancy.announce(plan.effects);
                 backend.dirty |= plan.trace == Trace::State;
                 backend.scoping.used();
                 let entry = Entry {
@@ -219,6 +216,12 @@ impl Session {
         let opening = backend.scoping.batch_opening;
         let ends_transaction = matches!(act.turn, Turn::Ends { .. });
         if opening == Opening::Failed && backend.scoping.in_batch && !ends_transaction {
+            if let (Turn::GoesBack(_), Some(tenancy)) = (&act.turn, &mut self.tenancy) {
+                // From here on it has not failed, and what was set behind the savepoint is gone.
+                tenancy.turn(&act.turn);
+                backend.scoping.in_batch = false;
+                backend.scoping.batch_opening = Opening::Bare;
+            }
             return None;
         }
         match self.scope_bind(meaning, bind, backend) {
@@ -511,7 +514,7 @@ impl Session {
                 Verdict::Drop
             }
             Ok(plan) if sets && plan.is_setting => {
-                let Some(Effect { tenant, .. }) = plan.effect else {
+                let Some(tenant) = plan.effects.session else {
                     return lease;
                 };
                 tenancy.set(tenant);

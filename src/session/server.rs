@@ -245,9 +245,9 @@ impl Session {
     fn tenant_completed(&mut self, entry: Entry, tag: &[u8]) {
         if let Some(tenancy) = &mut self.tenancy
             && entry.whose == Whose::Client
-            && tag == b"ROLLBACK\0"
+            && matches!(tag, b"ROLLBACK\0" | b"COMMIT\0")
         {
-            tenancy.rolled_back();
+            tenancy.ended(tag == b"ROLLBACK\0");
         }
     }
 

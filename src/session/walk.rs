@@ -5,7 +5,7 @@ use super::{
     inject::Opening,
     reading::{Act, Need, Trace, Turn},
     rewritten::{Changes, Cut, Insert},
-    tenancy::{Effect, Tenancy},
+    tenancy::{Inside, Tenancy},
 };
 use crate::{
     error::{Error, Kind},
@@ -40,16 +40,17 @@ struct Walk<'a> {
     scoped: bool,
     /// What comes next will not be run.
     inert: bool,
-    effect: Option<Effect>,
+    effects: Inside,
     /// The tenant where no effect is, if the text has turned to where it is another.
     base: Option<Option<Known>>,
     /// The savepoints of the text, with the effect that there was.
-    savepoints: Vec<(Box<[u8]>, Option<Effect>)>,
+    savepoints: Vec<(Box<[u8]>, Inside)>,
     changes: Changes,
     turns: Vec<Turn>,
     trace: Trace,
     drops: bool,
     changes_dialect: bool,
+    lingers: bool,
     is_setting: bool,
 }
 
@@ -62,17 +63,19 @@ impl Walk<'_> {
             Turn::Ends { keeps } => {
                 self.inert = false;
                 self.tenancy.disown();
-                self.effect.take_if(|effect| effect.local || !keeps);
+                self.effects.end(*keeps);
                 self.base = Some(self.tenancy.after(*keeps));
                 self.savepoints.clear();
             }
-            Turn::Savepoint(name) => self.savepoints.push((name.clone(), self.effect.clone())),
+            Turn::Savepoint(_) if self.inert => {}
+            Turn::Savepoint(name) => self.savepoints.push((name.clone(), self.effects.clone())),
             Turn::GoesBack(name) => {
+                self.inert = false;
                 let at = self.savepoints.iter().rposition(|(known, _)| known == name);
-                if let Some((_, effect)) = at.and_then(|at| self.savepoints.get(at)) {
-                    self.effect.clone_from(effect);
+                if let Some((_, effects)) = at.and_then(|at| self.savepoints.get(at)) {
+                    self.effects.clone_from(effects);
                 } else if let Some(tenant) = self.tenancy.at_savepoint(name) {
-                    self.effect = None;
+                    self.effects.go_back();
                     self.base = Some(tenant);
                 }
             }
@@ -95,7 +98,7 @@ impl Walk<'_> {
         self.is_setting = alone
             && act.trace == Trace::Nothing
             && self.comment.is_none()
-            && self.effect.as_ref().is_some_and(|effect| !effect.local);
+            && self.effects.session.is_some();
         self.drops |= act.drops_context;
         self.changes_dialect |= act.changes_dialect;
         self.trace = match (self.trace, act.trace) {
@@ -103,7 +106,9 @@ impl Walk<'_> {
             (Trace::ByTag, _) | (_, Trace::ByTag) => Trace::ByTag,
             _ => Trace::Nothing,
         };
-        if act.turn != Turn::Goes {
+        // Where nothing is run, no savepoint is made.
+        let is_made = !self.inert || !matches!(act.turn, Turn::Savepoint(_));
+        if act.turn != Turn::Goes && is_made {
             self.turns.push(act.turn);
         }
         Ok(())
@@ -115,7 +120,8 @@ impl Walk<'_> {
                 if self.opening == Opening::Unknown {
                     return Err(Stop::Hold);
                 }
-                self.effect = Some(effect);
+                self.lingers |= !effect.local;
+                self.effects.set(effect);
             }
         }
         Ok(())
@@ -176,7 +182,7 @@ impl Walk<'_> {
     }
 
     fn tenant(&self) -> Result<Option<Known>, Stop> {
-        let named = self.effect.as_ref().map(|effect| effect.tenant.as_ref());
+        let named = self.effects.tenant().map(Option::as_ref);
         let known = match (named, &self.comment) {
             (Some(named), None) => named.cloned(),
             (Some(named), Some(comment)) => {
@@ -201,11 +207,13 @@ impl Walk<'_> {
 /// What a text becomes.
 pub(super) struct Plan {
     pub(super) changes: Changes,
-    pub(super) effect: Option<Effect>,
+    pub(super) effects: Inside,
     pub(super) turns: Vec<Turn>,
     pub(super) trace: Trace,
     pub(super) drops: bool,
     pub(super) changes_dialect: bool,
+    /// It sets the tenant's setting for the session.
+    pub(super) lingers: bool,
     /// It is one `SET` or `RESET` of the tenant's setting, for the session.
     pub(super) is_setting: bool,
 }
@@ -227,7 +235,7 @@ pub(super) fn plan(
         given,
         scoped: matches!(opening, Opening::Scoped | Opening::Failed),
         inert: opening == Opening::Failed,
-        effect: None,
+        effects: Inside::default(),
         base: None,
         savepoints: Vec::new(),
         changes: Changes::default(),
@@ -235,6 +243,7 @@ pub(super) fn plan(
         trace: Trace::Nothing,
         drops: false,
         changes_dialect: false,
+        lingers: false,
         is_setting: false,
         tenancy,
     };
@@ -244,11 +253,12 @@ pub(super) fn plan(
     }
     Ok(Plan {
         changes: walk.changes,
-        effect: walk.effect,
+        effects: walk.effects,
         turns: walk.turns,
         trace: walk.trace,
         drops: walk.drops,
         changes_dialect: walk.changes_dialect,
+        lingers: walk.lingers,
         is_setting: walk.is_setting,
     })
 }
