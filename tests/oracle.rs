@@ -10,11 +10,9 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::panic,
     clippy::print_stderr,
     clippy::cast_possible_truncation,
     clippy::disallowed_types,
-    clippy::disallowed_methods,
     reason = "what is not as expected ends the test; the harness is apart from the crate"
 )]
 
@@ -137,6 +135,7 @@ fn nothing_crosses(server: &Postgres, pool: usize) {
 }
 
 both_versions! {
+    // J2, J3, J4, J11, J15, J16
     nothing_crosses_on_one_connection, |server| nothing_crosses(server, 1)
 }
 

@@ -175,7 +175,7 @@ impl Tenancy {
         let session = inside.session.as_ref();
         announced
             .or(local)
-            .or(session.filter(|_| self.ending != Some(false)))
+            .or_else(|| session.filter(|_| self.ending != Some(false)))
             .unwrap_or(&self.known)
             .as_ref()
     }
@@ -366,11 +366,9 @@ impl Tenancy {
                     self.savepoints.truncate(at + 1);
                 }
             }
-            Turn::Ends { keeps } => {
-                if !self.inside.is_empty() || !self.announced.is_empty() {
-                    self.announced.end(*keeps);
-                    self.ending = Some(*keeps && self.ending != Some(false));
-                }
+            Turn::Ends { keeps } if !self.inside.is_empty() || !self.announced.is_empty() => {
+                self.announced.end(*keeps);
+                self.ending = Some(*keeps && self.ending != Some(false));
             }
             _ => {}
         }

@@ -303,7 +303,7 @@ impl Script {
             self.ask(&mut scene, begin, "C Z:T");
         }
         if begin == "BEGIN" && self.random.coin() {
-            // It comes too late once anything has taken a snapshot (F5).
+            // It comes too late once anything has taken a snapshot.
             let level = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ";
             self.ask(&mut scene, level, "C Z:T");
         }
@@ -621,7 +621,7 @@ impl Script {
         scene
     }
 
-    /// Transactions that begin where another ends (F11).
+    /// Transactions that begin where another ends.
     fn chains(&mut self) -> Scene {
         let mut scene = self.start("chains");
         let (here, gone) = (Fate::Committed, Fate::RolledBack);
@@ -666,7 +666,7 @@ impl Script {
         scene
     }
 
-    /// What PostgreSQL refuses outside of a block, and must be let (F18).
+    /// What PostgreSQL refuses outside of a block, and must be let.
     fn refused_outside(&mut self) -> Scene {
         let mut scene = self.start("refused outside of a block");
         let sql = self
