@@ -10,10 +10,16 @@
 
 #[path = "properties/choices.rs"]
 mod choices;
+#[path = "properties/line.rs"]
+mod line;
 #[path = "properties/postgres.rs"]
 mod postgres;
 #[path = "properties/session.rs"]
 mod properties;
+#[path = "properties/tenant_postgres.rs"]
+mod tenant_postgres;
+#[path = "properties/tenants.rs"]
+mod tenants;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -25,6 +31,12 @@ proptest! {
     #[test]
     fn nobody_notices_that_it_is_there(script in vec(any::<u8>(), 0..300)) {
         properties::session_is_transparent(&script);
+    }
+
+    // J3, J4, J15, J16
+    #[test]
+    fn each_tenant_has_its_own(script in vec(any::<u8>(), 0..300)) {
+        tenants::tenants_are_kept_apart(&script);
     }
 
     // A6, C15, D4

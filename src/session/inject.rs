@@ -12,9 +12,7 @@ use super::{
     extended::{Frame, ensure},
     reading::{Need, Trace, Turn, trace_of},
     rewritten::Rewritten,
-    scoping::Around,
     statements::{Meaning, Statement},
-    tenancy::Effect,
     walk::{Stop, plan},
 };
 use crate::{
@@ -62,7 +60,7 @@ impl Session {
         }
         match backend.status {
             Status::Failed => Opening::Failed,
-            _ if backend.scoping.around == Around::Given => Opening::Scoped,
+            _ if backend.scoping.is_given() => Opening::Scoped,
             Status::Idle => Opening::Outside,
             Status::Open if backend.scoping.in_transaction => Opening::Scoped,
             Status::Open => Opening::Bare,
@@ -96,7 +94,8 @@ impl Session {
         if let Some(error) = backend.scoping.failure.take() {
             return self.answer_with(b'Q', &error, backend, out);
         }
-        let given = backend.scoping.around == Around::Given;
+        let given = backend.scoping.is_given();
+        tenancy.next_place = backend.pipeline.next_place();
         let text = frame.query_text();
         let whole = text.is_some() && !tenancy.is_dialect_in_doubt();
         let text = text.unwrap_or(frame.body);
@@ -110,10 +109,8 @@ impl Session {
                 if plan.changes_dialect {
                     tenancy.doubt_dialect();
                 }
-                if let Some(effect) = plan.effect {
-                    backend.scoping.lingers |= !effect.local;
-                    tenancy.announce(effect);
-                }
+                backend.scoping.lingers |= plan.lingers;
+                tenancy.announce(plan.effects);
                 backend.dirty |= plan.trace == Trace::State;
                 backend.scoping.used();
                 let entry = Entry {
@@ -177,6 +174,7 @@ impl Session {
         if opening == Opening::Outside {
             tenancy.disown();
         }
+        tenancy.next_place = backend.pipeline.next_place();
         if let Err(error) = tenancy.own(&known) {
             return Some(self.refuse_request(b'F', error, opening, backend, out));
         }
@@ -198,6 +196,7 @@ impl Session {
             tenancy.disown();
         }
         backend.scoping.batch_opening = opening;
+        backend.scoping.batch_given = backend.scoping.is_given();
         backend.scoping.batch_bound = false;
         backend.scoping.in_batch = matches!(opening, Opening::Scoped | Opening::Failed);
         debug_assert!(matches!(tag, b'P' | b'B' | b'D' | b'E' | b'C'));
@@ -242,7 +241,14 @@ impl Session {
             return Some(self.answer_with(b'B', &error, backend, out));
         }
         let opening = backend.scoping.batch_opening;
-        if opening == Opening::Failed && backend.scoping.in_batch && act.turn != Turn::Ends {
+        let ends_transaction = matches!(act.turn, Turn::Ends { .. });
+        if opening == Opening::Failed && backend.scoping.in_batch && !ends_transaction {
+            if let (Turn::GoesBack(_), Some(tenancy)) = (&act.turn, &mut self.tenancy) {
+                // From here on it has not failed, and what was set behind the savepoint is gone.
+                tenancy.turn(&act.turn);
+                backend.scoping.in_batch = false;
+                backend.scoping.batch_opening = Opening::Bare;
+            }
             return None;
         }
         match self.scope_bind(meaning, bind, backend) {
@@ -265,10 +271,10 @@ impl Session {
         backend.scoping.used();
         backend.scoping.batch_bound = true;
         let ends = act.turn != Turn::Goes || act.drops_context;
-        backend.scoping.in_batch &= !ends || backend.scoping.around == Around::Given;
+        backend.scoping.in_batch &= !ends || backend.scoping.batch_given;
         backend.scoping.batch_drops |= act.drops_context;
         if let Some(tenancy) = self.tenancy.as_deref_mut() {
-            if act.turn == Turn::Ends {
+            if ends_transaction {
                 tenancy.disown();
             }
             tenancy.turn(&act.turn);
@@ -290,6 +296,9 @@ impl Session {
             return Ok(None);
         };
         let act = &meaning.act;
+        if act.turn.is_of_savepoint() && backend.pipeline.owes_ready() {
+            return Err(Stop::Hold);
+        }
         let mut effect = None;
         let parameters = |number: u16| bind.text_parameter(number).map(Box::from);
         for naming in &act.namings {
@@ -315,6 +324,7 @@ impl Session {
                 false => Ok(None),
             };
         };
+        tenancy.next_place = backend.pipeline.next_place();
         if let Err(error) = tenancy.own(&known) {
             return Err(match backend.pipeline.owes_ready() {
                 true => Stop::Hold,
@@ -409,7 +419,7 @@ impl Session {
         out.to_client
             .own(|bytes| write::frame(bytes, b'E', |frame| frame.extend_from_slice(error)));
         if let Some(tenancy) = &mut self.tenancy {
-            tenancy.answered(backend.status);
+            tenancy.answered(backend.status, true);
         }
         match tag {
             b'Q' | b'F' => {
@@ -532,7 +542,7 @@ impl Session {
                 Verdict::Drop
             }
             Ok(plan) if sets && plan.is_setting => {
-                let Some(Effect { tenant, .. }) = plan.effect else {
+                let Some(tenant) = plan.effects.session else {
                     return lease;
                 };
                 tenancy.set(tenant);

@@ -123,6 +123,8 @@ pub struct Unexpected;
 #[derive(Debug, Default)]
 pub struct Pipeline {
     queue: VecDeque<Entry>,
+    /// How many were ever pushed to it.
+    pushed: u64,
     /// Extended messages were sent and no Sync behind them yet.
     open: bool,
     /// The server has failed in an open batch and ignores everything up to a Sync that was not sent yet.
@@ -178,6 +180,7 @@ impl Pipeline {
         };
         self.has_local |= entry.local;
         self.queue.push_back(entry);
+        self.pushed += 1;
     }
 
     /// The request that the server is answering.
@@ -351,6 +354,16 @@ impl Pipeline {
     pub(super) fn is_settled(&self) -> bool {
         let settings = |entry: &Entry| entry.whose == Whose::Settings;
         !self.open && !self.skipping && !self.copying && self.queue.iter().all(settings)
+    }
+
+    /// The place of the next request among all that were ever sent.
+    pub(super) fn next_place(&self) -> u64 {
+        self.pushed
+    }
+
+    /// The request of this place, and so all before it, is answered or is being answered.
+    pub(super) fn has_come_to(&self, place: u64) -> bool {
+        place + (self.queue.len() as u64) < self.pushed
     }
 
     /// A request in front of the open batch is unanswered.

@@ -27,12 +27,20 @@ pub(super) enum Need {
 pub(super) enum Turn {
     /// Nothing.
     Goes,
-    /// Ends it; with `AND CHAIN` the next one begins, without a context (F11).
-    Ends,
+    /// Ends it, and keeps what was set in it or not; with `AND CHAIN` the next one begins, without a
+    /// context (F11).
+    Ends { keeps: bool },
     /// Divides it.
     Savepoint(Box<[u8]>),
     /// Goes back, and with it settings.
     GoesBack(Box<[u8]>),
+}
+
+impl Turn {
+    /// What it does to the session's tenant is only known when all before it is answered.
+    pub(super) fn is_of_savepoint(&self) -> bool {
+        matches!(self, Self::Savepoint(_) | Self::GoesBack(_))
+    }
 }
 
 /// What a statement leaves on its server when the transaction is over.
@@ -91,7 +99,8 @@ pub(super) struct Act {
     pub(super) trace: Trace,
     /// What comes behind it needs the context anew.
     pub(super) drops_context: bool,
-    /// How SQL is read behind it may be another.
+    /// What is said behind it can mean another thing: how SQL is read, which names there are. What is
+    /// not certainly read rightly may do anything.
     pub(super) changes_dialect: bool,
     /// Assignments of the tenant's setting.
     pub(super) namings: Vec<Naming>,
@@ -104,7 +113,7 @@ impl Act {
         turn: Turn::Goes,
         trace: Trace::ByTag,
         drops_context: false,
-        changes_dialect: false,
+        changes_dialect: true,
         namings: Vec::new(),
     };
 
@@ -140,7 +149,10 @@ impl Act {
             turn: turn(&statement.kind),
             trace: Trace::ByTag,
             drops_context: statement.kind.may_commit_inside(),
-            changes_dialect: false,
+            changes_dialect: matches!(
+                statement.kind,
+                Kind::Unsure | Kind::Discard(Discard::All) | Kind::DeallocateAll
+            ),
             namings: Vec::new(),
         };
         act.read_setting(&statement.kind, setting);
@@ -319,7 +331,9 @@ fn need(kind: &Kind<'_>) -> Need {
 
 fn turn(kind: &Kind<'_>) -> Turn {
     match kind {
-        kind if kind.ends_transaction() => Turn::Ends,
+        kind if kind.ends_transaction() => Turn::Ends {
+            keeps: !matches!(kind, Kind::Rollback { .. }),
+        },
         Kind::Savepoint(name) => Turn::Savepoint(name.as_ref().into()),
         Kind::RollbackTo(name) => Turn::GoesBack(name.as_ref().into()),
         _ => Turn::Goes,

@@ -33,6 +33,8 @@ pub(super) struct Scoping {
     pub(super) around: Around,
     /// The request that it was opened for has been sent.
     in_use: bool,
+    /// The open batch is what it was opened for.
+    pub(super) batch_given: bool,
     /// It was opened inside of a transaction, and is undone with it.
     in_block: bool,
     /// The tenant's setting may have a value beyond the transaction, and must be reset before
@@ -58,6 +60,7 @@ impl Default for Scoping {
             batch_drops: false,
             around: Around::No,
             in_use: false,
+            batch_given: false,
             in_block: false,
             lingers: false,
             resetting: false,
@@ -69,6 +72,12 @@ impl Default for Scoping {
 }
 
 impl Scoping {
+    /// The session has the context for the next request. Not for a second one: what ran in the first may
+    /// have changed it, and it may be on its way back.
+    pub(super) fn is_given(&self) -> bool {
+        self.around == Around::Given && !self.in_use
+    }
+
     /// A context is sent to the server's session, `in_block` or outside of any transaction.
     pub(super) fn opening(&mut self, in_block: bool) {
         self.around = Around::Opening;

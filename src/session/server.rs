@@ -216,7 +216,13 @@ impl Session {
             Whose::Client => {
                 self.answered(entry, backend);
                 if let Some(tenancy) = &mut self.tenancy {
-                    tenancy.answered(backend.status);
+                    if backend.status == Status::Idle
+                        && backend.pipeline.has_come_to(tenancy.owned_at())
+                    {
+                        tenancy.disown();
+                    }
+                    let begun = backend.pipeline.is_open() && backend.scoping.batch_bound;
+                    tenancy.answered(backend.status, !begun && !backend.pipeline.owes_ready());
                 }
                 self.timers.answered(now);
                 backend.answered = backend.answered.saturating_add(1);
@@ -246,9 +252,9 @@ impl Session {
     fn tenant_completed(&mut self, entry: Entry, tag: &[u8]) {
         if let Some(tenancy) = &mut self.tenancy
             && entry.whose == Whose::Client
-            && tag == b"ROLLBACK\0"
+            && matches!(tag, b"ROLLBACK\0" | b"COMMIT\0")
         {
-            tenancy.rolled_back();
+            tenancy.ended(tag == b"ROLLBACK\0");
         }
     }
 

@@ -25,13 +25,73 @@ pub(super) struct Effect {
     pub(super) local: bool,
 }
 
-/// What was set inside of the open transaction: `Some(None)` = reset.
+/// What was set inside of the open transaction, or is by a request: `Some(None)` = reset.
 #[derive(Debug, Clone, Default)]
-struct Inside {
+pub(super) struct Inside {
     /// At session level, if the transaction is committed.
-    session: Option<Option<Known>>,
+    pub(super) session: Option<Option<Known>>,
     /// Until its end.
     local: Option<Option<Known>>,
+    /// At session level, in a transaction that the same request has committed.
+    committed: Option<Option<Known>>,
+}
+
+impl Inside {
+    /// And then this.
+    pub(super) fn set(&mut self, effect: Effect) {
+        if effect.local {
+            self.local = Some(effect.tenant);
+        } else {
+            self.session = Some(effect.tenant);
+            self.local = None;
+        }
+    }
+
+    /// And then all of this.
+    fn add(&mut self, later: Self) {
+        if later.committed.is_some() {
+            *self = Self {
+                committed: later.committed,
+                ..Self::default()
+            };
+        }
+        if let Some(tenant) = later.session {
+            self.set(Effect {
+                tenant,
+                local: false,
+            });
+        }
+        if let Some(tenant) = later.local {
+            self.set(Effect {
+                tenant,
+                local: true,
+            });
+        }
+    }
+
+    /// The transaction ends, and is committed or not.
+    pub(super) fn end(&mut self, keeps: bool) {
+        self.local = None;
+        let session = self.session.take();
+        if keeps && session.is_some() {
+            self.committed = session;
+        }
+    }
+
+    /// What was set in the transaction is undone.
+    pub(super) fn go_back(&mut self) {
+        (self.session, self.local) = (None, None);
+    }
+
+    /// The tenant, if it was set.
+    pub(super) fn tenant(&self) -> Option<&Option<Known>> {
+        let inside = self.local.as_ref().or(self.session.as_ref());
+        inside.or(self.committed.as_ref())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.tenant().is_none()
+    }
 }
 
 /// The most savepoints of one transaction that are told apart. Beyond it, going back to one keeps
@@ -66,13 +126,19 @@ pub(super) struct Tenancy {
     savepoints: Vec<(Box<[u8]>, Inside)>,
     /// Whose the open transaction is: something was done in it under this context.
     owner: Option<Arc<Context>>,
+    /// The place of the owner's last request: answers to those before it end other transactions.
+    owned_at: u64,
+    /// The place of the next request.
+    pub(super) next_place: u64,
     /// A change that was sent, in a request that is not answered yet.
-    announced: Option<Effect>,
+    announced: Inside,
     /// What a portal will do when it is executed.
     bound: Option<Bound>,
+    /// What ends the transaction was sent and is not answered, after something was set in it: is it kept?
+    ending: Option<bool>,
     /// How texts are read may be changed by a request that is not answered yet.
     dialect_in_doubt: bool,
-    /// The request that is being answered has failed, or has rolled something back.
+    /// The request that is being answered has failed; the last thing that it ended was rolled back.
     failed: bool,
     rolled_back: bool,
 }
@@ -85,8 +151,11 @@ impl Tenancy {
             inside: Inside::default(),
             savepoints: Vec::new(),
             owner: None,
-            announced: None,
+            owned_at: 0,
+            next_place: 0,
+            announced: Inside::default(),
             bound: None,
+            ending: None,
             dialect_in_doubt: false,
             failed: false,
             rolled_back: false,
@@ -95,7 +164,7 @@ impl Tenancy {
 
     /// What is said next may mean another thing once all is answered.
     pub(super) fn is_in_doubt(&self) -> bool {
-        self.announced.is_some() || self.dialect_in_doubt
+        !self.announced.is_empty() || self.ending.is_some() || self.dialect_in_doubt
     }
 
     /// How texts are read may be changed by what is not answered yet.
@@ -106,12 +175,27 @@ impl Tenancy {
     /// The tenant of what is sent next.
     pub(super) fn current(&self) -> Option<&Known> {
         let inside = &self.inside;
-        let announced = self.announced.as_ref().map(|effect| &effect.tenant);
+        let announced = self.announced.tenant();
+        let local = inside.local.as_ref().filter(|_| self.ending.is_none());
+        let session = inside.session.as_ref();
         announced
-            .or(inside.local.as_ref())
-            .or(inside.session.as_ref())
+            .or(local)
+            .or_else(|| session.filter(|_| self.ending != Some(false)))
             .unwrap_or(&self.known)
             .as_ref()
+    }
+
+    /// The tenant when the transaction has ended, and what was set in it is kept or not.
+    pub(super) fn after(&self, keeps: bool) -> Option<Known> {
+        let kept = self.inside.session.as_ref().filter(|_| keeps);
+        kept.unwrap_or(&self.known).clone()
+    }
+
+    /// The tenant when the transaction has gone back to this savepoint.
+    pub(super) fn at_savepoint(&self, name: &[u8]) -> Option<Option<Known>> {
+        let mut savepoints = self.savepoints.iter().rev();
+        let (_, inside) = savepoints.find(|(known, _)| **known == *name)?;
+        Some(inside.tenant().unwrap_or(&self.known).clone())
     }
 
     /// The tenant of a statement that carries `comment`'s.
@@ -185,9 +269,9 @@ impl Tenancy {
         Err(Error::new(Kind::TenantProtected, message).hint(hint))
     }
 
-    /// A statement with this effect was sent, and will run if nothing before it fails.
-    pub(super) fn announce(&mut self, effect: Effect) {
-        self.announced = Some(effect);
+    /// Statements with these effects were sent, and will run if nothing before them fails.
+    pub(super) fn announce(&mut self, effects: Inside) {
+        self.announced.add(effects);
     }
 
     /// A statement that changes how texts are read was sent.
@@ -221,19 +305,25 @@ impl Tenancy {
         let Some(bound) = self.bound.take() else {
             return false;
         };
-        if bound.effect.is_some() {
-            self.announced = bound.effect;
+        if let Some(effect) = bound.effect {
+            self.announced.set(effect);
         }
         bound.traceless
     }
 
     /// What was announced last is not for its transaction only.
     pub(super) fn lingers(&self) -> bool {
-        self.announced.as_ref().is_some_and(|effect| !effect.local)
+        self.announced.session.is_some() || self.announced.committed.is_some()
     }
 
     /// Something is sent that acts under `context`, or the transaction belongs to another already.
     pub(super) fn own(&mut self, known: &Known) -> Result<(), Error> {
+        self.may_own(known)?;
+        self.owned_at = self.next_place;
+        Ok(())
+    }
+
+    fn may_own(&mut self, known: &Known) -> Result<(), Error> {
         match &self.owner {
             Some(owner) if Arc::ptr_eq(owner, &known.context) => Ok(()),
             Some(owner) => {
@@ -250,6 +340,11 @@ impl Tenancy {
         }
     }
 
+    /// The place of the last request that was sent in the name of the transaction's owner.
+    pub(super) fn owned_at(&self) -> u64 {
+        self.owned_at
+    }
+
     /// Between two transactions: nobody's is open.
     pub(super) fn disown(&mut self) {
         self.owner = None;
@@ -259,7 +354,9 @@ impl Tenancy {
     pub(super) fn turn(&mut self, turn: &Turn) {
         match turn {
             Turn::Savepoint(name) if self.savepoints.len() < MOST_SAVEPOINTS => {
-                let inside = self.inside.clone();
+                let mut inside = self.inside.clone();
+                inside.add(self.announced.clone());
+                inside.committed = None;
                 self.savepoints.push((name.clone(), inside));
             }
             Turn::GoesBack(name) => {
@@ -268,8 +365,15 @@ impl Tenancy {
                     at.and_then(|at| Some((at, self.savepoints.get(at)?)))
                 {
                     self.inside = inside.clone();
+                    self.announced.go_back();
+                    // If it fails, all of this is not so.
+                    self.dialect_in_doubt = true;
                     self.savepoints.truncate(at + 1);
                 }
+            }
+            Turn::Ends { keeps } if !self.inside.is_empty() || !self.announced.is_empty() => {
+                self.announced.end(*keeps);
+                self.ending = Some(*keeps && self.ending != Some(false));
             }
             _ => {}
         }
@@ -280,42 +384,59 @@ impl Tenancy {
         self.failed = true;
     }
 
-    /// The server has rolled back.
-    pub(super) fn rolled_back(&mut self) {
-        self.rolled_back = true;
+    /// The server has ended a transaction or gone back in it, and has rolled back or not.
+    pub(super) fn ended(&mut self, rolled_back: bool) {
+        self.rolled_back = rolled_back;
     }
 
-    /// A request of the client was answered, and left the server in `status`.
-    pub(super) fn answered(&mut self, status: Status) {
-        let undone = std::mem::take(&mut self.failed) | std::mem::take(&mut self.rolled_back);
+    /// A request of the client was answered, and left the server in `status`; `last`: no other is to
+    /// be.
+    pub(super) fn answered(&mut self, status: Status, last: bool) {
+        let failed = std::mem::take(&mut self.failed);
+        let rolled_back = std::mem::take(&mut self.rolled_back);
+        if !last {
+            // What was sent behind it may belong to the next transaction already. Who depends on
+            // what becomes of this one is waiting for the last answer.
+            self.failed = failed && self.is_in_doubt();
+            self.rolled_back = rolled_back && self.ending.is_some() && status == Status::Idle;
+            return;
+        }
         self.dialect_in_doubt = false;
-        let announced = self.announced.take().filter(|_| !undone);
-        if status == Status::Idle {
+        let mut announced = std::mem::take(&mut self.announced);
+        if failed {
+            announced = Inside::default();
+        }
+        let ending = self.ending.take();
+        if status == Status::Idle || ending.is_some() && status == Status::Open {
             let inside = std::mem::take(&mut self.inside);
             self.savepoints = Vec::new();
-            self.owner = None;
-            if !undone && let Some(session) = inside.session {
+            if ending.is_some() {
+                self.owner = None;
+            }
+            if let Some(session) = inside.session
+                && !failed
+                && !rolled_back
+                && ending != Some(false)
+            {
                 self.known = session;
             }
-            if let Some(Effect {
-                tenant,
-                local: false,
-            }) = announced
-            {
-                self.known = tenant;
+        }
+        if let Some(committed) = announced.committed.take() {
+            self.known = committed;
+        }
+        if status == Status::Idle {
+            if let Some(session) = announced.session {
+                self.known = session;
             }
-        } else if let Some(effect) = announced {
-            self.inside.local = effect.local.then(|| effect.tenant.clone());
-            if !effect.local {
-                self.inside.session = Some(effect.tenant);
-            }
+        } else {
+            self.inside.add(announced);
         }
     }
 
     /// The server is gone, and the transaction with it.
     pub(super) fn lost(&mut self) {
         self.failed();
-        self.answered(Status::Idle);
+        self.answered(Status::Idle, true);
     }
 
     /// The session's tenant is set between two transactions, and no server needs to know.

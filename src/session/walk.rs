@@ -5,7 +5,7 @@ use super::{
     inject::Opening,
     reading::{Act, Need, Trace, Turn},
     rewritten::{Changes, Cut, Insert},
-    tenancy::{Effect, Tenancy},
+    tenancy::{Inside, Tenancy},
 };
 use crate::{
     error::{Error, Kind},
@@ -40,36 +40,71 @@ struct Walk<'a> {
     scoped: bool,
     /// What comes next will not be run.
     inert: bool,
-    effect: Option<Effect>,
+    effects: Inside,
+    /// The tenant where no effect is, if the text has turned to where it is another.
+    base: Option<Option<Known>>,
+    /// The savepoints of the text, with the effect that there was.
+    savepoints: Vec<(Box<[u8]>, Inside)>,
     changes: Changes,
     turns: Vec<Turn>,
     trace: Trace,
     drops: bool,
     changes_dialect: bool,
+    lingers: bool,
     is_setting: bool,
 }
 
 impl Walk<'_> {
+    /// What a statement that succeeds does to the tenant of those behind it. If it fails, none of
+    /// them is run.
+    fn turn(&mut self, turn: &Turn) {
+        match turn {
+            Turn::Goes => {}
+            Turn::Ends { keeps } => {
+                self.inert = false;
+                self.tenancy.disown();
+                self.effects.end(*keeps);
+                self.base = Some(self.tenancy.after(*keeps));
+                self.savepoints.clear();
+            }
+            Turn::Savepoint(_) if self.inert => {}
+            Turn::Savepoint(name) => self.savepoints.push((name.clone(), self.effects.clone())),
+            Turn::GoesBack(name) => {
+                self.inert = false;
+                let at = self.savepoints.iter().rposition(|(known, _)| known == name);
+                if let Some((_, effects)) = at.and_then(|at| self.savepoints.get(at)) {
+                    self.effects.clone_from(effects);
+                } else if let Some(tenant) = self.tenancy.at_savepoint(name) {
+                    self.effects.go_back();
+                    self.base = Some(tenant);
+                }
+            }
+        }
+    }
+
     /// Takes the statement `act`, the `nth`, which begins at `at`; `alone`: there is no other.
     fn step(&mut self, act: Act, nth: usize, at: usize, alone: bool) -> Result<(), Stop> {
+        // The answers to what was sent before would be taken for the end of its transaction.
+        if act.turn.is_of_savepoint() && self.opening == Opening::Unknown {
+            return Err(Stop::Hold);
+        }
         if !self.inert {
             self.name(&act)?;
             self.scope(act.need, nth, at, alone)?;
         }
-        if act.turn == Turn::Ends {
-            self.inert = false;
-            self.tenancy.disown();
-        }
+        self.turn(&act.turn);
         self.scoped &= act.turn == Turn::Goes && !act.drops_context;
         // RESET ALL, a call and SET LOCAL do more, or less.
         self.is_setting = alone
             && act.trace == Trace::Nothing
             && self.comment.is_none()
-            && self.effect.as_ref().is_some_and(|effect| !effect.local);
+            && self.effects.session.is_some();
         self.drops |= act.drops_context;
         self.changes_dialect |= act.changes_dialect;
         self.trace = self.trace.and(act.trace);
-        if act.turn != Turn::Goes {
+        // Where nothing is run, no savepoint is made.
+        let is_made = !self.inert || !matches!(act.turn, Turn::Savepoint(_));
+        if act.turn != Turn::Goes && is_made {
             self.turns.push(act.turn);
         }
         Ok(())
@@ -81,7 +116,8 @@ impl Walk<'_> {
                 if self.opening == Opening::Unknown {
                     return Err(Stop::Hold);
                 }
-                self.effect = Some(effect);
+                self.lingers |= !effect.local;
+                self.effects.set(effect);
             }
         }
         Ok(())
@@ -142,13 +178,20 @@ impl Walk<'_> {
     }
 
     fn tenant(&self) -> Result<Option<Known>, Stop> {
-        let named = self.effect.as_ref().map(|effect| effect.tenant.as_ref());
+        let named = self.effects.tenant().map(Option::as_ref);
         let known = match (named, &self.comment) {
             (Some(named), None) => named.cloned(),
             (Some(named), Some(comment)) => {
                 Some(self.tenancy.policy.combine(named, comment.clone())?)
             }
-            (None, comment) => self.tenancy.with(comment.clone())?,
+            (None, comment) => match (&self.base, comment) {
+                (Some(base), None) => base.clone(),
+                (Some(base), Some(comment)) => {
+                    let combined = self.tenancy.policy.combine(base.as_ref(), comment.clone());
+                    Some(combined?)
+                }
+                (None, comment) => self.tenancy.with(comment.clone())?,
+            },
         };
         if known.is_none() && self.tenancy.policy.required {
             return Err(Stop::Refuse(self.tenancy.policy.missing()));
@@ -160,11 +203,13 @@ impl Walk<'_> {
 /// What a text becomes.
 pub(super) struct Plan {
     pub(super) changes: Changes,
-    pub(super) effect: Option<Effect>,
+    pub(super) effects: Inside,
     pub(super) turns: Vec<Turn>,
     pub(super) trace: Trace,
     pub(super) drops: bool,
     pub(super) changes_dialect: bool,
+    /// It sets the tenant's setting for the session.
+    pub(super) lingers: bool,
     /// It is one `SET` or `RESET` of the tenant's setting, for the session.
     pub(super) is_setting: bool,
 }
@@ -187,12 +232,15 @@ pub(super) fn plan(
         given,
         scoped: matches!(opening, Opening::Scoped | Opening::Failed),
         inert: opening == Opening::Failed,
-        effect: None,
+        effects: Inside::default(),
+        base: None,
+        savepoints: Vec::new(),
         changes: Changes::default(),
         turns: Vec::new(),
         trace: Trace::Nothing,
         drops: false,
         changes_dialect: false,
+        lingers: false,
         is_setting: false,
         tenancy,
     };
@@ -207,11 +255,12 @@ pub(super) fn plan(
     }
     Ok(Plan {
         changes: walk.changes,
-        effect: walk.effect,
+        effects: walk.effects,
         turns: walk.turns,
         trace: walk.trace,
         drops: walk.drops,
         changes_dialect: walk.changes_dialect,
+        lingers: walk.lingers,
         is_setting: walk.is_setting,
     })
 }

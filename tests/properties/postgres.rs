@@ -7,6 +7,8 @@ use std::collections::HashMap;
 
 use pgusher::wire::write::frame;
 
+use super::line::Toy;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Copy {
     Simple,
@@ -248,6 +250,18 @@ impl Postgres {
         }
         frame(out, b'Z', |out| out.push(self.status));
     }
+}
+
+impl Toy for Postgres {
+    fn hear(&mut self, tag: u8, body: &[u8], out: &mut Vec<u8>) {
+        self.hear(tag, body, out);
+    }
+
+    fn is_idle(&self) -> bool {
+        self.is_idle()
+    }
+
+    fn is_given_back(&mut self, _dirty: bool) {}
 }
 
 fn text(body: &[u8]) -> &[u8] {

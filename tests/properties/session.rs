@@ -4,19 +4,18 @@ use std::{sync::Arc, time::Instant};
 
 use pgusher::{
     error::{Error, Kind},
-    session::{Backend, Gather, Next, Output, PoolMode, Session, Start, WINDOW},
+    session::{Backend, Next, Output, PoolMode, Session, Start, WINDOW},
     wire::{
         frame::{self, Header},
         write,
     },
 };
 
-use super::{choices::Choices, postgres::Postgres};
-
-/// Everything that was written, as one stretch of bytes.
-fn written(gather: &Gather, input: &[u8]) -> Vec<u8> {
-    gather.slices(input).flatten().copied().collect()
-}
+use super::{
+    choices::Choices,
+    line::{Line, written},
+    postgres::Postgres,
+};
 
 fn session(now: Instant) -> Session {
     let start = Start {
@@ -29,155 +28,6 @@ fn session(now: Instant) -> Session {
         tenant: None,
     };
     Session::new(start, now)
-}
-
-/// A PostgreSQL, what was sent to it and not read by it, and what it sent that was not read.
-struct Server {
-    backend: Backend,
-    postgres: Postgres,
-    inbox: Vec<u8>,
-    outbox: Vec<u8>,
-    /// Read, but not whole frames yet.
-    kept: Vec<u8>,
-}
-
-impl Server {
-    fn new() -> Self {
-        Self {
-            backend: Backend::default(),
-            postgres: Postgres::new(),
-            inbox: Vec::new(),
-            outbox: Vec::new(),
-            kept: Vec::new(),
-        }
-    }
-
-    /// Reads one message, if it is there.
-    fn hear(&mut self) -> bool {
-        let Some(header) = frame::frontend(&self.inbox).expect("only frames are sent") else {
-            return false;
-        };
-        if header.size > self.inbox.len() {
-            return false;
-        }
-        let message: Vec<u8> = self.inbox.drain(..header.size).collect();
-        self.postgres
-            .hear(header.tag, &message[frame::HEADER..], &mut self.outbox);
-        true
-    }
-}
-
-/// A client's connection through pgusher: the relay's part, without sockets.
-struct Line {
-    session: Session,
-    servers: [Server; 2],
-    lease: Option<usize>,
-    next: usize,
-    /// The client's bytes that were read and not used.
-    kept: Vec<u8>,
-    /// What the client has been told.
-    heard: Vec<u8>,
-    now: Instant,
-}
-
-impl Line {
-    fn new() -> Self {
-        let now = Instant::now();
-        Self {
-            session: session(now),
-            servers: [Server::new(), Server::new()],
-            lease: None,
-            next: 0,
-            kept: Vec::new(),
-            heard: Vec::new(),
-            now,
-        }
-    }
-
-    fn client_says(&mut self, bytes: &[u8]) {
-        self.kept.extend_from_slice(bytes);
-        let mut front = Output::default();
-        loop {
-            let input = std::mem::take(&mut self.kept);
-            let mut out = std::mem::take(&mut front);
-            let backend = self.lease.map(|nth| &mut self.servers[nth].backend);
-            let progress = self
-                .session
-                .client_bytes(&input, backend, &mut out, self.now);
-            self.send(&out, &input);
-            self.kept = input[progress.used..].to_vec();
-            match progress.next {
-                Next::Read => break,
-                Next::Release => break self.release(),
-                Next::Lease => {
-                    let nth = self.next;
-                    self.next = 1 - nth;
-                    let backend = &mut self.servers[nth].backend;
-                    assert!(backend.is_free(), "what is leased is free");
-                    self.session.attached(backend, &mut front, self.now);
-                    self.lease = Some(nth);
-                }
-                next => panic!("a well-behaved client led to {next:?}"),
-            }
-        }
-    }
-
-    fn send(&mut self, out: &Output, input: &[u8]) {
-        self.heard.extend(written(&out.to_client, input));
-        let to_server = written(&out.to_server, input);
-        match self.lease {
-            Some(nth) => self.servers[nth].inbox.extend(to_server),
-            None => assert!(to_server.is_empty(), "written to nobody"),
-        }
-    }
-
-    /// Reads up to `count` bytes that the server has sent.
-    fn server_says(&mut self, count: usize) -> bool {
-        let Some(nth) = self.lease else { return false };
-        let server = &mut self.servers[nth];
-        let count = count.min(server.outbox.len());
-        if count == 0 {
-            return false;
-        }
-        let mut input = std::mem::take(&mut server.kept);
-        input.extend(server.outbox.drain(..count));
-        let mut out = Output::default();
-        let progress = self
-            .session
-            .server_bytes(&input, &mut server.backend, &mut out, self.now);
-        server.kept = input[progress.used..].to_vec();
-        self.send(&out, &input);
-        match progress.next {
-            Next::Read => {}
-            Next::Release => self.release(),
-            next => panic!("a well-behaved server led to {next:?}"),
-        }
-        true
-    }
-
-    fn release(&mut self) {
-        let nth = self.lease.take().expect("only what is leased is released");
-        let server = &mut self.servers[nth];
-        // What a server may still have to read is the data of a COPY that has failed: no answer.
-        while server.hear() {}
-        assert!(server.inbox.is_empty(), "a request was cut in two");
-        assert!(
-            server.outbox.is_empty() && server.kept.is_empty(),
-            "an answer was left behind"
-        );
-        assert!(server.postgres.is_idle() && server.backend.is_free());
-        // The cleaning is the relay's matter.
-        server.backend.dirty = false;
-    }
-
-    fn settle(&mut self) {
-        while let Some(nth) = self.lease {
-            let heard = self.servers[nth].hear();
-            if !self.server_says(usize::MAX) && !heard {
-                break;
-            }
-        }
-    }
 }
 
 /// Adds one message that a client might well send to a server in the state of `direct`.
@@ -273,7 +123,8 @@ fn request(
 pub(crate) fn session_is_transparent(script: &[u8]) {
     let mut choices = Choices::new(script);
     let (mut direct, mut expected) = (Postgres::new(), Vec::new());
-    let mut line = Line::new();
+    let now = Instant::now();
+    let mut line = Line::new(session(now), Postgres::new, now);
     let (mut unsent, mut copying) = (Vec::new(), None);
     let mut knows_names = true;
     while !choices.are_over() {
@@ -294,11 +145,7 @@ pub(crate) fn session_is_transparent(script: &[u8]) {
                 }
             }
             _ => {
-                if let Some(nth) = line.lease {
-                    for _ in 0..choices.below(4) {
-                        line.servers[nth].hear();
-                    }
-                }
+                line.server_hears(choices.below(4));
                 line.server_says(choices.one(&[usize::MAX, 1, 5, 6, 9, 1000, 33_000]));
             }
         }
@@ -312,8 +159,7 @@ pub(crate) fn session_is_transparent(script: &[u8]) {
     }
     line.settle();
     assert!(expected == line.heard, "the client did not hear all");
-    assert!(line.kept.is_empty());
-    assert_eq!(line.lease.is_none(), direct.is_idle(), "free when at rest");
+    assert_eq!(line.is_released(), direct.is_idle(), "free when at rest");
 }
 
 /// Arbitrary bytes from both sides: nothing panics or spins, the same bytes come out however they

@@ -187,6 +187,13 @@ impl Builder {
         self
     }
 
+    /// Goes to the server by this port.
+    #[must_use]
+    pub fn upstream_port(mut self, port: u16) -> Self {
+        self.upstream_port = port;
+        self
+    }
+
     /// Goes to the server over a line.
     #[must_use]
     pub fn through(mut self, line: &Line) -> Self {
