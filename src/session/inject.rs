@@ -101,10 +101,10 @@ impl Session {
                     tenancy.doubt_dialect();
                 }
                 if let Some(effect) = plan.effect {
-                    backend.scoping.lingers |= !effect.local;
                     tenancy.announce(effect);
                 }
                 backend.dirty |= plan.trace == Trace::State;
+                backend.scoping.lingers |= plan.lingers;
                 backend.scoping.used();
                 let entry = Entry {
                     rewritten: !plan.changes.is_empty(),
@@ -254,6 +254,7 @@ impl Session {
         backend.scoping.used();
         backend.scoping.batch_bound = true;
         backend.dirty |= act.trace == Trace::State;
+        backend.scoping.lingers |= act.lingers();
         let ends = act.turn != Turn::Goes || act.drops_context;
         backend.scoping.in_batch &= !ends || backend.scoping.around == Around::Given;
         backend.scoping.batch_drops |= act.drops_context;
@@ -383,7 +384,6 @@ impl Session {
         };
         let portal = body.split(|byte| *byte == 0).next().unwrap_or_default();
         let traceless = tenancy.execute(portal);
-        backend.scoping.lingers |= tenancy.lingers();
         Entry { traceless, ..entry }
     }
 

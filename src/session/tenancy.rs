@@ -227,11 +227,6 @@ impl Tenancy {
         bound.traceless
     }
 
-    /// What was announced last is not for its transaction only.
-    pub(super) fn lingers(&self) -> bool {
-        self.announced.as_ref().is_some_and(|effect| !effect.local)
-    }
-
     /// Something is sent that acts under `context`, or the transaction belongs to another already.
     pub(super) fn own(&mut self, known: &Known) -> Result<(), Error> {
         match &self.owner {

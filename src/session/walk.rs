@@ -45,6 +45,7 @@ struct Walk<'a> {
     turns: Vec<Turn>,
     trace: Trace,
     drops: bool,
+    lingers: bool,
     changes_dialect: bool,
     is_setting: bool,
 }
@@ -67,6 +68,7 @@ impl Walk<'_> {
             && self.comment.is_none()
             && self.effect.as_ref().is_some_and(|effect| !effect.local);
         self.drops |= act.drops_context;
+        self.lingers |= act.lingers();
         self.changes_dialect |= act.changes_dialect;
         self.trace = match (self.trace, act.trace) {
             (Trace::State, _) | (_, Trace::State) => Trace::State,
@@ -168,6 +170,8 @@ pub(super) struct Plan {
     pub(super) turns: Vec<Turn>,
     pub(super) trace: Trace,
     pub(super) drops: bool,
+    /// The tenant's setting may have another value when the transaction is over.
+    pub(super) lingers: bool,
     pub(super) changes_dialect: bool,
     /// It is one `SET` or `RESET` of the tenant's setting, for the session.
     pub(super) is_setting: bool,
@@ -196,6 +200,7 @@ pub(super) fn plan(
         turns: Vec::new(),
         trace: Trace::Nothing,
         drops: false,
+        lingers: false,
         changes_dialect: false,
         is_setting: false,
         tenancy,
@@ -215,6 +220,7 @@ pub(super) fn plan(
         turns: walk.turns,
         trace: walk.trace,
         drops: walk.drops,
+        lingers: walk.lingers,
         changes_dialect: walk.changes_dialect,
         is_setting: walk.is_setting,
     })
