@@ -116,8 +116,7 @@ impl Session {
                     return self.plain_query(entry, backend);
                 }
                 frame.forward_changed(&plan.changes, out);
-                plan.changes
-                    .count_characters(text, dialect.utf8);
+                plan.changes.count_characters(text, dialect.utf8);
                 backend
                     .scoping
                     .rewritten
