@@ -287,19 +287,26 @@ impl<'a> Stage<'a> {
 
     /// Tells a script in one way.
     pub(crate) fn tell(&mut self, script: &[&str], way: Way) {
-        self.run(&format!("{way:?} {}", shown(script)), |client| {
-            way.tell(script, client)
-        });
+        let name = format!("{way:?} {}", shown(script));
+        self.watch(&name, |client| way.tell(script, client), true);
     }
 
     /// Runs a dialogue directly and through pgusher, and looks at what it has left.
     pub(crate) fn run(&mut self, name: &str, dialogue: impl Fn(&mut Raw) -> Vec<Transcript>) {
+        self.watch(name, dialogue, false);
+    }
+
+    /// `again`: the dialogue leaves its connection fit for the next one, if it ends outside of a
+    /// transaction.
+    fn watch(&mut self, name: &str, dialogue: impl Fn(&mut Raw) -> Vec<Transcript>, again: bool) {
         let mut client = self.take_direct();
         let direct = self.outcome(&mut client, &dialogue);
-        // Whoever ends outside of a transaction can be made as new.
         let last = direct.heard.last().map(Transcript::types);
-        if last.is_some_and(|types| types.ends_with("Z:I")) {
+        if again && last.is_some_and(|types| types.ends_with("Z:I")) {
             self.direct_client = Some(client);
+        } else {
+            // Its locks are not to be in anybody's way.
+            drop(client);
         }
         let mut client =
             login(self.pgusher.port(), self.user, &self.database, self.tenant).unwrap();
