@@ -376,7 +376,7 @@ impl Session {
     }
 
     /// A portal is executed.
-    pub(super) fn before_execute(&mut self, body: &[u8], backend: &mut Backend) -> Entry {
+    pub(super) fn before_execute(&mut self, body: &[u8]) -> Entry {
         let entry = Entry::new(Request::Execute, Whose::Client);
         let Some(tenancy) = self.tenancy.as_deref_mut() else {
             return entry;

@@ -192,7 +192,7 @@ pub(crate) struct Stage<'a> {
     direct_client: Option<Raw>,
     next: Raw,
     nobody: Raw,
-    /// The server processes that a direct client had, and that pgusher had.
+    /// Server processes.
     direct: BTreeSet<u32>,
     through: BTreeSet<u32>,
     wrong: Vec<String>,
@@ -202,7 +202,6 @@ pub(crate) struct Stage<'a> {
     tenant: &'static [(&'static str, &'static str)],
 }
 
-/// What came of a script.
 #[derive(PartialEq, Eq)]
 struct Outcome {
     heard: Vec<Transcript>,
@@ -305,7 +304,6 @@ impl<'a> Stage<'a> {
         if again && last.is_some_and(|types| types.ends_with("Z:I")) {
             self.direct_client = Some(client);
         } else {
-            // Its locks are not to be in anybody's way.
             drop(client);
         }
         let mut client =
@@ -392,7 +390,6 @@ impl<'a> Stage<'a> {
         own
     }
 
-    /// Tells all that was wrong at once.
     #[track_caller]
     pub(crate) fn finish(self) {
         let all = self.wrong.join("\n");
