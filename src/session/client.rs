@@ -213,7 +213,7 @@ impl Session {
             b'B' => Request::Bind,
             b'D' => Request::Describe,
             b'E' => {
-                let entry = self.before_execute(body, backend);
+                let entry = self.before_execute(body);
                 backend.pipeline.push(entry);
                 return Verdict::Forward;
             }

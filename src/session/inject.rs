@@ -109,9 +109,9 @@ impl Session {
                 if plan.changes_dialect {
                     tenancy.doubt_dialect();
                 }
-                backend.scoping.lingers |= plan.lingers;
                 tenancy.announce(plan.effects);
                 backend.dirty |= plan.trace == Trace::State;
+                backend.scoping.lingers |= plan.lingers;
                 backend.scoping.used();
                 let entry = Entry {
                     rewritten: !plan.changes.is_empty(),
@@ -270,6 +270,7 @@ impl Session {
         }
         backend.scoping.used();
         backend.scoping.batch_bound = true;
+        backend.scoping.lingers |= act.lingers();
         let ends = act.turn != Turn::Goes || act.drops_context;
         backend.scoping.in_batch &= !ends || backend.scoping.batch_given;
         backend.scoping.batch_drops |= act.drops_context;
@@ -397,14 +398,13 @@ impl Session {
     }
 
     /// A portal is executed.
-    pub(super) fn before_execute(&mut self, body: &[u8], backend: &mut Backend) -> Entry {
+    pub(super) fn before_execute(&mut self, body: &[u8]) -> Entry {
         let entry = Entry::new(Request::Execute, Whose::Client);
         let Some(tenancy) = self.tenancy.as_deref_mut() else {
             return entry;
         };
         let portal = body.split(|byte| *byte == 0).next().unwrap_or_default();
         let traceless = tenancy.execute(portal);
-        backend.scoping.lingers |= tenancy.lingers();
         Entry { traceless, ..entry }
     }
 

@@ -172,6 +172,13 @@ impl Act {
         act
     }
 
+    /// It may leave the tenant's setting with a value beyond the transaction, whatever that means
+    /// to the session's tenant: to say what holds anyway, or where `SET` is no source, means nothing.
+    pub(super) fn lingers(&self) -> bool {
+        let beyond = |naming: &Naming| !naming.in_passing && truth(&naming.local) != Some(true);
+        self.namings.iter().any(beyond)
+    }
+
     fn read_setting(&mut self, kind: &Kind<'_>, setting: Option<&SettingName>) {
         let default = |scope| (Given::Default, scope);
         let (given, scope) = match kind {

@@ -136,6 +136,12 @@ impl Scoping {
         self.around = Around::No;
     }
 
+    /// The reset was cancelled.
+    pub(super) fn was_not_reset(&mut self) {
+        self.resetting = false;
+        self.lingers = true;
+    }
+
     /// The setting was reset.
     pub(super) fn was_reset(&mut self) {
         self.resetting = false;

@@ -134,6 +134,12 @@ impl Session {
                     Some(entry)
                         if entry.whose == Whose::Hidden && entry.request == Request::Query =>
                     {
+                        // A cancel that was for what ran before it: it is sent again.
+                        let code = Fields::read(body).code;
+                        if backend.scoping.resetting && code == Kind::Canceled.code().as_bytes() {
+                            backend.scoping.was_not_reset();
+                            return Ok(false);
+                        }
                         Err(nonsense("a setting could not be reset"))
                     }
                     Some(entry) if entry.rewritten || entry.cut > 0 => {

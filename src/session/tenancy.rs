@@ -311,11 +311,6 @@ impl Tenancy {
         bound.traceless
     }
 
-    /// What was announced last is not for its transaction only.
-    pub(super) fn lingers(&self) -> bool {
-        self.announced.session.is_some() || self.announced.committed.is_some()
-    }
-
     /// Something is sent that acts under `context`, or the transaction belongs to another already.
     pub(super) fn own(&mut self, known: &Known) -> Result<(), Error> {
         self.may_own(known)?;

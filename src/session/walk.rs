@@ -49,8 +49,8 @@ struct Walk<'a> {
     turns: Vec<Turn>,
     trace: Trace,
     drops: bool,
-    changes_dialect: bool,
     lingers: bool,
+    changes_dialect: bool,
     is_setting: bool,
 }
 
@@ -100,6 +100,7 @@ impl Walk<'_> {
             && self.comment.is_none()
             && self.effects.session.is_some();
         self.drops |= act.drops_context;
+        self.lingers |= act.lingers();
         self.changes_dialect |= act.changes_dialect;
         self.trace = self.trace.and(act.trace);
         // Where nothing is run, no savepoint is made.
@@ -116,7 +117,6 @@ impl Walk<'_> {
                 if self.opening == Opening::Unknown {
                     return Err(Stop::Hold);
                 }
-                self.lingers |= !effect.local;
                 self.effects.set(effect);
             }
         }
@@ -207,9 +207,10 @@ pub(super) struct Plan {
     pub(super) turns: Vec<Turn>,
     pub(super) trace: Trace,
     pub(super) drops: bool,
+    /// The tenant's setting may have another value when the transaction is over.
+    pub(super) lingers: bool,
     pub(super) changes_dialect: bool,
     /// It sets the tenant's setting for the session.
-    pub(super) lingers: bool,
     /// It is one `SET` or `RESET` of the tenant's setting, for the session.
     pub(super) is_setting: bool,
 }
@@ -239,8 +240,8 @@ pub(super) fn plan(
         turns: Vec::new(),
         trace: Trace::Nothing,
         drops: false,
-        changes_dialect: false,
         lingers: false,
+        changes_dialect: false,
         is_setting: false,
         tenancy,
     };
@@ -259,8 +260,8 @@ pub(super) fn plan(
         turns: walk.turns,
         trace: walk.trace,
         drops: walk.drops,
-        changes_dialect: walk.changes_dialect,
         lingers: walk.lingers,
+        changes_dialect: walk.changes_dialect,
         is_setting: walk.is_setting,
     })
 }

@@ -5,7 +5,7 @@ use crate::{
     stage::{Stage, Way},
     support::{
         Database, Pgusher, Postgres, Raw, both_versions, eventually,
-        message::{extended, query, sync},
+        message::{cancel_request, extended, query, sync},
     },
     with_tenants,
 };
@@ -175,26 +175,22 @@ both_versions! {
         let pgusher = &stage.pgusher;
         let mut acme = client_of("acme", pgusher, &stage.database);
         let end = std::time::Instant::now() + std::time::Duration::from_secs(1);
-        let key = acme.key();
-        let done = std::sync::atomic::AtomicBool::new(false);
+        let (pid, secret) = acme.key();
         let port = pgusher.port();
-        std::thread::scope(|scope| {
-            let done = &done;
-            scope.spawn(move || {
-                while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                    let mut other = Raw::connect(port);
-                    other.send(&crate::support::message::cancel_request(key.0, &key.1));
-                    other.transcript_until_eof();
-                }
-            });
+        let cancels = std::thread::spawn(move || {
             while std::time::Instant::now() < end {
-                for text in ["VACUUM owned", "CALL plain()", "INSERT INTO seen VALUES ('a')"] {
-                    let heard = acme.ask(&query(text)).types();
-                    assert!(["C Z:I", "E:57014 Z:I"].contains(&heard.as_str()), "{text}: {heard}");
-                }
+                let mut other = Raw::connect(port);
+                other.send(&cancel_request(pid, &secret));
+                other.transcript_until_eof();
             }
-            done.store(true, std::sync::atomic::Ordering::Relaxed);
         });
+        while std::time::Instant::now() < end {
+            for text in ["VACUUM owned", "CALL plain()", "INSERT INTO seen VALUES ('a')"] {
+                let heard = acme.ask(&query(text)).types();
+                assert!(["C Z:I", "E:57014 Z:I"].contains(&heard.as_str()), "{text}: {heard}");
+            }
+        }
+        cancels.join().unwrap();
         let sql = "SELECT count(*) FROM seen WHERE tenant IS DISTINCT FROM 'acme'";
         assert_eq!(stage.database.value(sql), "0");
         stage.run("afterwards", |client| vec![client.ask(&query("TABLE owned"))]);

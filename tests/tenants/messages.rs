@@ -6,8 +6,8 @@ use crate::{
     support::{
         Raw, Transcript, both_versions,
         message::{
-            bind, close, copy_data, copy_done, copy_fail, describe, execute, extended, flush,
-            function_call, parse, query, sync,
+            bind, close, copy_data, copy_done, copy_fail, describe, execute, flush, function_call,
+            parse, query, sync,
         },
     },
     with_tenants,

@@ -152,3 +152,29 @@ both_versions! {
         }
     }
 }
+
+both_versions! {
+    /// F14: to say what holds anyway is allowed, and leaves nothing either.
+    saying_it_again_leaves_nothing, |server| {
+        let database = server.fresh_database();
+        for more in ["", "protect = false\nsources = [\"startup\"]"] {
+            let pgusher = with_tenants(server, more).start();
+            let of_acme = [("app.tenant_id", "acme")];
+            let mut acme = login(pgusher.port(), "both", &database, &of_acme).unwrap();
+            let mut nobody = login(pgusher.port(), "both", &database, &[]).unwrap();
+            let set = "SET app.tenant_id = 'acme'";
+            let call = "SELECT set_config('app.tenant_id', $1, false)";
+            for bytes in [
+                query(set),
+                query("SELECT set_config('app.tenant_id', 'acme', false)"),
+                query("BEGIN; SET app.tenant_id = 'acme'; COMMIT"),
+                [extended(set, &[]), sync()].concat(),
+                [extended(call, &[Some(b"acme")]), sync()].concat(),
+            ] {
+                let heard = acme.ask(&bytes).types();
+                assert!(heard.ends_with("C Z:I"), "{heard}");
+                assert_eq!(nobody.value(SEEN), "", "{more} {}", bytes.escape_ascii());
+            }
+        }
+    }
+}

@@ -55,13 +55,14 @@ const SETUP: &str = "
     GRANT ALTER SYSTEM ON PARAMETER work_mem TO app;
     ALTER ROLE app CREATEDB;";
 
+const TWO_PHASES: &str = "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()";
+
 /// As it was before the script.
 const TIDY: &str = "
     DROP TABLE IF EXISTS made CASCADE;
     DROP MATERIALIZED VIEW IF EXISTS made_view;
     DROP INDEX IF EXISTS made_index;
-    TRUNCATE seen, owned, late RESTART IDENTITY;
-    SELECT set_config('app.tenant_id', t, false) FROM unnest('{acme,globex}'::text[]) t;
+    DELETE FROM seen; DELETE FROM owned; DELETE FROM late;
     INSERT INTO owned VALUES (1, 'acme'), (2, 'acme'), (3, 'globex');";
 
 /// A way to tell PostgreSQL several texts.
@@ -188,9 +189,10 @@ pub(crate) struct Stage<'a> {
     pub(crate) database: Database<'a>,
     pub(crate) pgusher: Pgusher,
     admin: Raw,
+    direct_client: Option<Raw>,
     next: Raw,
     nobody: Raw,
-    /// The server processes that a direct client had, and that pgusher had.
+    /// Server processes.
     direct: BTreeSet<u32>,
     through: BTreeSet<u32>,
     wrong: Vec<String>,
@@ -200,7 +202,6 @@ pub(crate) struct Stage<'a> {
     tenant: &'static [(&'static str, &'static str)],
 }
 
-/// What came of a script.
 #[derive(PartialEq, Eq)]
 struct Outcome {
     heard: Vec<Transcript>,
@@ -262,6 +263,7 @@ impl<'a> Stage<'a> {
             next: through(&[("app.tenant_id", "globex")]).unwrap(),
             nobody: through(&[]).unwrap(),
             admin,
+            direct_client: None,
             database,
             pgusher,
             direct: BTreeSet::new(),
@@ -284,23 +286,26 @@ impl<'a> Stage<'a> {
 
     /// Tells a script in one way.
     pub(crate) fn tell(&mut self, script: &[&str], way: Way) {
-        self.run(&format!("{way:?} {}", shown(script)), |client| {
-            way.tell(script, client)
-        });
+        let name = format!("{way:?} {}", shown(script));
+        self.watch(&name, |client| way.tell(script, client), true);
     }
 
     /// Runs a dialogue directly and through pgusher, and looks at what it has left.
     pub(crate) fn run(&mut self, name: &str, dialogue: impl Fn(&mut Raw) -> Vec<Transcript>) {
-        let mut client = login(
-            self.database.server.port(),
-            "app",
-            &self.database,
-            self.tenant,
-        )
-        .unwrap();
-        self.direct.insert(client.key().0);
+        self.watch(name, dialogue, false);
+    }
+
+    /// `again`: the dialogue leaves its connection fit for the next one, if it ends outside of a
+    /// transaction.
+    fn watch(&mut self, name: &str, dialogue: impl Fn(&mut Raw) -> Vec<Transcript>, again: bool) {
+        let mut client = self.take_direct();
         let direct = self.outcome(&mut client, &dialogue);
-        drop(client);
+        let last = direct.heard.last().map(Transcript::types);
+        if again && last.is_some_and(|types| types.ends_with("Z:I")) {
+            self.direct_client = Some(client);
+        } else {
+            drop(client);
+        }
         let mut client =
             login(self.pgusher.port(), self.user, &self.database, self.tenant).unwrap();
         let through = self.outcome(&mut client, &dialogue);
@@ -312,25 +317,35 @@ impl<'a> Stage<'a> {
         self.look_behind(name);
     }
 
+    /// A client that goes to PostgreSQL directly, as new.
+    fn take_direct(&mut self) -> Raw {
+        if let Some(mut client) = self.direct_client.take() {
+            // Not always: see C19.
+            if client.ask(&query("DISCARD ALL")).types() == "C Z:I" {
+                return client;
+            }
+        }
+        let port = self.database.server.port();
+        let client = login(port, "app", &self.database, self.tenant).unwrap();
+        self.direct.insert(client.key().0);
+        client
+    }
+
     fn outcome(
         &mut self,
         client: &mut Raw,
         dialogue: &impl Fn(&mut Raw) -> Vec<Transcript>,
     ) -> Outcome {
-        self.forget_prepared();
+        // What was prepared in two phases holds locks.
+        for gid in self.admin.rows(TWO_PHASES).into_iter().flatten().flatten() {
+            self.admin.rows(&format!("ROLLBACK PREPARED '{gid}'"));
+        }
         self.admin.rows(TIDY);
         let heard = dialogue(client);
         let written = self
             .admin
             .rows("SELECT left(what, 20), tenant FROM seen ORDER BY id");
         Outcome { heard, written }
-    }
-
-    fn forget_prepared(&mut self) {
-        let sql = "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()";
-        for gid in self.admin.rows(sql).into_iter().flatten().flatten() {
-            self.admin.rows(&format!("ROLLBACK PREPARED '{gid}'"));
-        }
     }
 
     /// Whoever comes next on the same server connection sees its own, or nothing.
@@ -375,7 +390,6 @@ impl<'a> Stage<'a> {
         own
     }
 
-    /// Tells all that was wrong at once.
     #[track_caller]
     pub(crate) fn finish(self) {
         let all = self.wrong.join("\n");
