@@ -1,5 +1,5 @@
 //! How SQL texts are read, judged by real servers: how many statements they make of a text, and
-//! which statements show that they are in a transaction block (F18).
+//! which statements show that they are in a transaction block (T18).
 //!
 //! PostgreSQL's own scanner and parser are asked in `tests/scanner`, which is a package of its own.
 
@@ -115,7 +115,7 @@ both_versions!(servers_count_alike, |pg| {
         let complete = answers.iter().filter(|message| message.tag == b'C').count();
         assert_eq!(complete, expected, "{text}: {answers:?}");
         assert_eq!(count(text, standard).len(), expected, "{text}");
-        // F17: nothing in it, and the server says so.
+        // T17: nothing in it, and the server says so.
         let empty = answers.iter().any(|message| message.tag == b'I');
         assert_eq!(empty, expected == 0, "{text}");
     };
@@ -216,7 +216,7 @@ const ALONE: [(&str, bool); 67] = [
     ("create table m as select 1", false),
 ];
 
-// F8, F9, F18: which statements must not have anything of ours in front of them.
+// T8, T9, T18: which statements must not have anything of ours in front of them.
 both_versions!(only_these_show_the_block, |pg| {
     let database = pg.fresh_database();
     database.sql("create table t (a int)");
@@ -232,7 +232,7 @@ both_versions!(only_these_show_the_block, |pg| {
         database.sql(tidy);
         let mut prefixed = answer(&mut login(), &format!("set local a.z = 'c';{statement}"));
         database.sql(tidy);
-        // Our own answer comes first, unless a syntax error comes instead (F19).
+        // Our own answer comes first, unless a syntax error comes instead (T19).
         let own = prefixed.first().is_some_and(|first| first == "SET");
         if own {
             prefixed.remove(0);

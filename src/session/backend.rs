@@ -200,7 +200,7 @@ impl Backend {
         }
         if entry.whose == Whose::Client {
             self.dirty |= !entry.traceless && leaves_traces(tag);
-            // A chain begins a transaction without a context, and a savepoint may be older than it (F11).
+            // A chain begins a transaction without a context, and a savepoint may be older than it (T11).
             if matches!(tag, b"COMMIT\0" | b"ROLLBACK\0") {
                 self.scoping.in_transaction = false;
             }

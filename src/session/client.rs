@@ -192,7 +192,7 @@ impl Session {
                     body,
                     start,
                 };
-                return self.query_of_tenant(&frame, backend, out);
+                return self.query(&frame, backend, out);
             }
             b'F' => {
                 if let Some(verdict) = self.function_of_tenant(backend, out) {

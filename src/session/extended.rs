@@ -8,7 +8,7 @@ use super::{
     reading::{Act, Trace, trace_of},
     rewritten::{Change, Changes},
     statements::{self, MOST_NAMES, Meaning, ServerName, Statement},
-    walk::comment_of,
+    walk::{Comment, comment_of},
 };
 use crate::{
     error::{Error, Kind},
@@ -218,7 +218,7 @@ impl Session {
         let Some(text) = text else {
             let leading = sql::comment::leading(rest, self.dialect.sql);
             let named = comment_of(tenancy, leading, self.dialect.sql)?;
-            let tenant = named.and_then(|(tenant, _)| tenant);
+            let tenant = named.and_then(|comment| comment.tenant);
             // An unnamed one is not remembered: by then the tenant must be known otherwise.
             tenancy.with(tenant.clone())?;
             let act = Act::UNSURE;
@@ -229,7 +229,7 @@ impl Session {
         };
         let mut parsed = Parsed::default();
         let mut named = None;
-        if let Some((tenant, cuts)) = comment_of(tenancy, text, self.dialect.sql)? {
+        if let Some(Comment { tenant, cuts }) = comment_of(tenancy, text, self.dialect.sql)? {
             let mut stripped = Vec::with_capacity(rest.len());
             let mut at = 0;
             for cut in &cuts {

@@ -67,23 +67,33 @@ impl Session {
         }
     }
 
-    /// Sends a simple query with the tenant's context.
-    pub(super) fn query_of_tenant(
+    /// Sends a simple query.
+    pub(super) fn query(
         &mut self,
         frame: &Frame<'_>,
         backend: &mut Backend,
         out: &mut Output,
     ) -> Verdict {
-        if self.tenancy.is_none() {
-            let text = frame.query_text();
-            let trace = text.map_or(Trace::ByTag, |text| trace_of(text, self.dialect.sql));
-            backend.dirty |= trace == Trace::State;
-            let entry = Entry {
-                traceless: trace == Trace::Nothing,
-                ..Entry::new(Request::Query, Whose::Client)
-            };
-            return self.plain_query(entry, backend);
+        if self.tenancy.is_some() {
+            return self.query_of_tenant(frame, backend, out);
         }
+        let text = frame.query_text();
+        let trace = text.map_or(Trace::ByTag, |text| trace_of(text, self.dialect.sql));
+        backend.dirty |= trace == Trace::State;
+        let entry = Entry {
+            traceless: trace == Trace::Nothing,
+            ..Entry::new(Request::Query, Whose::Client)
+        };
+        self.plain_query(entry, backend)
+    }
+
+    /// The same, with the tenant's context.
+    fn query_of_tenant(
+        &mut self,
+        frame: &Frame<'_>,
+        backend: &mut Backend,
+        out: &mut Output,
+    ) -> Verdict {
         let opening = self.opening(backend);
         let Some(tenancy) = self.tenancy.as_deref_mut() else {
             return Verdict::Forward;
@@ -168,9 +178,6 @@ impl Session {
             Ok(None) => return None,
             Err(error) => return Some(self.refuse_request(b'F', error, opening, backend, out)),
         };
-        if opening == Opening::Unknown {
-            return Some(Verdict::Stop(Next::Hold));
-        }
         if opening == Opening::Outside {
             tenancy.disown();
         }
@@ -312,7 +319,10 @@ impl Session {
         }
         let named = effect.as_ref().map(|effect| effect.tenant.clone());
         tenancy.bind(bind.portal, effect, act.trace == Trace::Nothing);
-        if act.need == Need::Nothing {
+        let scoping = &backend.scoping;
+        let outside = scoping.batch_opening == Opening::Outside && !scoping.batch_bound;
+        let need = tenancy.need_of(act, outside);
+        if need == Need::Nothing {
             return Ok(None);
         }
         let known = match named {
@@ -336,7 +346,7 @@ impl Session {
             return Ok(None);
         }
         let first = !backend.pipeline.is_open();
-        match (act.need, backend.scoping.batch_opening) {
+        match (need, backend.scoping.batch_opening) {
             // Behind a BEGIN it is not refused.
             (Need::Block, Opening::Outside) if !backend.scoping.batch_bound => Ok(None),
             (Need::Bracket | Need::Unsure, Opening::Outside) if first => Err(Stop::Bracket(known)),

@@ -9,14 +9,14 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
     /// It reads and writes no data, and takes no snapshot: a context in front of it would be the
-    /// first to take one, and `SET TRANSACTION ISOLATION LEVEL` would come too late (F5).
+    /// first to take one, and `SET TRANSACTION ISOLATION LEVEL` would come too late (T5).
     Nothing,
     /// In front of it, in its transaction.
     Context,
-    /// As `Context` inside a block; outside of one PostgreSQL refuses it, and must be let (F18).
+    /// As `Context` inside a block; outside of one PostgreSQL refuses it, and must be let (T18).
     Block,
-    /// It may refuse a block (F8), or commit inside (F9): if it stands alone outside of one, the
-    /// context is given to the session around it (F10).
+    /// It may refuse a block (T8), or commit inside (T9): if it stands alone outside of one, the
+    /// context is given to the session around it (T10).
     Bracket,
     /// It is not certainly read rightly: as `Bracket`, whatever stands around it.
     Unsure,
@@ -28,7 +28,7 @@ pub(super) enum Turn {
     /// Nothing.
     Goes,
     /// Ends it, and keeps what was set in it or not; with `AND CHAIN` the next one begins, without a
-    /// context (F11).
+    /// context (T11).
     Ends { keeps: bool },
     /// Divides it.
     Savepoint(Box<[u8]>),
@@ -99,6 +99,8 @@ pub(super) struct Act {
     pub(super) trace: Trace,
     /// What comes behind it needs the context anew.
     pub(super) drops_context: bool,
+    /// It sets another setting than the tenant's, which must not be overridden by the context.
+    pub(super) sets: bool,
     /// What is said behind it can mean another thing: how SQL is read, which names there are. What is
     /// not certainly read rightly may do anything.
     pub(super) changes_dialect: bool,
@@ -113,6 +115,7 @@ impl Act {
         turn: Turn::Goes,
         trace: Trace::ByTag,
         drops_context: false,
+        sets: false,
         changes_dialect: true,
         namings: Vec::new(),
     };
@@ -123,6 +126,7 @@ impl Act {
         turn: Turn::Goes,
         trace: Trace::Nothing,
         drops_context: false,
+        sets: false,
         changes_dialect: false,
         namings: Vec::new(),
     };
@@ -133,6 +137,7 @@ impl Act {
         turn: Turn::Goes,
         trace: Trace::State,
         drops_context: false,
+        sets: false,
         changes_dialect: false,
         namings: Vec::new(),
     };
@@ -149,6 +154,7 @@ impl Act {
             turn: turn(&statement.kind),
             trace: Trace::ByTag,
             drops_context: statement.kind.may_commit_inside(),
+            sets: false,
             changes_dialect: matches!(
                 statement.kind,
                 Kind::Unsure | Kind::Discard(Discard::All) | Kind::DeallocateAll
@@ -198,6 +204,7 @@ impl Act {
                 return;
             }
             Kind::Set { scope, name, .. } => {
+                self.sets = true;
                 self.changes_dialect = is_dialect(name);
                 if *scope == Scope::Local {
                     self.trace = Trace::Nothing;

@@ -38,7 +38,7 @@ pub(super) struct Scoping {
     /// It was opened inside of a transaction, and is undone with it.
     in_block: bool,
     /// The tenant's setting may have a value beyond the transaction, and must be reset before
-    /// anybody else comes (F14).
+    /// anybody else comes (T14).
     pub(super) lingers: bool,
     /// That was sent, and is not answered.
     pub(super) resetting: bool,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::{
     backend::Status,
-    reading::{Given, Naming, Turn, truth},
+    reading::{Act, Given, Naming, Need, Turn, truth},
 };
 use crate::{
     error::{Error, Kind},
@@ -196,6 +196,18 @@ impl Tenancy {
         let mut savepoints = self.savepoints.iter().rev();
         let (_, inside) = savepoints.find(|(known, _)| **known == *name)?;
         Some(inside.tenant().unwrap_or(&self.known).clone())
+    }
+
+    /// What a statement needs; `outside`: it is a transaction of its own.
+    ///
+    /// What a context sets beside the tenant are defaults. A `SET` of the client's own comes behind
+    /// them, and so needs the context although it reads no data.
+    pub(super) fn need_of(&self, act: &Act, outside: bool) -> Need {
+        let has_defaults = |known: &Known| known.context.sets() > 1;
+        if act.sets && !outside && self.current().is_some_and(has_defaults) {
+            return Need::Context;
+        }
+        act.need
     }
 
     /// The tenant of a statement that carries `comment`'s.

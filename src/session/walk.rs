@@ -90,7 +90,9 @@ impl Walk<'_> {
         }
         if !self.inert {
             self.name(&act)?;
-            self.scope(act.need, nth, at, alone)?;
+            let outside = alone && self.opening == Opening::Outside;
+            let need = self.tenancy.need_of(&act, outside);
+            self.scope(need, nth, at, alone)?;
         }
         self.turn(&act.turn);
         self.scoped &= act.turn == Turn::Goes && !act.drops_context;
@@ -249,8 +251,8 @@ pub(super) fn plan(
         walk.text(text, dialect)?;
     } else {
         let leading = sql::comment::leading(text, dialect);
-        if let Some((known, _)) = comment_of(walk.tenancy, leading, dialect)? {
-            walk.comment = known;
+        if let Some(comment) = comment_of(walk.tenancy, leading, dialect)? {
+            walk.comment = comment.tenant;
         }
         walk.step(Act::UNSURE, 0, 0, true)?;
     }
@@ -268,9 +270,9 @@ pub(super) fn plan(
 
 impl Walk<'_> {
     fn text(&mut self, text: &[u8], dialect: sql::Dialect) -> Result<(), Stop> {
-        if let Some((known, cuts)) = comment_of(self.tenancy, text, dialect)? {
-            self.comment = known;
-            self.changes.cuts = cuts;
+        if let Some(comment) = comment_of(self.tenancy, text, dialect)? {
+            self.comment = comment.tenant;
+            self.changes.cuts = comment.cuts;
         }
         let mut statements = sql::statements(text, dialect);
         let Some(first) = statements.next() else {
@@ -291,12 +293,20 @@ impl Walk<'_> {
     }
 }
 
+/// A comment that names a tenant.
+pub(super) struct Comment {
+    /// `None`: it names nobody.
+    pub(super) tenant: Option<Known>,
+    /// Where it stands.
+    pub(super) cuts: Vec<Cut>,
+}
+
 /// The tenant that a comment of `text` names, and where that comment stands.
 pub(super) fn comment_of(
     tenancy: &Tenancy,
     text: &[u8],
     dialect: sql::Dialect,
-) -> Result<Option<(Option<Known>, Vec<Cut>)>, Error> {
+) -> Result<Option<Comment>, Error> {
     let policy = &tenancy.policy;
     if !policy.sources.has(Source::Comment) {
         return Ok(None);
@@ -322,5 +332,8 @@ pub(super) fn comment_of(
             end: cut.end,
         })
         .collect();
-    Ok(Some((known, cuts)))
+    Ok(Some(Comment {
+        tenant: known,
+        cuts,
+    }))
 }

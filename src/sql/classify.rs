@@ -14,7 +14,7 @@ pub enum Kind<'a> {
     Begin,
     /// `COMMIT`, `END`.
     Commit {
-        /// `AND CHAIN`: the next transaction begins at once (F11).
+        /// `AND CHAIN`: the next transaction begins at once (T11).
         chain: bool,
     },
     /// `ROLLBACK`, `ABORT`.
@@ -182,7 +182,7 @@ impl Kind<'_> {
         )
     }
 
-    /// Does it refuse to run in a transaction block, or may it (F8)?
+    /// Does it refuse to run in a transaction block, or may it (T8)?
     pub fn refuses_block(&self) -> bool {
         matches!(
             self,
@@ -194,7 +194,7 @@ impl Kind<'_> {
     }
 
     /// Does PostgreSQL answer it differently inside a transaction block, implicit ones
-    /// included (F18)? Measured on 15 and 18; see the table in `tests/sql.rs`.
+    /// included (T18)? Measured on 15 and 18; see the table in `tests/sql.rs`.
     pub fn shows_block(&self) -> bool {
         match self {
             // A warning before 17, an error since.
@@ -214,7 +214,7 @@ impl Kind<'_> {
         }
     }
 
-    /// May it commit inside, so that what was set for its transaction only is lost (F9)?
+    /// May it commit inside, so that what was set for its transaction only is lost (T9)?
     pub fn may_commit_inside(&self) -> bool {
         matches!(self, Self::Call | Self::Do)
     }

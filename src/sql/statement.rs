@@ -26,7 +26,7 @@ pub struct Statement<'a> {
 }
 
 /// The statements of a text, in order; empty ones are left out. If there are none, the text
-/// is nothing but blanks, comments and semicolons (F17).
+/// is nothing but blanks, comments and semicolons (T17).
 ///
 /// A statement that cannot be read for certain is [`Kind::Unsure`]. What PostgreSQL refuses
 /// already while it scans (an open string, say) takes the rest of the text with it; the other

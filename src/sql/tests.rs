@@ -28,7 +28,7 @@ fn spans_are_where_something_can_be_put_in() {
     assert_eq!(parts, expected);
 }
 
-// F17
+// T17
 #[test]
 fn nothing_is_nothing() {
     for text in ["", " ", ";", " ;; /* a */ ; -- b", "/* /* */ */", "\x0b;"] {

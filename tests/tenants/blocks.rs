@@ -9,7 +9,7 @@ use crate::{
 };
 
 both_versions! {
-    /// F4, F6
+    /// T4, T6
     begin_and_commit, |server| Stage::new(server).tell_all(&[
         &["BEGIN", "INSERT INTO seen VALUES ('a')", "SELECT v, tenant FROM owned", "COMMIT",
           "INSERT INTO seen VALUES ('b')"],
@@ -26,7 +26,7 @@ both_versions! {
 }
 
 both_versions! {
-    /// F5, F6: what comes right behind BEGIN still may.
+    /// T5, T6: what comes right behind BEGIN still may.
     modes_of_a_transaction, |server| Stage::new(server).tell_all(&[
         &["BEGIN", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "INSERT INTO seen VALUES ('a')",
           "SHOW transaction_isolation", "COMMIT"],
@@ -48,7 +48,7 @@ both_versions! {
 }
 
 both_versions! {
-    /// A lock that is taken before the first query is held when the snapshot is taken (F5).
+    /// A lock that is taken before the first query is held when the snapshot is taken (T5).
     a_lock_comes_before_the_snapshot, |server| {
         let mut stage = Stage::new(server);
         for begin in [
@@ -76,7 +76,7 @@ both_versions! {
 }
 
 both_versions! {
-    /// F11
+    /// T11
     chains, |server| Stage::new(server).tell_all(&[
         &["BEGIN", "INSERT INTO seen VALUES ('a')", "COMMIT AND CHAIN", "INSERT INTO seen VALUES ('b')",
           "ROLLBACK AND CHAIN", "INSERT INTO seen VALUES ('c')", "COMMIT", "INSERT INTO seen VALUES ('d')"],
@@ -90,7 +90,7 @@ both_versions! {
 }
 
 both_versions! {
-    /// F12
+    /// T12
     savepoints, |server| Stage::new(server).tell_all(&[
         &["BEGIN", "SAVEPOINT s", "INSERT INTO seen VALUES ('a')", "SELECT 1/0",
           "INSERT INTO seen VALUES ('no')", "ROLLBACK TO s", "INSERT INTO seen VALUES ('b')",
@@ -116,7 +116,7 @@ both_versions! {
 }
 
 both_versions! {
-    /// What ends or goes back where nothing began, and what only makes sense in a block (F18).
+    /// What ends or goes back where nothing began, and what only makes sense in a block (T18).
     control_outside_of_a_block, |server| Stage::new(server).tell_all(&[
         &["COMMIT", "INSERT INTO seen VALUES ('a')"],
         &["ROLLBACK", "INSERT INTO seen VALUES ('a')"],

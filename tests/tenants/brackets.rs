@@ -1,4 +1,4 @@
-//! Statements that refuse a transaction block, or may commit inside (F8, F9, F10).
+//! Statements that refuse a transaction block, or may commit inside (T8, T9, T10).
 
 use crate::{
     stage::{Stage, Way},
@@ -6,7 +6,7 @@ use crate::{
 };
 
 both_versions! {
-    /// F8, F10
+    /// T8, T10
     maintenance, |server| Stage::new(server).tell_all(&[
         &["VACUUM owned", "INSERT INTO seen VALUES ('a')"],
         &["INSERT INTO seen VALUES ('a')", "VACUUM (ANALYZE) owned", "INSERT INTO seen VALUES ('b')"],
@@ -21,7 +21,7 @@ both_versions! {
 }
 
 both_versions! {
-    /// F8: what is slow is told in fewer ways.
+    /// T8: what is slow is told in fewer ways.
     databases, |server| {
         let mut stage = Stage::new(server);
         let name = format!("{}_made", stage.database.name);
@@ -35,7 +35,7 @@ both_versions! {
 }
 
 both_versions! {
-    /// F9, F10
+    /// T9, T10
     procedures, |server| Stage::new(server).tell_all(&[
         &["CALL plain()", "TABLE owned"],
         &["CALL commits()", "INSERT INTO seen VALUES ('a')"],
@@ -47,7 +47,7 @@ both_versions! {
 }
 
 both_versions! {
-    /// F9, F10
+    /// T9, T10
     do_blocks, |server| Stage::new(server).tell_all(&[
         &["DO $$ BEGIN INSERT INTO seen VALUES ('do'); END $$", "TABLE owned"],
         &["DO $$ BEGIN INSERT INTO seen VALUES ('a'); COMMIT; INSERT INTO seen VALUES ('b'); ROLLBACK; \
@@ -88,7 +88,7 @@ const VACUUM_BEHIND_COMMIT: &[&str] = &[
 ];
 
 both_versions! {
-    /// F8, F9: what needs a bracket may also stand between others, but not within a batch.
+    /// T8, T9: what needs a bracket may also stand between others, but not within a batch.
     in_between, |server| {
         let mut stage = Stage::new(server);
         for way in Way::ALL {

@@ -142,7 +142,7 @@ both_versions! {
 }
 
 both_versions! {
-    /// F1: the server dies in between.
+    /// T1: the server dies in between.
     the_server_is_lost_meanwhile, |server| {
         let mut it = blocked(server);
         let pid = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
@@ -154,7 +154,7 @@ both_versions! {
 }
 
 both_versions! {
-    /// F1, C18: the client leaves in between.
+    /// T1, C18: the client leaves in between.
     the_client_leaves_meanwhile, |server| {
         let mut it = blocked(server);
         let next = client_of("acme", &it.pgusher, &it.database);

@@ -12,7 +12,7 @@ use crate::{
 
 both_versions! {
     /// An acknowledged row is there: PostgreSQL 18 loses it if a context that came by the extended
-    /// protocol stands in front of a simple query (F2).
+    /// protocol stands in front of a simple query (T2).
     what_is_acknowledged_is_committed, |server| {
         let database = server.fresh_database();
         database.sql("CREATE TABLE t (v int); GRANT ALL ON t TO app");
@@ -36,7 +36,7 @@ both_versions! {
 }
 
 both_versions! {
-    /// F1, F3, F16
+    /// T1, T3, T16
     queries, |server| Stage::new(server).tell_all(&[
         &["SELECT current_setting('app.tenant_id')", "SHOW app.tenant_id", "TABLE owned"],
         &["INSERT INTO seen VALUES ('a')", "INSERT INTO seen VALUES ('b')", "SELECT what, tenant FROM seen"],
@@ -55,7 +55,7 @@ both_versions! {
 }
 
 both_versions! {
-    /// F1, F3
+    /// T1, T3
     definitions, |server| Stage::new(server).tell_all(&[
         &["CREATE TABLE made AS SELECT v, tenant FROM owned", "SELECT v, tenant FROM made ORDER BY v"],
         &["SELECT v INTO made FROM owned", "SELECT count(*) FROM made", "DROP TABLE made"],
@@ -69,7 +69,7 @@ both_versions! {
 }
 
 both_versions! {
-    /// An error takes the whole of its text or batch along, and nothing more (F19).
+    /// An error takes the whole of its text or batch along, and nothing more (T19).
     errors, |server| Stage::new(server).tell_all(&[
         &["INSERT INTO seen VALUES ('a')", "SELECT 1/0", "INSERT INTO seen VALUES ('b')"],
         &["INSERT INTO seen VALUES ('a')", "SELECT FROM WHERE", "INSERT INTO seen VALUES ('b')"],
@@ -94,7 +94,7 @@ both_versions! {
 }
 
 both_versions! {
-    /// F17
+    /// T17
     texts_without_a_statement, |server| Stage::new(server).tell_all(&[
         &["", "INSERT INTO seen VALUES ('b')", ""],
         &["  \n", "/* nothing */", "-- nothing\n", "INSERT INTO seen VALUES ('b')"],

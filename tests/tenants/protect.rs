@@ -1,4 +1,4 @@
-//! A tenant that is given by the connection cannot be changed by a statement (J2, F14).
+//! A tenant that is given by the connection cannot be changed by a statement (J2, T14).
 
 use crate::{
     SEEN, client_of, error_in, login,
@@ -123,7 +123,7 @@ both_versions! {
 }
 
 both_versions! {
-    /// F14: where nothing is protected, what a statement sets is gone with its transaction, or at
+    /// T14: where nothing is protected, what a statement sets is gone with its transaction, or at
     /// least with its client; so is what no text shows.
     nothing_survives, |server| {
         let database = server.fresh_database();
@@ -154,7 +154,7 @@ both_versions! {
 }
 
 both_versions! {
-    /// F14: to say what holds anyway is allowed, and leaves nothing either.
+    /// T14: to say what holds anyway is allowed, and leaves nothing either.
     saying_it_again_leaves_nothing, |server| {
         let database = server.fresh_database();
         for more in ["", "protect = false\nsources = [\"startup\"]"] {

@@ -1,5 +1,5 @@
 //! The source `set`: a client that names its tenant as it does without pgusher hears and sees the
-//! same, and leaves nothing behind (F14).
+//! same, and leaves nothing behind (T14).
 
 use crate::{
     SEEN, anonymous, client_of, error_of,
@@ -14,7 +14,7 @@ use crate::{
 const SET: &str = "SET app.tenant_id = 'acme'";
 
 both_versions! {
-    /// E1, F14: to the end of the session, or of the transaction, or not at all.
+    /// E1, T14: to the end of the session, or of the transaction, or not at all.
     as_without_pgusher, |server| Stage::by_hand(server).tell_all(&[
         &[SET, "INSERT INTO seen VALUES ('a')", "TABLE owned"],
         &["SET app.tenant_id TO acme", "BEGIN", "INSERT INTO seen VALUES ('a')", "COMMIT", "TABLE owned"],

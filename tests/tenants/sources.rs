@@ -176,7 +176,6 @@ fn a_setting_of_one_that_bypasses_is_left_behind() {
 
 /// `docs/tenants.md`: they are defaults, not limits.
 #[test]
-#[ignore = "the context is given behind a SET that comes before the first query, and overrides it"]
 fn a_clients_own_setting_is_stronger() {
     let server = postgres(Version::V18);
     let database = server.fresh_database();
@@ -187,4 +186,10 @@ fn a_clients_own_setting_is_stronger() {
     let shown =
         acme.value("BEGIN; SET LOCAL work_mem = '1MB'; SELECT current_setting('work_mem'); COMMIT");
     assert_eq!(shown, "1MB");
+    for sql in ["BEGIN", "SET LOCAL work_mem = '1MB'"] {
+        acme.ask(&[extended(sql, &[]), sync()].concat());
+    }
+    assert_eq!(acme.value("SELECT current_setting('work_mem')"), "1MB");
+    acme.ask(&query("COMMIT"));
+    assert_eq!(acme.value("SELECT current_setting('work_mem')"), "5MB");
 }

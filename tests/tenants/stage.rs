@@ -394,7 +394,7 @@ impl<'a> Stage<'a> {
     pub(crate) fn finish(self) {
         let all = self.wrong.join("\n");
         assert!(self.wrong.is_empty(), "{} wrong\n{all}", self.wrong.len());
-        // F7
+        // T7
         assert_eq!(self.logged(&self.through), self.logged(&self.direct));
     }
 }
