@@ -130,7 +130,7 @@ impl Session {
         let rest = read.stripped.as_deref().unwrap_or(rest);
         if name.is_empty() {
             if frame.is_whole() {
-                let tag = self.names.set_unnamed(rest, read.meaning);
+                let tag = self.names.set_unnamed(rest, read.meaning, self.dialect.sql);
                 backend
                     .prepared
                     .replaces_unnamed(Some(tag), backend.pipeline.is_open());
@@ -228,6 +228,12 @@ impl Session {
             });
         };
         let mut parsed = Parsed::default();
+        if let Some(act) = self.names.known_act(rest, self.dialect.sql) {
+            // What is kept holds no tenant's comment any more.
+            let (act, tenant) = (act.clone(), None);
+            parsed.meaning = Some(Meaning { act, tenant });
+            return Ok(parsed);
+        }
         let mut named = None;
         if let Some(Comment { tenant, cuts }) = comment_of(tenancy, text, self.dialect.sql)? {
             let mut stripped = Vec::with_capacity(rest.len());

@@ -114,7 +114,8 @@ impl Act {
         need: Need::Unsure,
         turn: Turn::Goes,
         trace: Trace::ByTag,
-        drops_context: false,
+        // It may even end the transaction.
+        drops_context: true,
         sets: false,
         changes_dialect: true,
         namings: Vec::new(),

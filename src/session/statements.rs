@@ -21,6 +21,7 @@ use std::{
 
 use super::{Profile, prepared::UnnamedTag, reading::Act};
 use crate::{
+    sql::Dialect,
     sync::Mutex,
     tenant::{Context, Known},
 };
@@ -240,6 +241,8 @@ pub(super) struct Named {
 struct Unnamed {
     generation: u64,
     meaning: Option<Meaning>,
+    /// How it was read.
+    dialect: Dialect,
     /// What followed the empty name in its Parse.
     text: Vec<u8>,
 }
@@ -342,7 +345,12 @@ impl Names {
     }
 
     /// The client parsed the unnamed statement anew.
-    pub(super) fn set_unnamed(&mut self, body: &[u8], meaning: Option<Meaning>) -> UnnamedTag {
+    pub(super) fn set_unnamed(
+        &mut self,
+        body: &[u8],
+        meaning: Option<Meaning>,
+        dialect: Dialect,
+    ) -> UnnamedTag {
         let mut text = std::mem::take(&mut self.spare);
         text.clear();
         text.extend_from_slice(body);
@@ -351,11 +359,20 @@ impl Names {
         let unnamed = Some(Unnamed {
             generation,
             meaning,
+            dialect,
             text,
         });
         self.earlier
             .push_back(std::mem::replace(&mut self.unnamed, unnamed));
         self.tag(generation)
+    }
+
+    /// What `body` means, if it is what the unnamed statement was parsed from: drivers that do not
+    /// name their statements parse the same one again and again.
+    pub(super) fn known_act(&self, body: &[u8], dialect: Dialect) -> Option<&Act> {
+        let unnamed = self.unnamed.as_ref()?;
+        let same = unnamed.text == body && unnamed.dialect == dialect;
+        unnamed.meaning.as_ref().filter(|_| same).map(|it| &it.act)
     }
 
     /// The client gave the unnamed statement up.

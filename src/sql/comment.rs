@@ -48,10 +48,12 @@ pub enum Fault {
 /// Looks for the tag `key`. In a text that cannot be read for certain only the comments at the
 /// beginning are looked at.
 pub fn find<'a>(text: &'a [u8], key: &[u8], dialect: Dialect) -> Result<Option<Found<'a>>, Fault> {
-    // Most texts have no comment. A key may be percent-encoded, and then looking for it finds
-    // nothing.
-    let has = |part: &[u8]| memmem::find(text, part).is_some();
-    if !(has(b"/*") || has(b"--")) || !(has(key) || has(b"%")) {
+    // Most texts have no comment.
+    if memchr::memchr2(b'/', b'-', text).is_none() {
+        return Ok(None);
+    }
+    // A key may be percent-encoded, and then looking for it finds nothing.
+    if memmem::find(text, key).is_none() && memchr::memchr(b'%', text).is_none() {
         return Ok(None);
     }
     let mut found: Option<Found<'a>> = None;
