@@ -402,6 +402,8 @@ impl Raw {
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(false),
+            // A read with a timeout is not taken up again by itself when the machine was paused.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(impatient()),
             Err(error) => Err(error),
         }

@@ -61,7 +61,9 @@ both_versions! {
         &["SELECT v INTO made FROM owned", "SELECT count(*) FROM made", "DROP TABLE made"],
         &["CREATE MATERIALIZED VIEW made_view AS SELECT current_setting('app.tenant_id') AS t",
           "SELECT t FROM made_view", "REFRESH MATERIALIZED VIEW made_view", "SELECT t FROM made_view"],
-        &["CREATE INDEX made_index ON owned (tell(v))", "ANALYZE owned", "DROP INDEX made_index"],
+        // Not on `owned`: how many rows that are dead already are told of is not certain.
+        &["CREATE TABLE made AS SELECT v FROM owned", "CREATE INDEX made_index ON made (tell(v))",
+          "ANALYZE made", "DROP INDEX made_index"],
         &["CREATE TABLE made (v int)", "ALTER TABLE made ADD w int DEFAULT 1", "INSERT INTO made VALUES (1)",
           "TABLE made", "ALTER TABLE made DROP w", "TABLE made", "TRUNCATE late"],
         &["COMMENT ON TABLE owned IS 'x'", "GRANT SELECT ON owned TO PUBLIC"],

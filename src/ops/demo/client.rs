@@ -2,7 +2,7 @@
 //! a time, values as text, no password.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{ErrorKind, Read as _, Write as _},
     net::{Ipv4Addr, TcpStream},
     time::Duration,
 };
@@ -171,6 +171,7 @@ impl Client {
             match self.stream.read(&mut more) {
                 Ok(0) => return Err("the connection was closed".to_owned()),
                 Ok(read) => self.buffer.extend(more.iter().take(read)),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(format!("no answer: {error}")),
             }
         }
