@@ -8,7 +8,6 @@ use super::{
     reading::{Act, touches_of_text},
     rewritten::{Change, Changes},
     statements::{self, MOST_NAMES, Meaning, ServerName, Statement},
-    touches::{Holds, Touches},
     walk::{Comment, comment_of},
 };
 use crate::{
@@ -21,9 +20,6 @@ use crate::{
         write,
     },
 };
-
-/// PostgreSQL's SQLSTATE for a Parse whose name is in use (C11).
-const NAME_TAKEN: &[u8] = b"42P05";
 
 /// A client's frame.
 pub(super) struct Frame<'a> {
@@ -210,23 +206,6 @@ impl Session {
         }
         backend.pipeline.push(entry);
         Verdict::Rewritten
-    }
-
-    /// A statement is too long to be parsed again elsewhere: the client must keep its connection.
-    fn keep_text(&self, backend: &mut Backend) -> Result<(), Error> {
-        let keeps = Holds::TEXT;
-        let touches = Touches {
-            keeps,
-            ..Touches::default()
-        };
-        self.may_keep(&touches, backend)?;
-        backend.held = backend.held.or(keeps);
-        Ok(())
-    }
-
-    fn refuse_long(&mut self, error: Error, backend: &mut Backend, out: &mut Output) -> Verdict {
-        let opening = self.opening(backend);
-        self.refuse_request(b'P', error, opening, backend, out)
     }
 
     /// What a Parse means, and its body without the comment that names the tenant.
@@ -586,35 +565,4 @@ fn write_close(name: &[u8], out: &mut Output) {
             frame.extend_from_slice(name);
         });
     });
-}
-
-impl Session {
-    /// The server's error in the client's own words: a statement has the name that the client gave it.
-    pub(super) fn in_own_names(&mut self, code: &[u8], body: &[u8]) -> Option<Vec<u8>> {
-        let taken = self.names.take_taken()?;
-        if code != NAME_TAKEN {
-            return None;
-        }
-        let mut renamed = None;
-        let mut own = Vec::new();
-        let mut fields = Reader::new(body);
-        while let Ok(field) = fields.u8() {
-            if field == 0 {
-                own.push(0);
-                break;
-            }
-            let text = fields.cstr().ok()?;
-            own.push(field);
-            let mut quoted = text.splitn(3, |byte| *byte == b'"');
-            match (field, quoted.next(), quoted.next(), quoted.next()) {
-                (b'M', Some(before), Some(name), Some(after)) if statements::is_reserved(name) => {
-                    own.extend([before, b"\"", &taken, b"\"", after].concat());
-                    renamed = Some(());
-                }
-                _ => own.extend_from_slice(text),
-            }
-            own.push(0);
-        }
-        renamed.map(|()| own)
-    }
 }

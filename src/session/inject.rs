@@ -10,10 +10,9 @@ use super::{
     Backend, Entry, Next, Output, Request, Session, Status, Whose,
     client::Verdict,
     extended::{Frame, ensure},
-    reading::{Act, Given, Need, Turn, touches_of_text},
+    reading::{Need, Turn, touches_of_text},
     rewritten::Rewritten,
     statements::{Meaning, Statement},
-    touches::Touches,
     walk::{Stop, plan},
 };
 use crate::{
@@ -304,39 +303,6 @@ impl Session {
             if act.changes_dialect {
                 tenancy.doubt_dialect();
             }
-        }
-        None
-    }
-
-    /// What a statement may change of the session when it is executed; `Some`: it is not sent.
-    fn touch_by_bind(
-        &mut self,
-        act: &Act,
-        bind: &Bind<'_>,
-        backend: &mut Backend,
-        out: &mut Output,
-    ) -> Option<Verdict> {
-        if act.by_tag {
-            backend.touched(&Touches::UNREAD);
-        }
-        let touches = act.touches.as_deref()?;
-        if let Err(error) = self.may_keep(touches, backend) {
-            let opening = match backend.pipeline.is_open() {
-                true => Opening::Unknown,
-                false => self.opening(backend),
-            };
-            return Some(self.refuse_request(b'B', error, opening, backend, out));
-        }
-        let held = backend.held;
-        backend.dirty |= touches.unclean;
-        let own = self.tenancy.as_deref().map(|it| &it.policy.setting);
-        backend.doubts.add(touches, held, |name| match name {
-            Given::Text(name) => Some(name.clone()),
-            Given::Parameter(number) => bind.text_parameter(*number).map(Box::from),
-            _ => None,
-        });
-        if let Some(own) = own {
-            backend.doubts.forget(|name| own.is(name));
         }
         None
     }

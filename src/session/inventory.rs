@@ -15,14 +15,11 @@ use super::{
     Backend, Entry, Output, PoolMode, Profile, Request, Session, Whose,
     doubts::Doubted,
     settings::push_literal,
-    touches::{Holds, Touches},
+    touches::{Holds, is_of_transaction},
 };
-use crate::{
-    error::Error,
-    wire::{
-        backend::{self as wire, Fields},
-        write,
-    },
+use crate::wire::{
+    backend::{self as wire, Fields},
+    write,
 };
 
 /// How often a question is asked that was cancelled.
@@ -357,7 +354,8 @@ impl Session {
             wanted.set(&asked.name, value.or_else(|| self.startup.get(&asked.name)));
         }
         for (name, value) in &answer.others {
-            if !question.settings.iter().any(|asked| *asked.name == **name) {
+            let by_name = question.settings.iter().any(|asked| *asked.name == **name);
+            if !by_name && !is_of_transaction(name) {
                 actual.set(name, Some(value));
                 wanted.set(name, Some(value));
             }
@@ -387,28 +385,6 @@ impl Session {
             b"role" => value == b"none",
             b"session_authorization" => backend.login.as_deref() == Some(value),
             _ => self.catalogue.default_of(name).as_deref() == Some(value),
-        }
-    }
-
-    /// A statement is about to be sent; whether what it would leave on the connection may be there.
-    pub(super) fn may_keep(&self, touches: &Touches, backend: &mut Backend) -> Result<(), Error> {
-        let free = self.mode == PoolMode::Session || backend.seat.is_some();
-        if !touches.keeps.is_empty() && !free {
-            backend.seat = Some(self.pins.take(touches.keeps, self.tenant_id())?);
-        }
-        Ok(())
-    }
-
-    /// The connection stays with the client for as long as there is something on it.
-    fn keep_or_free(&self, backend: &mut Backend) {
-        if backend.held.is_empty() {
-            backend.seat = None;
-        } else if self.mode == PoolMode::Transaction && !self.pins.are_allowed() {
-            // It came to be where nobody could see it, and may not stay.
-            backend.held = Holds::NONE;
-            backend.dirty = true;
-        } else if backend.seat.is_none() {
-            backend.seat = Some(self.pins.admit(self.tenant_id()));
         }
     }
 }

@@ -19,7 +19,7 @@
 //! | `settings` | which settings must travel? |
 //! | `touches` | what may a statement change of the session? |
 //! | `doubts`, `inventory` | and what did it change? |
-//! | `pins` | who may keep a server connection? |
+//! | `keeping`, `pins` | who may keep a server connection? |
 //! | `statements` | which statements has a client prepared? |
 //! | `prepared` | which of them has a server connection parsed? |
 //! | `reading` | what does a statement mean to a session? |
@@ -38,6 +38,7 @@ mod drain;
 mod extended;
 mod inject;
 mod inventory;
+mod keeping;
 mod loss;
 mod output;
 mod pins;

@@ -132,6 +132,11 @@ const OF_TRANSACTION: [&[u8]; 4] = [
     b"seed",
 ];
 
+/// A setting that is not the session's.
+pub(super) fn is_of_transaction(name: &[u8]) -> bool {
+    OF_TRANSACTION.contains(&name)
+}
+
 impl Touches {
     /// Those of a statement that was not read.
     pub(super) const UNREAD: Self = Self {
@@ -244,7 +249,7 @@ impl Touches {
 
     fn setting(&mut self, name: &[u8], resets: bool) {
         let name = name.to_ascii_lowercase();
-        if OF_TRANSACTION.contains(&name.as_slice()) {
+        if is_of_transaction(&name) {
             return;
         }
         if name == b"session_authorization" {
