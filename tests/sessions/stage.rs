@@ -15,7 +15,7 @@ use crate::{
         pgusher::Builder,
         postgres::PASSWORD,
     },
-    view::{View, holds},
+    view::{self, View, holds},
 };
 
 /// How long somebody may wait who should be served.
@@ -48,6 +48,9 @@ const SETUP: &str = "
 /// As it was before the script.
 const TIDY: &str = "DELETE FROM t; DELETE FROM late; ALTER SEQUENCE s RESTART;
     DROP TABLE IF EXISTS made, a.made, \"B c\".made CASCADE";
+
+const LOCKS: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = \
+    (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 const TWO_PHASES: &str = "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()";
 
@@ -106,22 +109,34 @@ struct Other {
     client: Raw,
     /// What a direct connection with the same settings sees.
     expected: View,
-    asked: bool,
+    /// The same with all settings.
+    expected_in_all: View,
+    asked: Option<bool>,
 }
 
 impl Other {
     fn ask(&mut self) {
-        if !self.asked {
-            View::ask_prepared(&mut self.client);
-            self.asked = true;
-        }
+        self.asked.get_or_insert_with(|| {
+            View::ask(&mut self.client);
+            false
+        });
+    }
+
+    fn ask_all(&mut self) {
+        self.asked.get_or_insert_with(|| {
+            View::ask_all(&mut self.client);
+            true
+        });
     }
 
     /// What is wrong with the answer, if something is.
     fn answer(&mut self) -> Option<String> {
-        self.asked = false;
         let view = View::answer(&mut self.client);
-        let difference = self.expected.against(&view);
+        let expected = match self.asked.take() {
+            Some(true) => &self.expected_in_all,
+            _ => &self.expected,
+        };
+        let difference = expected.against(&view);
         (!difference.is_empty()).then(|| format!("  the {} sees\n{difference}", self.name))
     }
 }
@@ -133,7 +148,9 @@ pub(crate) struct Stage<'a> {
     pgusher: Pgusher,
     others: Vec<Other>,
     admins: [Raw; 2],
+    direct_client: Option<(Parameters<'static>, Raw)>,
     user: &'static str,
+    untidy: bool,
     scripts: usize,
     in_vain: usize,
     wrong: Vec<String>,
@@ -141,14 +158,12 @@ pub(crate) struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     pub(crate) fn new(server: &'a Postgres) -> Self {
-        Self::with(server, "app", |builder| builder)
+        Self::with(server, "app_trust", |builder| builder)
     }
 
     /// The session is a superuser's.
     pub(crate) fn of_superuser(server: &'a Postgres) -> Self {
-        Self::with(server, "postgres", |builder| {
-            builder.upstream_user("postgres", "")
-        })
+        Self::with(server, "postgres", |builder| builder)
     }
 
     pub(crate) fn with(
@@ -160,18 +175,21 @@ impl<'a> Stage<'a> {
         let admins = [&direct, &through].map(|database| {
             let mut admin = Raw::login(server.port(), "postgres", "", &database.name);
             admin.rows(SETUP);
+            admin.rows(view::SETUP);
             admin
         });
         roles(server);
         let builder = Pgusher::in_front_of(server).pool_size(1).log_level("info");
-        let pgusher = configure(builder).start();
+        let pgusher = configure(builder.upstream_user(user, "")).start();
         let mut stage = Self {
             direct,
             through,
             pgusher,
             others: Vec::new(),
             admins,
+            direct_client: None,
             user,
+            untidy: false,
             scripts: 0,
             in_vain: 0,
             wrong: Vec::new(),
@@ -183,13 +201,16 @@ impl<'a> Stage<'a> {
             let mut direct = stage.login_directly(parameters);
             let mut client = stage.login_through(parameters);
             direct.rows(sets);
-            View::prepare(&mut client);
             client.rows(sets);
             stage.others.push(Other {
                 name,
                 client,
                 expected: View::of(&mut direct),
-                asked: false,
+                expected_in_all: {
+                    View::ask_all(&mut direct);
+                    View::answer(&mut direct)
+                },
+                asked: None,
             });
         }
         stage
@@ -204,6 +225,17 @@ impl<'a> Stage<'a> {
         raw
     }
 
+    /// A client that goes to PostgreSQL directly, as new.
+    fn take_direct(&mut self, parameters: Parameters<'static>) -> Raw {
+        if let Some((known, mut client)) = self.direct_client.take() {
+            // Not always: see C19.
+            if known == parameters && client.ask(&query("DISCARD ALL")).types().ends_with("C Z:I") {
+                return client;
+            }
+        }
+        self.login_directly(parameters)
+    }
+
     fn login_through(&self, parameters: Parameters<'_>) -> Raw {
         login(self.pgusher.port(), "app", &self.through.name, parameters)
     }
@@ -214,7 +246,7 @@ impl<'a> Stage<'a> {
     }
 
     /// The same, by a client that connected with these parameters.
-    pub(crate) fn tell_with(&mut self, parameters: Parameters<'_>, scripts: &[&[&str]]) {
+    pub(crate) fn tell_with(&mut self, parameters: Parameters<'static>, scripts: &[&[&str]]) {
         for script in scripts {
             for (way, look) in WAYS {
                 let name = format!("{way:?}, looking: {look}: {}", shown(script));
@@ -227,17 +259,19 @@ impl<'a> Stage<'a> {
     pub(crate) fn run(
         &mut self,
         name: &str,
-        parameters: Parameters<'_>,
+        parameters: Parameters<'static>,
         script: &[Write],
         look: bool,
     ) {
         if self.in_vain >= ENOUGH {
             return;
         }
-        self.tidy();
-        let mut client = self.login_directly(parameters);
+        if std::mem::replace(&mut self.untidy, script.iter().any(writes_rows)) {
+            self.tidy();
+        }
+        let mut client = self.take_direct(parameters);
         let direct = self.tell_directly(&mut client, script, look);
-        drop(client);
+        self.direct_client = Some((parameters, client));
         let mut wrong = Vec::new();
         let mut client = self.login_through(parameters);
         let through = self.tell_through(&mut client, script, look, &direct.holds, &mut wrong);
@@ -310,7 +344,8 @@ impl<'a> Stage<'a> {
                 }
                 outcome.views.push(View::answer(client));
             }
-            let served = |other: &&Other| other.asked && other.client.hears_within(Duration::ZERO);
+            let served =
+                |other: &&Other| other.asked.is_some() && other.client.hears_within(Duration::ZERO);
             for other in self.others.iter().filter(served) {
                 wrong.push(format!(
                     "  at {nth}: the {} is served while the session holds its connection",
@@ -352,17 +387,15 @@ impl<'a> Stage<'a> {
 
     /// The client leaves, in one way or another, and nothing of it stays.
     fn leave(&mut self, client: Raw, wrong: &mut Vec<String>) {
-        self.others.iter_mut().for_each(Other::ask);
+        self.others.iter_mut().for_each(Other::ask_all);
         let endings = [Ending::Terminate, Ending::Close, Ending::Reset];
         endings[self.scripts % endings.len()].of(client);
         self.scripts += 1;
         for other in &mut self.others {
             wrong.extend(other.answer().map(|it| format!("  at the end:\n{it}")));
         }
-        let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = \
-            (SELECT oid FROM pg_database WHERE datname = current_database())";
         let [_, admin] = &mut self.admins;
-        eventually("the locks are gone", || admin.value(locks) == "0");
+        eventually("the locks are gone", || admin.value(LOCKS) == "0");
     }
 
     #[track_caller]
@@ -444,9 +477,17 @@ fn roles(server: &Postgres) {
     if server.value("SELECT count(*) FROM pg_roles WHERE rolname = 'visitor'") == "0" {
         server.sql(
             "CREATE ROLE visitor; CREATE ROLE \"Odd \"\"Role\"; \
-             GRANT visitor, \"Odd \"\"Role\", pg_monitor TO app",
+             GRANT visitor, \"Odd \"\"Role\", pg_monitor TO app, app_trust",
         );
     }
+}
+
+/// May this change something that is not the session's?
+fn writes_rows((bytes, _): &Write) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    ["INTO", "TABLE", "UPDATE", "nextval", "TRANSACTION '"]
+        .iter()
+        .any(|word| text.contains(word))
 }
 
 fn shown(script: &[&str]) -> String {

@@ -7,45 +7,68 @@ use crate::support::{
     message::{bind, close, execute, lossy, parse, query, sync},
 };
 
-/// One line for each thing.
+/// A function that gives one line for each thing. It keeps its plans, which take longer to make than
+/// to run, and looks at all settings only when it is told to: mostly those that scripts set will do.
 ///
 /// A setting of an application that was never set is NULL, and one that was reset is empty: to
 /// tell them apart is not promised (J5).
-const LOOK: &str =
-    "SELECT pg_catalog.string_agg(kind || ' ' || what, E'\n' ORDER BY kind, what) FROM (
-    SELECT 'setting' AS kind, name || ' = ' || setting AS what FROM pg_catalog.pg_settings
-    UNION ALL SELECT 'user', pg_catalog.concat_ws(' ', current_user, session_user,
-        pg_catalog.current_setting('role'), pg_catalog.current_setting('session_authorization'))
-    UNION ALL SELECT 'own', n || ' = ' || pg_catalog.current_setting(n, true)
-        FROM (VALUES ('app.one'), ('app.two'), ('app.own'), ('app.hidden'), ('myapp.user_id')) v(n)
-        WHERE pg_catalog.current_setting(n, true) <> ''
-    UNION ALL SELECT 'listens', pg_catalog.pg_listening_channels()
-    UNION ALL SELECT 'temp', relname::text FROM pg_catalog.pg_class
-        WHERE relnamespace = pg_catalog.pg_my_temp_schema()
-    UNION ALL SELECT 'temp', proname::text FROM pg_catalog.pg_proc
-        WHERE pronamespace = pg_catalog.pg_my_temp_schema()
-    UNION ALL SELECT 'temp', typname::text FROM pg_catalog.pg_type
-        WHERE typnamespace = pg_catalog.pg_my_temp_schema()
-    UNION ALL SELECT 'lock', pg_catalog.concat_ws(' ', classid, objid, objsubid, mode)
-        FROM pg_catalog.pg_locks
-        WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid()
-    UNION ALL SELECT 'cursor', name FROM pg_catalog.pg_cursors WHERE name <> ''
-    UNION ALL SELECT 'prepared', name FROM pg_catalog.pg_prepared_statements
-        WHERE from_sql OR name LIKE 'left%') look";
-
-/// How many things a session holds that only its own connection can have.
-const HOLDS: &str = "
-    SELECT (SELECT count(*) FROM pg_catalog.pg_listening_channels())
-        + (SELECT count(*) FROM pg_catalog.pg_class
-            WHERE relnamespace = pg_catalog.pg_my_temp_schema())
-        + (SELECT count(*) FROM pg_catalog.pg_proc
-            WHERE pronamespace = pg_catalog.pg_my_temp_schema())
-        + (SELECT count(*) FROM pg_catalog.pg_type
-            WHERE typnamespace = pg_catalog.pg_my_temp_schema())
-        + (SELECT count(*) FROM pg_catalog.pg_locks
+pub(crate) const SETUP: &str = "
+CREATE FUNCTION look(everywhere bool) RETURNS text LANGUAGE plpgsql AS $look$
+DECLARE
+    temp oid := pg_catalog.pg_my_temp_schema();
+    name text;
+    seen text := pg_catalog.concat_ws(' ', 'user', current_user, session_user,
+        pg_catalog.current_setting('role'), pg_catalog.current_setting('session_authorization'));
+BEGIN
+    FOREACH name IN ARRAY '{work_mem,statement_timeout,search_path,TimeZone,DateStyle,IntervalStyle,
+        client_encoding,application_name,standard_conforming_strings,default_transaction_isolation,
+        default_transaction_read_only,default_transaction_deferrable,enable_seqscan,xmloption,
+        plan_cache_mode,row_security,bytea_output,extra_float_digits,client_min_messages,
+        lock_timeout,role,session_authorization,
+        app.one,app.two,app.own,app.hidden,myapp.user_id}'::text[]
+    LOOP
+        seen := seen || E'\n' || name || ' = '
+            || coalesce(pg_catalog.current_setting(name, true), '');
+    END LOOP;
+    IF everywhere THEN
+        seen := seen || E'\n' || (SELECT pg_catalog.string_agg(s.name || ' = ' || s.setting, E'\n'
+            ORDER BY s.name) FROM pg_catalog.pg_settings s);
+    END IF;
+    IF temp <> 0 THEN
+        seen := pg_catalog.concat_ws(E'\ntemp ', seen,
+            (SELECT pg_catalog.string_agg(relname, ' ' ORDER BY relname)
+                FROM pg_catalog.pg_class WHERE relnamespace = temp),
+            (SELECT pg_catalog.string_agg(proname, ' ' ORDER BY proname)
+                FROM pg_catalog.pg_proc WHERE pronamespace = temp),
+            (SELECT pg_catalog.string_agg(typname, ' ' ORDER BY typname)
+                FROM pg_catalog.pg_type WHERE typnamespace = temp));
+    END IF;
+    RETURN pg_catalog.concat_ws(E'\n', seen,
+        (SELECT pg_catalog.string_agg('listens ' || channel, ' ' ORDER BY channel)
+            FROM pg_catalog.pg_listening_channels() channel),
+        (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', 'lock', classid, objid, objsubid,
+            mode), E'\n' ORDER BY classid, objid, objsubid) FROM pg_catalog.pg_locks
+            WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid()),
+        (SELECT pg_catalog.string_agg('cursor ' || c.name, ' ' ORDER BY c.name)
+            FROM pg_catalog.pg_cursors c WHERE c.name <> '' AND c.is_holdable),
+        (SELECT pg_catalog.string_agg('prepared ' || p.name, ' ' ORDER BY p.name)
+            FROM pg_catalog.pg_prepared_statements p WHERE p.from_sql OR p.name LIKE 'left%'));
+END $look$;
+CREATE FUNCTION holds() RETURNS bool LANGUAGE plpgsql AS $holds$
+DECLARE temp oid := pg_catalog.pg_my_temp_schema();
+BEGIN
+    IF temp <> 0 AND (EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = temp)
+        OR EXISTS (SELECT FROM pg_catalog.pg_proc WHERE pronamespace = temp)
+        OR EXISTS (SELECT FROM pg_catalog.pg_type WHERE typnamespace = temp))
+    THEN
+        RETURN true;
+    END IF;
+    RETURN EXISTS (SELECT FROM pg_catalog.pg_listening_channels())
+        OR EXISTS (SELECT FROM pg_catalog.pg_locks
             WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid())
-        + (SELECT count(*) FROM pg_catalog.pg_cursors WHERE is_holdable)
-        + (SELECT count(*) FROM pg_catalog.pg_prepared_statements WHERE from_sql)";
+        OR EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable)
+        OR EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql);
+END $holds$";
 
 /// What a session looks like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,19 +82,12 @@ pub(crate) struct View {
 impl View {
     /// Asks by a Query, and does not wait for the answer.
     pub(crate) fn ask(client: &mut Raw) {
-        client.send(&query(LOOK));
+        client.send(&query("SELECT public.look(false)"));
     }
 
-    /// Prepares the question, so that it can be asked often.
-    #[track_caller]
-    pub(crate) fn prepare(client: &mut Raw) {
-        let prepare = [parse("look", LOOK), sync()].concat();
-        assert_eq!(client.ask(&prepare).types(), "1 Z:I");
-    }
-
-    /// Asks the prepared question, and does not wait for the answer.
-    pub(crate) fn ask_prepared(client: &mut Raw) {
-        client.send(&[bind("", "look", &[]), execute("", 0), sync()].concat());
+    /// Asks for all settings too.
+    pub(crate) fn ask_all(client: &mut Raw) {
+        client.send(&query("SELECT public.look(true)"));
     }
 
     /// The answer.
@@ -123,12 +139,12 @@ impl View {
     }
 }
 
-/// Does this session, which is outside of a transaction, hold its connection? The unnamed
-/// statement stays as it is.
+/// Does this session, which is outside of a transaction, hold something that only its own connection
+/// can have? The unnamed statement stays as it is.
 #[track_caller]
 pub(crate) fn holds(client: &mut Raw) -> bool {
     let question = [
-        parse("does it hold", HOLDS),
+        parse("does it hold", "SELECT public.holds()"),
         bind("", "does it hold", &[]),
         execute("", 0),
         close(b'S', "does it hold"),
@@ -136,5 +152,5 @@ pub(crate) fn holds(client: &mut Raw) -> bool {
     ];
     let answer: Transcript = client.ask(&question.concat());
     assert_eq!(answer.types(), "1 2 D C 3 Z:I", "{answer:?}");
-    !answer.text().contains("\nD 0\n")
+    answer.text().contains("\nD t\n")
 }
