@@ -9,11 +9,31 @@
     reason = "what helpers of tests cannot do is a failed test"
 )]
 
+#[path = "sessions/departures.rs"]
+mod departures;
+#[path = "sessions/listening.rs"]
+mod listening;
+#[path = "sessions/modes.rs"]
+mod modes;
+#[path = "sessions/objects.rs"]
+mod objects;
+#[path = "sessions/parameters.rs"]
+mod parameters;
+#[path = "sessions/pinning.rs"]
+mod pinning;
+#[path = "sessions/roles.rs"]
+mod roles;
 #[path = "sessions/settings.rs"]
 mod settings;
 #[path = "sessions/stage.rs"]
 mod stage;
+#[path = "sessions/startup.rs"]
+mod startup;
+#[path = "sessions/statements.rs"]
+mod statements;
 mod support;
+#[path = "sessions/tenants.rs"]
+mod tenants;
 #[path = "sessions/view.rs"]
 mod view;
 

@@ -11,7 +11,7 @@ use crate::{
     Parameters, login,
     support::{
         Database, Pgusher, Postgres, Raw, Transcript, Way, eventually,
-        message::{query, terminate},
+        message::{query, sync, terminate},
         pgusher::Builder,
         postgres::PASSWORD,
     },
@@ -25,7 +25,7 @@ const SOON: Duration = Duration::from_secs(5);
 const ENOUGH: usize = 4;
 
 /// In each of the two databases.
-const SETUP: &str = "
+pub(crate) const SETUP: &str = "
     CREATE SCHEMA a; CREATE SCHEMA \"B c\";
     CREATE TABLE t (v int); CREATE TABLE a.t (v int); CREATE SEQUENCE s;
     CREATE TABLE late (v int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED);
@@ -282,6 +282,20 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// A client sends these bytes, hears so many answers, and leaves.
+    pub(crate) fn depart(&mut self, name: &str, bytes: &[u8], hear: usize, ending: Ending) {
+        let mut client = self.login_through(&[]);
+        client.send(bytes);
+        for _ in 0..hear {
+            client.until_ready();
+        }
+        let mut wrong = Vec::new();
+        self.leave_by(client, ending, &mut wrong);
+        if !wrong.is_empty() {
+            self.wrong.push(format!("{name}\n{}", wrong.join("\n")));
+        }
+    }
+
     fn tidy(&mut self) {
         for admin in &mut self.admins {
             for gid in admin.rows(TWO_PHASES).into_iter().flatten().flatten() {
@@ -387,9 +401,13 @@ impl<'a> Stage<'a> {
 
     /// The client leaves, in one way or another, and nothing of it stays.
     fn leave(&mut self, client: Raw, wrong: &mut Vec<String>) {
-        self.others.iter_mut().for_each(Other::ask_all);
         let endings = [Ending::Terminate, Ending::Close, Ending::Reset];
-        endings[self.scripts % endings.len()].of(client);
+        self.leave_by(client, endings[self.scripts % endings.len()], wrong);
+    }
+
+    fn leave_by(&mut self, client: Raw, ending: Ending, wrong: &mut Vec<String>) {
+        self.others.iter_mut().for_each(Other::ask_all);
+        ending.of(client);
         self.scripts += 1;
         for other in &mut self.others {
             wrong.extend(other.answer().map(|it| format!("  at the end:\n{it}")));
@@ -495,7 +513,7 @@ fn shown(script: &[&str]) -> String {
     texts.collect::<Vec<_>>().join(" | ")
 }
 
-/// Writes of one Query each.
-pub(crate) fn queries(texts: &[&str]) -> Vec<Write> {
-    texts.iter().map(|text| (query(text), 1)).collect()
+/// A batch of extended messages up to a Sync.
+pub(crate) fn batch(messages: &[Vec<u8>]) -> Write {
+    ([messages.concat(), sync()].concat(), 1)
 }

@@ -25,7 +25,7 @@ BEGIN
         default_transaction_read_only,default_transaction_deferrable,enable_seqscan,xmloption,
         plan_cache_mode,row_security,bytea_output,extra_float_digits,client_min_messages,
         lock_timeout,role,session_authorization,
-        app.one,app.two,app.own,app.hidden,myapp.user_id}'::text[]
+        app.one,app.two,app.own,app.hidden,app.tenant_id,myapp.user_id}'::text[]
     LOOP
         seen := seen || E'\n' || name || ' = '
             || coalesce(pg_catalog.current_setting(name, true), '');
