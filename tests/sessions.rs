@@ -17,6 +17,8 @@ mod listening;
 mod modes;
 #[path = "sessions/objects.rs"]
 mod objects;
+#[path = "sessions/oddities.rs"]
+mod oddities;
 #[path = "sessions/parameters.rs"]
 mod parameters;
 #[path = "sessions/pinning.rs"]

@@ -104,7 +104,7 @@ both_versions! {
             &["SET ROLE visitor", "SELECT current_user", "DISCARD ALL", "SELECT current_user"],
             &["LISTEN news", "SET work_mem = '1234kB'", "UNLISTEN news", "SHOW work_mem"],
             &["CREATE TEMP TABLE mine (i int)", "TABLE mine", "DROP TABLE mine", "SELECT 1"],
-            &["SELECT set_config('app.one', 'x', false)", "SHOW app.one"],
+            &["SELECT set_config('app.one', 'x', false)", "SELECT current_setting('app.one')"],
         ]);
         stage.finish();
     }
@@ -182,7 +182,8 @@ both_versions! {
                 let (work_mem, name) = (format!("{nth}111kB"), format!("client {nth}"));
                 let options = format!("-c work_mem={work_mem}");
                 let parameters = [("options", options.as_str()), ("application_name", name.as_str())];
-                (name, login(pgusher.port(), "app", &database.name, &parameters))
+                let client = login(pgusher.port(), "app", &database.name, &parameters);
+(name, client)
             }).collect();
             for round in 0..6 {
                 for (nth, (name, client)) in clients.iter_mut().enumerate() {

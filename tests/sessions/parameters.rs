@@ -5,8 +5,8 @@ use crate::{
     support::{
         both_versions,
         message::{
-            bind, bind_formats, close, describe, execute, extended, flush, parse, parse_typed,
-            query, sync,
+            bind, bind_formats, close, describe, execute, extended, flush, function_call, parse,
+            parse_typed, query, sync,
         },
     },
 };
@@ -52,13 +52,13 @@ both_versions! {
             ("named", vec![
                 batch(&[parse("s", all)]),
                 batch(&[text("work_mem", "1234kB", "f")]), show(),
-                batch(&[text("app.one", "it's", "f"), text("work_mem", "2345kB", "f")]), show(), query_of("SHOW app.one"),
+                batch(&[text("app.one", "it's", "f"), text("work_mem", "2345kB", "f")]), show(), query_of("SELECT current_setting('app.one')"),
                 batch(&[text("work_mem", "3456kB", "t"), extended(SHOW, &[])]), show(),
             ]),
             ("named, in binary", vec![
                 batch(&[parse_typed("s", all, &[25, 25, 16])]),
                 batch(&[run([b"work_mem", b"1234kB", b"\0"], &[1])]), show(),
-                batch(&[run([b"app.one", b"x", b"\0"], &[0, 1, 1])]), query_of("SHOW app.one"),
+                batch(&[run([b"app.one", b"x", b"\0"], &[0, 1, 1])]), query_of("SELECT current_setting('app.one')"),
                 batch(&[run([b"work_mem", b"3456kB", b"\x01"], &[0, 0, 1])]), show(),
             ]),
             ("in a block", vec![query_of("BEGIN"), batch(&[config(all, &["work_mem", "1234kB", "f"])]), query_of("ROLLBACK"), show(),
@@ -115,4 +115,43 @@ both_versions! {
 
 fn query_of(sql: &str) -> Write {
     (query(sql), 1)
+}
+
+both_versions! {
+    /// C17: what is called by number has no text at all.
+    function_calls, |server| {
+        let call = |oid: u32, values: &[&str]| {
+            let values: Vec<_> = values.iter().map(|value| Some(value.as_bytes())).collect();
+            (function_call(oid, &values), 1)
+        };
+        let [set_config, lock, unlock] = ["set_config(text, text, boolean)", "pg_advisory_lock(bigint)", "pg_advisory_unlock(bigint)"]
+            .map(|name| server.value(&format!("SELECT '{name}'::regprocedure::oid")).parse::<u32>().unwrap());
+        as_directly(server, &[
+            ("set_config", vec![call(set_config, &["work_mem", "1234kB", "f"]), show()]),
+            ("set_config in a block", vec![query_of("BEGIN"), call(set_config, &["work_mem", "1234kB", "f"]), query_of("COMMIT"), show()]),
+            ("a lock", vec![call(lock, &["7"]), show(), call(unlock, &["7"]), show()]),
+        ]);
+    }
+}
+
+both_versions! {
+    /// A value has the bytes of its client's encoding, whichever connection it comes to.
+    encodings, |server| {
+        let raw = |bytes: &[u8]| (crate::support::message::message(b'Q', &[bytes, b"\0"].concat()), 1);
+        let own = || query_of("SELECT current_setting('app.one'), length(current_setting('app.one'))");
+        as_directly(server, &[
+            ("LATIN1", vec![query_of("SET NAMES 'LATIN1'"), raw(b"SET app.one = 'gr\xfc\xdfe'"), own(), own(),
+                query_of("SET NAMES 'UTF8'"), own(), own(), query_of("RESET app.one"), own()]),
+            ("UTF8, then LATIN1", vec![raw("SET app.one = 'grüße'".as_bytes()), own(), query_of("SET client_encoding = latin1"), own(), own(),
+                query_of("RESET ALL"), own()]),
+            ("in one text", vec![raw(b"SET NAMES 'LATIN1'; SET app.one = 'gr\xfc\xdfe'"), raw(b"SET app.one = '\xfc'; SET NAMES 'UTF8'"), own(), own()]),
+            ("in a block", vec![query_of("BEGIN"), query_of("SET NAMES 'LATIN1'"), raw(b"SET app.one = 'gr\xfc\xdfe'"), query_of("COMMIT"), own(), own(),
+                query_of("BEGIN"), query_of("SET NAMES 'UTF8'"), raw("SET app.two = 'ü'".as_bytes()), query_of("ROLLBACK"), own()]),
+            ("what LATIN1 cannot say", vec![raw("SET app.one = '☃ snow'".as_bytes()), query_of("SET NAMES 'LATIN1'"), query_of("SELECT 1"),
+                query_of("SELECT length(current_setting('app.one'))"), query_of("SET NAMES 'UTF8'"), own()]),
+            ("SQL_ASCII", vec![query_of("SET client_encoding = 'SQL_ASCII'"), raw("SET app.one = 'grüße'".as_bytes()), own(), query_of("SET NAMES 'LATIN1'"), own()]),
+            ("names", vec![query_of("SET NAMES 'LATIN1'"), raw(b"SET application_name = 'gr\xfc\xdfe'"), query_of("SHOW application_name"),
+                raw(b"SET search_path = 'gr\xfc\xdfe', public"), query_of("SHOW search_path"), query_of("SET NAMES 'UTF8'"), query_of("SHOW search_path")]),
+        ]);
+    }
 }

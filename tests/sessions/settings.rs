@@ -76,7 +76,7 @@ both_versions! {
         &["SELECT pg_catalog.set_config('search_path', '', false)", "SHOW search_path", "SELECT count(*) FROM t", "SELECT count(*) FROM public.t"],
         &["SELECT set_config('work_mem', '1234kB', false), set_config('statement_timeout', '59s', false), 1", "SHOW work_mem", "SHOW statement_timeout"],
         &["SELECT set_config('work_mem', '1234kB', v > 0) FROM (VALUES (0)) x(v)", "SHOW work_mem"],
-        &["SELECT set_config('app.one', set_config('app.two', 'x', false) || 'y', false)", "SHOW app.one", "SHOW app.two"],
+        &["SELECT set_config('app.one', set_config('app.two', 'x', false) || 'y', false)", "SELECT current_setting('app.one')", "SELECT current_setting('app.two')"],
         &["SELECT set_config(name, '1234kB', false) FROM pg_settings WHERE name = 'work_mem'", "SHOW work_mem"],
         &["SELECT set_config('work' || '_mem', '1234kB', false)", "SHOW work_mem"],
         &["SELECT \"set_config\"('work_mem', '1234kB', false)", "SHOW work_mem"],
@@ -109,7 +109,7 @@ both_versions! {
         &["DO $$ BEGIN SET LOCAL work_mem = '1234kB'; END $$", "SHOW work_mem"],
         &["DO $$ BEGIN SET work_mem = '1234kB'; PERFORM 1/0; EXCEPTION WHEN OTHERS THEN NULL; END $$", "SHOW work_mem"],
         &["CALL commits('work_mem', '123')", "SHOW work_mem"],
-        &["CALL commits('app.one', 'x')", "SHOW app.one"],
+        &["CALL commits('app.one', 'x')", "SELECT current_setting('app.one')"],
         &["SELECT with_own_setting()", "SHOW work_mem"],
         // Reported, and so seen.
         &["SELECT sets('TimeZone', 'Asia/Tokyo')", "SHOW TimeZone", "RESET TimeZone", "SHOW TimeZone"],
@@ -137,7 +137,7 @@ both_versions! {
         &["SET application_name = 'mine'", "SHOW application_name", "SET application_name = ''", "SHOW application_name"],
         &["SET application_name = 'with ''quotes'' and \"these\" \\ '", "SHOW application_name"],
         &["SET standard_conforming_strings = off", "SELECT 'a\\'b'", "SELECT 'it\\\\s'", "SHOW standard_conforming_strings"],
-        &["SET standard_conforming_strings = off", "SET app.one = 'a\\'b; RESET ALL; --'", "SHOW app.one", "SET standard_conforming_strings = on", "SHOW app.one"],
+        &["SET standard_conforming_strings = off", "SET app.one = 'a\\'b; RESET ALL; --'", "SELECT current_setting('app.one')", "SET standard_conforming_strings = on", "SELECT current_setting('app.one')"],
         &["SET search_path = a, \"B c\", 'd,e'", "SHOW search_path", "SELECT current_schemas(false)"],
         &["SET search_path = 'a, public'", "SHOW search_path", "SELECT current_schemas(false)"],
         &["SELECT set_config('search_path', 'a, \"B c\"', false)", "SHOW search_path", "CREATE TABLE made (v int)", "SELECT count(*) FROM a.made"],
@@ -156,18 +156,18 @@ both_versions! {
         let long = format!("SET app.one = '{}'", "long ".repeat(20_000));
         let mut stage = Stage::new(server);
         stage.tell_all(&[
-            &["SET app.one = 'x'", "SHOW app.one", "SET app.two TO y", "SHOW app.two", "RESET app.one", "SHOW app.one"],
-            &["SET app.one = 'it''s \"quoted\"; DROP TABLE t; --'", "SHOW app.one"],
-            &["SET app.one = 'back\\slash\\'", "SHOW app.one", "SELECT current_setting('app.one')"],
-            &["SET app.one = E'new\\nline\\ttab\\'quote'", "SHOW app.one"],
-            &["SET app.one = U&'\\2603 snow'", "SHOW app.one"],
-            &["SET app.one = $$dollar 'quoted' $1$$", "SHOW app.one"],
-            &["SET app.one = 'Grüße, ☃, 日本'", "SHOW app.one"],
-            &["SET app.one = ''", "SHOW app.one", "SELECT current_setting('app.one', true) IS NULL"],
-            &["SET app.one = 1.50", "SHOW app.one", "SET app.one = -3", "SHOW app.one", "SET app.one = on", "SHOW app.one", "SET app.one TO a, b, 'C d'", "SHOW app.one"],
-            &["SET \"app\".\"one\" = 'x'", "SHOW app.one", "SET APP.One = 'y'", "SHOW app.one"],
+            &["SET app.one = 'x'", "SELECT current_setting('app.one')", "SET app.two TO y", "SELECT current_setting('app.two')", "RESET app.one", "SELECT current_setting('app.one')"],
+            &["SET app.one = 'it''s \"quoted\"; DROP TABLE t; --'", "SELECT current_setting('app.one')"],
+            &["SET app.one = 'back\\slash\\'", "SELECT current_setting('app.one')", "SELECT current_setting('app.one')"],
+            &["SET app.one = E'new\\nline\\ttab\\'quote'", "SELECT current_setting('app.one')"],
+            &["SET app.one = U&'\\2603 snow'", "SELECT current_setting('app.one')"],
+            &["SET app.one = $$dollar 'quoted' $1$$", "SELECT current_setting('app.one')"],
+            &["SET app.one = 'Grüße, ☃, 日本'", "SELECT current_setting('app.one')"],
+            &["SET app.one = ''", "SELECT current_setting('app.one')", "SELECT current_setting('app.one', true) IS NULL"],
+            &["SET app.one = 1.50", "SELECT current_setting('app.one')", "SET app.one = -3", "SELECT current_setting('app.one')", "SET app.one = on", "SELECT current_setting('app.one')", "SET app.one TO a, b, 'C d'", "SELECT current_setting('app.one')"],
+            &["SET \"app\".\"one\" = 'x'", "SELECT current_setting('app.one')", "SET APP.One = 'y'", "SELECT current_setting('app.one')"],
             &["SET myapp.user_id = 42", "SELECT current_setting('myapp.user_id')::int + 1"],
-            &["BEGIN", "SET LOCAL app.one = 'x'", "COMMIT", "SHOW app.one", "SELECT current_setting('app.one', true)"],
+            &["BEGIN", "SET LOCAL app.one = 'x'", "COMMIT", "SELECT current_setting('app.one')", "SELECT current_setting('app.one', true)"],
             &[&long, "SELECT length(current_setting('app.one'))"],
         ]);
         stage.finish();
@@ -177,9 +177,39 @@ both_versions! {
 both_versions! {
     /// C10
     discarded, |server| as_directly(server, &[
-        &["SET work_mem = '1234kB'", "SET app.one = 'x'", "SET TimeZone = 'Asia/Tokyo'", "DISCARD ALL", "SHOW work_mem", "SHOW app.one", "SHOW TimeZone"],
+        &["SET work_mem = '1234kB'", "SET app.one = 'x'", "SET TimeZone = 'Asia/Tokyo'", "DISCARD ALL", "SHOW work_mem", "SELECT current_setting('app.one')", "SHOW TimeZone"],
         &["SET work_mem = '1234kB'", "DISCARD PLANS", "DISCARD SEQUENCES", "DISCARD TEMP", "SHOW work_mem"],
         &["SET work_mem = '1234kB'", "BEGIN", "DISCARD ALL", "COMMIT", "SHOW work_mem"],
         &["DISCARD ALL", "DISCARD ALL"],
     ])
+}
+
+both_versions! {
+    /// E1, E5: the next statement finds another server connection.
+    on_another_connection, |server| {
+        let mut stage = Stage::alternating(server);
+        stage.tell_all(&[
+            &["SET work_mem = '1234kB'", "SHOW work_mem", "SHOW work_mem", "RESET work_mem", "SHOW work_mem", "SHOW work_mem"],
+            &["SET work_mem = '1234kB'", "SET statement_timeout = '59s'", "RESET ALL", "SHOW work_mem", "SHOW statement_timeout", "SET work_mem = '2345kB'", "SHOW work_mem"],
+            &["SET work_mem = '1234kB'", "BEGIN", "SET work_mem = '2345kB'", "ROLLBACK", "SHOW work_mem", "SHOW work_mem"],
+            &["SET work_mem = '1234kB'", "BEGIN", "RESET work_mem", "COMMIT", "SHOW work_mem", "SHOW work_mem"],
+            &["SET work_mem = '1234kB'", "BEGIN", "RESET ALL", "ROLLBACK", "SHOW work_mem", "SHOW work_mem"],
+            &["SELECT set_config('work_mem', '1234kB', false)", "SHOW work_mem", "SELECT set_config('work_mem', '2345kB', false)", "SHOW work_mem"],
+            &["SET DateStyle = 'German'", "SET DateStyle = 'MDY'", "SHOW DateStyle", "SET DateStyle = 'ISO'", "SHOW DateStyle", "RESET DateStyle", "SHOW DateStyle"],
+            &["SET TIME ZONE INTERVAL '-08:00' HOUR TO MINUTE", "SHOW TimeZone", "SELECT timestamptz '2026-11-21 00:00Z'", "SET TIME ZONE -3.5", "SHOW TimeZone", "SET TIME ZONE DEFAULT", "SHOW TimeZone"],
+            &["SET search_path = a, \"B c\", 'd,e'", "SHOW search_path", "SET search_path = ''", "SHOW search_path", "SELECT current_schemas(false)", "SET search_path = 'x\"y'", "SHOW search_path", "SHOW search_path"],
+            &["SET standard_conforming_strings = off", "SET app.one = 'a\\'b\\\\c'", "SELECT current_setting('app.one')", "SELECT 'a\\'b'", "SET standard_conforming_strings = on", "SELECT current_setting('app.one')"],
+            &["SET NAMES 'LATIN1'", "SHOW client_encoding", "SELECT U&'\\00fc'", "RESET client_encoding", "SELECT U&'\\00fc'"],
+            &["SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY", "SHOW transaction_isolation", "INSERT INTO t VALUES (1)", "RESET ALL", "INSERT INTO t VALUES (2)"],
+            &["SET ROLE visitor", "SELECT current_user", "SELECT current_user", "RESET ROLE", "SELECT current_user"],
+            &["SET ROLE visitor", "SET work_mem = '1234kB'", "RESET ALL", "SELECT current_user", "DISCARD ALL", "SELECT current_user", "SHOW work_mem"],
+            &["SET app.one = 'Grüße ''☃'' \\'", "SELECT current_setting('app.one')", "SET app.one = ''", "SELECT current_setting('app.one')"],
+            &["SET application_name = 'mine'", "SHOW application_name", "BEGIN", "SET LOCAL application_name = 'local'", "COMMIT", "SHOW application_name", "RESET application_name", "SHOW application_name"],
+            &["DO $$ BEGIN SET work_mem = '1234kB'; END $$", "SHOW work_mem", "SELECT sets('TimeZone', 'Asia/Tokyo')", "SHOW TimeZone", "SHOW TimeZone"],
+            &["SET work_mem = '1234kB'", "LISTEN news", "SHOW work_mem", "SET work_mem = '2345kB'", "UNLISTEN news", "SHOW work_mem", "SHOW work_mem"],
+            &["CREATE TEMP TABLE mine (i int)", "SET work_mem = '1234kB'", "TABLE mine", "DROP TABLE mine", "SHOW work_mem", "SHOW work_mem"],
+            &["SELECT pg_advisory_lock(1)", "SELECT pg_advisory_unlock(1)", "SELECT pg_advisory_unlock(1)", "SELECT 1"],
+        ]);
+        stage.finish();
+    }
 }

@@ -49,7 +49,7 @@ pub(crate) const SETUP: &str = "
 const TIDY: &str = "DELETE FROM t; DELETE FROM late; ALTER SEQUENCE s RESTART;
     DROP TABLE IF EXISTS made, a.made, \"B c\".made CASCADE";
 
-const LOCKS: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = \
+const LOCKS: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid IS NOT NULL AND database = \
     (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 const TWO_PHASES: &str = "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()";
@@ -149,6 +149,9 @@ pub(crate) struct Stage<'a> {
     others: Vec<Other>,
     admins: [Raw; 2],
     direct_client: Option<(Parameters<'static>, Raw)>,
+    /// Two who hold one of two server connections in turns, so that the other one is the only one
+    /// that is free.
+    holders: Option<[Raw; 2]>,
     user: &'static str,
     untidy: bool,
     scripts: usize,
@@ -164,6 +167,25 @@ impl<'a> Stage<'a> {
     /// The session is a superuser's.
     pub(crate) fn of_superuser(server: &'a Postgres) -> Self {
         Self::with(server, "postgres", |builder| builder)
+    }
+
+    /// The session meets another server connection at each step, of two.
+    pub(crate) fn alternating(server: &'a Postgres) -> Self {
+        let mut stage = Self::with(server, "app_trust", |builder| builder.pool_size(2));
+        let mut holders = [(); 2].map(|()| stage.login_through(&[]));
+        holders[0].rows("BEGIN; SELECT 1");
+        stage.holders = Some(holders);
+        stage
+    }
+
+    /// Takes the connection that is free, and gives up the other one.
+    fn alternate(&mut self) {
+        if let Some(holders) = &mut self.holders {
+            let [holding, free] = holders;
+            free.rows("BEGIN; SELECT 1");
+            holding.rows("COMMIT");
+            holders.reverse();
+        }
     }
 
     pub(crate) fn with(
@@ -188,6 +210,7 @@ impl<'a> Stage<'a> {
             others: Vec::new(),
             admins,
             direct_client: None,
+            holders: None,
             user,
             untidy: false,
             scripts: 0,
@@ -245,6 +268,23 @@ impl<'a> Stage<'a> {
         self.tell_with(&[], scripts);
     }
 
+    /// Makes something in both databases.
+    pub(crate) fn setup(&mut self, sql: &str) {
+        for admin in &mut self.admins {
+            admin.rows(sql);
+        }
+    }
+
+    /// The client of the script does not look at its own session.
+    pub(crate) fn tell_unseen(&mut self, scripts: &[&[&str]]) {
+        for script in scripts {
+            for (way, _) in WAYS {
+                let name = format!("{way:?}: {}", shown(script));
+                self.run(&name, &[], &way.writes(script), false);
+            }
+        }
+    }
+
     /// The same, by a client that connected with these parameters.
     pub(crate) fn tell_with(&mut self, parameters: Parameters<'static>, scripts: &[&[&str]]) {
         for script in scripts {
@@ -272,6 +312,10 @@ impl<'a> Stage<'a> {
         let mut client = self.take_direct(parameters);
         let direct = self.tell_directly(&mut client, script, look);
         self.direct_client = Some((parameters, client));
+        if self.untidy {
+            // What is prepared in two phases has a name that no other database may use.
+            self.tidy();
+        }
         let mut wrong = Vec::new();
         let mut client = self.login_through(parameters);
         let through = self.tell_through(&mut client, script, look, &direct.holds, &mut wrong);
@@ -340,13 +384,17 @@ impl<'a> Stage<'a> {
             let held = holds.get(nth).copied().unwrap_or(false);
             if !look && nth + 1 < script.len() {
                 if !held {
+                    self.alternate();
                     wrong.extend(self.pass_by());
                 }
                 continue;
             }
             self.others.iter_mut().for_each(Other::ask);
-            if !held && !self.hear_others(nth, wrong) {
-                break;
+            if !held {
+                if !self.hear_others(nth, wrong) {
+                    break;
+                }
+                self.alternate();
             }
             if idle && look {
                 if !client.hears_within(Duration::ZERO) {

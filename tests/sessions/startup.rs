@@ -22,7 +22,7 @@ const SCRIPTS: &[&[&str]] = &[
         "SHOW work_mem",
         "SHOW TimeZone",
         "SHOW search_path",
-        "SHOW app.one",
+        "SELECT current_setting('app.one')",
         "SHOW DateStyle",
         "SHOW application_name",
         "SHOW client_encoding",
@@ -48,7 +48,7 @@ const SCRIPTS: &[&[&str]] = &[
         "RESET ALL",
         "SHOW TimeZone",
         "SHOW search_path",
-        "SHOW app.one",
+        "SELECT current_setting('app.one')",
     ],
     &[
         "SET TimeZone = 'Asia/Tokyo'",
@@ -58,7 +58,7 @@ const SCRIPTS: &[&[&str]] = &[
         "DISCARD ALL",
         "SHOW TimeZone",
         "SHOW search_path",
-        "SHOW app.one",
+        "SELECT current_setting('app.one')",
         "SHOW application_name",
     ],
     &[
@@ -94,7 +94,7 @@ const SCRIPTS: &[&[&str]] = &[
         "SHOW work_mem",
         "ROLLBACK",
         "SHOW work_mem",
-        "SHOW app.one",
+        "SELECT current_setting('app.one')",
     ],
     &[
         "BEGIN",
@@ -109,13 +109,13 @@ const SCRIPTS: &[&[&str]] = &[
         "SET LOCAL app.one = ''",
         "COMMIT",
         "SHOW work_mem",
-        "SHOW app.one",
+        "SELECT current_setting('app.one')",
     ],
     &[
         "SET app.one = ''",
-        "SHOW app.one",
+        "SELECT current_setting('app.one')",
         "RESET app.one",
-        "SHOW app.one",
+        "SELECT current_setting('app.one')",
     ],
     &["SET work_mem = '1111kB'", "RESET work_mem", "SHOW work_mem"],
     &["RESET ALL", "DISCARD ALL", "SHOW work_mem"],
@@ -153,6 +153,15 @@ both_versions! {
             &["SET ROLE pg_monitor", "BEGIN", "RESET ROLE", "SELECT current_user", "ROLLBACK", "SELECT current_user"],
             &["SET ROLE pg_monitor", "SET ROLE DEFAULT", "SET role TO DEFAULT", "SELECT current_user"],
         ]);
+        stage.finish();
+    }
+}
+
+both_versions! {
+    /// E1, E5: the same, on two connections in turns.
+    on_another_connection, |server| {
+        let mut stage = Stage::alternating(server);
+        stage.tell_with(NAMED, SCRIPTS);
         stage.finish();
     }
 }

@@ -30,7 +30,7 @@ both_versions! {
         &["BEGIN", "SAVEPOINT s", "SET TimeZone = 'Asia/Tokyo'", "ROLLBACK TO s", TENANT, "COMMIT", "SHOW TimeZone"],
         &["BEGIN", "SET TimeZone = 'Asia/Tokyo'", "COMMIT AND CHAIN", TENANT, "SET DateStyle = 'German'", "ROLLBACK", "SHOW TimeZone", "SHOW DateStyle"],
         &["SELECT set_config('work_mem', '1234kB', false)", TENANT, "SHOW work_mem"],
-        &["SET app.one = 'x'", "SET search_path = a, public", TENANT, "SHOW app.one", "SELECT count(*) FROM t"],
+        &["SET app.one = 'x'", "SET search_path = a, public", TENANT, "SELECT current_setting('app.one')", "SELECT count(*) FROM t"],
         &["SET ROLE visitor", TENANT, "SELECT current_user", "RESET ROLE", "SELECT current_user", TENANT],
         &["SET work_mem = '1234kB'; SELECT 1/0", "SHOW work_mem", TENANT],
         &["CALL commits('work_mem', '123')", "SHOW work_mem", TENANT],

@@ -57,15 +57,15 @@ END $look$;
 CREATE FUNCTION holds() RETURNS bool LANGUAGE plpgsql AS $holds$
 DECLARE temp oid := pg_catalog.pg_my_temp_schema();
 BEGIN
-    IF temp <> 0 AND (EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = temp)
-        OR EXISTS (SELECT FROM pg_catalog.pg_proc WHERE pronamespace = temp)
-        OR EXISTS (SELECT FROM pg_catalog.pg_type WHERE typnamespace = temp))
+    IF temp <> 0 AND (EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace OPERATOR(pg_catalog.=) temp)
+        OR EXISTS (SELECT FROM pg_catalog.pg_proc WHERE pronamespace OPERATOR(pg_catalog.=) temp)
+        OR EXISTS (SELECT FROM pg_catalog.pg_type WHERE typnamespace OPERATOR(pg_catalog.=) temp))
     THEN
         RETURN true;
     END IF;
     RETURN EXISTS (SELECT FROM pg_catalog.pg_listening_channels())
         OR EXISTS (SELECT FROM pg_catalog.pg_locks
-            WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid())
+            WHERE locktype OPERATOR(pg_catalog.=) 'advisory' AND pid = pg_catalog.pg_backend_pid())
         OR EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable)
         OR EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql);
 END $holds$";
