@@ -252,7 +252,8 @@ impl<'a> Stage<'a> {
     fn take_direct(&mut self, parameters: Parameters<'static>) -> Raw {
         if let Some((known, mut client)) = self.direct_client.take() {
             // Not always: see C19.
-            if known == parameters && client.ask(&query("DISCARD ALL")).types().ends_with("C Z:I") {
+            let fit = client.ask(&query("DISCARD ALL")).types();
+            if known == parameters && fit.ends_with("C Z:I") {
                 return client;
             }
         }
