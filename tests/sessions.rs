@@ -5,6 +5,7 @@
 //! directly. What others must see is what a fresh connection sees.
 
 #![allow(
+    clippy::panic,
     clippy::unwrap_used,
     reason = "what helpers of tests cannot do is a failed test"
 )]

@@ -62,7 +62,7 @@ const TOLD: [(&str, &str); 7] = [
 ];
 
 fn prepare(database: &Database<'_>) {
-    database.sql("GRANT pg_monitor TO app");
+    crate::stage::roles(database.server);
     database.sql(crate::stage::SETUP);
 }
 

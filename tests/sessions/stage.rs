@@ -537,16 +537,16 @@ fn difference(direct: &Outcome, through: &Outcome) -> Option<String> {
     None
 }
 
-/// Roles belong to the whole server.
-fn roles(server: &Postgres) {
-    static MAKING: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _one_at_a_time = MAKING.lock().unwrap_or_else(|poison| poison.into_inner());
-    if server.value("SELECT count(*) FROM pg_roles WHERE rolname = 'visitor'") == "0" {
-        server.sql(
-            "CREATE ROLE visitor; CREATE ROLE \"Odd \"\"Role\"; \
-             GRANT visitor, \"Odd \"\"Role\", pg_monitor TO app, app_trust",
-        );
-    }
+/// Roles belong to the whole server; several tests may come here at once.
+pub(crate) fn roles(server: &Postgres) {
+    server.sql(
+        "BEGIN; SELECT pg_advisory_xact_lock(1); DO $$ BEGIN
+            IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'visitor') THEN
+                CREATE ROLE visitor; CREATE ROLE \"Odd \"\"Role\";
+                GRANT visitor, \"Odd \"\"Role\", pg_monitor TO app, app_trust;
+            END IF;
+        END $$; COMMIT",
+    );
 }
 
 /// May this change something that is not the session's?
