@@ -33,16 +33,16 @@ function files(texts) {
   return directory;
 }
 
-// Runs a program of a package; what it said.
+// Runs a program, by its path in the packages; what it said.
 function run(program, args, cwd, env = {}) {
-  const ran = spawnSync(path.join(packages, '.bin', program), args, options(cwd, env));
+  const ran = spawnSync(path.join(packages, program), args, options(cwd, env));
   if (ran.status !== 0) throw new Error(`${program} ${args.join(' ')}:\n${ran.stdout}${ran.stderr}`);
   return ran.stdout + ran.stderr;
 }
 
 // The same without waiting; resolves to what it said and how it ended.
 function start(program, args, cwd, env = {}) {
-  const child = spawn(path.join(packages, '.bin', program), args, options(cwd, env));
+  const child = spawn(path.join(packages, program), args, options(cwd, env));
   let said = '';
   child.stdout.on('data', (text) => (said += text));
   child.stderr.on('data', (text) => (said += text));

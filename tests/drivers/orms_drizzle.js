@@ -77,9 +77,9 @@ const overBoth = async (work) => {
 
 async function generate() {
   fs.symlinkSync(process.env.NODE_PATH, path.join(project, 'node_modules'));
-  run('drizzle-kit', ['generate', '--name', 'one'], project);
+  run('.bin/drizzle-kit', ['generate', '--name', 'one'], project);
   fs.writeFileSync(path.join(project, 'tables.js'), MORE);
-  run('drizzle-kit', ['generate', '--name', 'two'], project);
+  run('.bin/drizzle-kit', ['generate', '--name', 'two'], project);
   assert.strictEqual(fs.readdirSync(path.join(project, 'migrations')).filter((name) => name.endsWith('.sql')).length, 2);
 }
 
@@ -99,13 +99,13 @@ async function migrations() {
 
 async function kitMigratesAndPushes() {
   await overBoth(clean);
-  run('drizzle-kit', ['migrate'], project);
-  run('drizzle-kit', ['migrate'], project);
+  run('.bin/drizzle-kit', ['migrate'], project);
+  run('.bin/drizzle-kit', ['migrate'], project);
   // What it compares with is always the schema `public`.
   if (schema !== 'public') return;
-  assert.match(run('drizzle-kit', ['push', '--force'], project), /No changes detected/);
+  assert.match(run('.bin/drizzle-kit', ['push', '--force'], project), /No changes detected/);
   fs.writeFileSync(path.join(project, 'tables.js'), TABLES);
-  run('drizzle-kit', ['push', '--force'], project);
+  run('.bin/drizzle-kit', ['push', '--force'], project);
   await drivers[0](async (db) => {
     const columns = await db.execute(sql`SELECT 1 FROM pg_attribute WHERE attrelid = 'dz_posts'::regclass AND attname = 'title' AND NOT attisdropped`);
     assert.strictEqual(columns.rowCount, 0);
