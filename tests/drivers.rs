@@ -87,7 +87,10 @@ fn run_twice(
     };
     std::thread::scope(|scope| {
         let other = scope.spawn(|| as_who("two"));
-        as_who("one").and(other.join().unwrap())
+        let one = as_who("one");
+        // Both are waited for, whatever became of the first.
+        let two = other.join().unwrap();
+        one.and(two)
     })
 }
 
