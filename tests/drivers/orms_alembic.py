@@ -7,7 +7,7 @@ import sys
 from alembic import command
 from alembic.config import Config
 from alembic.util.exc import CommandError
-from checks import check, run_all
+from checks import check, run_all, slow
 from orms import OWN_REST, SCHEMA, files
 from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, inspect, text
 
@@ -244,12 +244,12 @@ def replicas(env):
     engine.dispose()
 
 
-@check
+@slow
 def a_lock_of_the_transaction():
     replicas(ENV.replace(RUN, " " * 12 + LOCK.format("_xact") + RUN))
 
 
-@check
+@slow
 def a_lock_of_the_session():
     lock = " " * 8 + LOCK.format("") + " " * 8 + "connection.commit()\n"
     replicas(ENV.replace(EACH, lock + EACH))

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from checks import URL, check, run_all
+from checks import URL, check, run_all, slow
 from orms import SCHEMA, WHO, files
 
 THREADS = 6
@@ -82,7 +82,6 @@ CHANGED = MODELS.replace("max_length=50", "max_length=80") + """
         indexes = [models.Index(fields=["day"], name="{who}_day")]
 """.format(who=WHO)
 
-# `options` would be wrong here: it is one statement alone, without a transaction.
 CONCURRENTLY = f"""
 from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
@@ -159,7 +158,7 @@ def manage(*arguments, fails=False):
     return ran.stdout
 
 
-@check
+@slow
 def migrations():
     assert "Create model Order" in manage("makemigrations", "shop")
     assert "Applying shop.0001_initial... OK" in manage("migrate")
@@ -172,7 +171,7 @@ def migrations():
     manage("migrate", "shop")
 
 
-@check
+@slow
 def without_a_transaction():
     (project / "shop/migrations/0003_concurrently.py").write_text(CONCURRENTLY)
     assert "BEGIN" not in manage("sqlmigrate", "shop", "0003")
@@ -180,7 +179,7 @@ def without_a_transaction():
     assert "[X] 0003_concurrently" in manage("showmigrations", "shop")
 
 
-@check
+@slow
 def back_and_again():
     manage("migrate", "shop", "0001")
     assert "[ ] 0002_changed" in manage("showmigrations", "shop")
@@ -345,7 +344,7 @@ def short_lived():
     in_threads(request)
 
 
-@check
+@slow
 def sessions_and_fixtures():
     own_project()
     from django.contrib.auth.models import User
@@ -370,19 +369,19 @@ def tests(*arguments):
     assert "Ran 3 tests" in said and "OK" in said, said
 
 
-@check
+@slow
 def its_own_tests():
     tests()
 
 
-@check
+@slow
 def its_own_tests_kept():
     tests("--keepdb")
     tests("--keepdb")
     tests()
 
 
-@check
+@slow
 def its_own_tests_in_parallel():
     tests("--parallel", "2")
 

@@ -83,6 +83,8 @@ async function generate() {
   assert.strictEqual(fs.readdirSync(path.join(project, 'migrations')).filter((name) => name.endsWith('.sql')).length, 2);
 }
 
+generate.limit = 60_000;
+
 async function clean(db) {
   await db.execute(sql.raw(`DROP TABLE IF EXISTS dz_users, dz_posts; DROP SCHEMA IF EXISTS ${schema}_drizzle CASCADE`));
 }
@@ -111,6 +113,8 @@ async function kitMigratesAndPushes() {
     assert.strictEqual(columns.rowCount, 0);
   });
 }
+
+kitMigratesAndPushes.limit = 60_000;
 
 async function queries() {
   await overBoth(async (db) => {
