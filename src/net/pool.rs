@@ -25,7 +25,7 @@ use crate::{
     config::settings::{self, Address, ServerReset},
     error::Error,
     pool::{Asked, Database, Given, PoolId, PoolSizes, Ticket, Work},
-    session::{Catalogue, Timeouts},
+    session::{Catalogue, Pins, Timeouts},
     sync::Mutex,
 };
 
@@ -69,6 +69,8 @@ pub(crate) struct Pool {
     pub(crate) welcomes: Welcomes,
     /// The statements that its clients have prepared.
     pub(crate) catalogue: Arc<Catalogue>,
+    /// The server connections that its clients keep beyond their transactions.
+    pub(crate) pins: Arc<Pins>,
     /// Whether row-level security applies to its role.
     pub(crate) audited: Audited,
     /// The last opening failed; says so once in the log, and once when it is over (H5).
@@ -126,6 +128,7 @@ impl Db {
                     credential: Mutex::new(Credential::None),
                     welcomes: Welcomes::default(),
                     catalogue: Arc::default(),
+                    pins: Arc::new(Pins::new(self.config.pins.clone())),
                     audited: Audited::default(),
                     failing: AtomicBool::new(false),
                 })

@@ -108,6 +108,7 @@ impl Session {
         // a COPY that had failed (D1). Nothing more will come from it.
         if let Some(backend) = backend.as_deref_mut() {
             self.reset_context(backend, out);
+            self.settle(backend, out);
         }
         let over = next == Next::Read
             && backend
@@ -246,7 +247,7 @@ impl Session {
     fn must_yield(&self, backend: &Backend) -> bool {
         backend.is_wanted
             && self.mode == PoolMode::Transaction
-            && !self.pinned
+            && backend.held.is_empty()
             && !backend.pipeline.is_empty()
             && !backend.pipeline.is_open()
             && !backend.pipeline.is_copying()

@@ -5,9 +5,10 @@ use super::{
     client::Verdict,
     pipeline::Entry,
     prepared::Has,
-    reading::{Act, Trace, trace_of},
+    reading::{Act, touches_of_text},
     rewritten::{Change, Changes},
     statements::{self, MOST_NAMES, Meaning, ServerName, Statement},
+    touches::{Holds, Touches},
     walk::{Comment, comment_of},
 };
 use crate::{
@@ -137,7 +138,9 @@ impl Session {
             } else {
                 // Too long to be kept, and so to be parsed again elsewhere.
                 self.forget_unnamed(backend);
-                self.pinned = true;
+                if let Err(error) = self.keep_text(backend) {
+                    return self.refuse_long(error, backend, out);
+                }
             }
             backend.pipeline.push(Entry {
                 unnamed: true,
@@ -170,11 +173,16 @@ impl Session {
                     .hint("Close those that are not needed."),
             );
         }
-        let statement = if frame.is_whole() {
-            self.catalogue.statement(rest, &self.flavour)
-        } else {
-            self.pinned = true;
+        let statement = if !frame.is_whole() {
+            if let Err(error) = self.keep_text(backend) {
+                return self.refuse_long(error, backend, out);
+            }
             self.catalogue.private(&self.flavour)
+        } else if backend.doubts.has_settings() {
+            // What it is parsed under is known only when the server has been asked (C13).
+            self.catalogue.unshared(rest, &self.flavour)
+        } else {
+            self.catalogue.statement(rest, &self.flavour)
         };
         let id = statement.id;
         self.names.add(name, statement, read.meaning);
@@ -204,14 +212,38 @@ impl Session {
         Verdict::Rewritten
     }
 
+    /// A statement is too long to be parsed again elsewhere: the client must keep its connection.
+    fn keep_text(&self, backend: &mut Backend) -> Result<(), Error> {
+        let keeps = Holds::TEXT;
+        let touches = Touches {
+            keeps,
+            ..Touches::default()
+        };
+        self.may_keep(&touches, backend)?;
+        backend.held = backend.held.or(keeps);
+        Ok(())
+    }
+
+    fn refuse_long(&mut self, error: Error, backend: &mut Backend, out: &mut Output) -> Verdict {
+        let opening = self.opening(backend);
+        self.refuse_request(b'P', error, opening, backend, out)
+    }
+
     /// What a Parse means, and its body without the comment that names the tenant.
     fn read_parse(&self, frame: &Frame<'_>, rest: &[u8]) -> Result<Parsed, Error> {
         let text = Reader::new(rest).cstr().ok().filter(|_| frame.is_whole());
         let Some(tenancy) = self.tenancy.as_deref() else {
-            let trace = text.map_or(Trace::ByTag, |text| trace_of(text, self.dialect.sql));
-            let act = (trace == Trace::State).then_some(Act::LEAVES_STATE);
+            let unread = (None, true);
+            let (touches, by_tag) =
+                text.map_or(unread, |text| touches_of_text(text, self.dialect.sql));
+            let noteworthy = touches.is_some() || by_tag;
+            let act = Act {
+                touches,
+                by_tag,
+                ..Act::NOTHING
+            };
             return Ok(Parsed {
-                meaning: act.map(|act| Meaning { act, tenant: None }),
+                meaning: noteworthy.then_some(Meaning { act, tenant: None }),
                 ..Parsed::default()
             });
         };
