@@ -24,7 +24,7 @@ def check(function):
 
 def slow(function):
     """For a check that starts programs, which take their time where many run at once."""
-    function.patience = 120
+    function.patience = 300
     return check(function)
 
 

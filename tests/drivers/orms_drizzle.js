@@ -83,7 +83,7 @@ async function generate() {
   assert.strictEqual(fs.readdirSync(path.join(project, 'migrations')).filter((name) => name.endsWith('.sql')).length, 2);
 }
 
-generate.limit = 60_000;
+generate.limit = 300_000;
 
 async function clean(db) {
   await db.execute(sql.raw(`DROP TABLE IF EXISTS dz_users, dz_posts; DROP SCHEMA IF EXISTS ${schema}_drizzle CASCADE`));
@@ -114,7 +114,7 @@ async function kitMigratesAndPushes() {
   });
 }
 
-kitMigratesAndPushes.limit = 60_000;
+kitMigratesAndPushes.limit = 300_000;
 
 async function queries() {
   await overBoth(async (db) => {

@@ -78,7 +78,7 @@ async function generate() {
   fs.renameSync(path.join(six, 'made.sql'), path.join(six, 'migrations/1_init/migration.sql'));
 }
 
-generate.limit = 60_000;
+generate.limit = 300_000;
 
 // It waits for its lock for ten seconds and then asks to be tried again.
 async function deploy(tries = 3) {
@@ -96,7 +96,7 @@ async function migrateDeploy() {
 }
 
 // Four of them, one after the other, and each keeps its lock until it ends.
-migrateDeploy.limit = 60_000;
+migrateDeploy.limit = 300_000;
 
 async function pullAndPush() {
   // The engine of Prisma 6 does not know the constraints of PostgreSQL 18.
@@ -109,7 +109,7 @@ async function pullAndPush() {
   assert.match(run('prisma6/build/index.js', ['db', 'push', '--skip-generate'], six, no), /already in sync/);
 }
 
-pullAndPush.limit = 60_000;
+pullAndPush.limit = 300_000;
 
 async function queries() {
   const db = open();
