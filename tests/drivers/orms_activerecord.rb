@@ -28,7 +28,7 @@ end
 
 def open(**more)
   more[:schema_search_path] = SCHEMA unless SCHEMA == 'public'
-  ActiveRecord::Base.establish_connection({ url: URL_, pool: THREADS }.merge(more))
+  ActiveRecord::Base.establish_connection({ url: URL_, pool: THREADS + 2 }.merge(more))
   ActiveRecord::Base.connection
 end
 
