@@ -31,9 +31,9 @@ postgres: ## find or install the PostgreSQL versions of the tests
 	@echo "== PostgreSQL $(POSTGRES)"
 	@scripts/postgres.sh $(POSTGRES)
 
-drivers: rust postgres ## what applications connect with, against pgusher (needs python3, npm, java)
+drivers: rust postgres ## drivers and ORMs against pgusher (ARGS=orms: those; needs python3, npm, java, ruby)
 	@scripts/drivers.sh
-	$(CARGO) test --locked --test drivers -- --ignored --test-threads 2
+	$(CARGO) test --locked --test drivers -- --ignored --test-threads 2 $(ARGS)
 
 demo: rust ## a throwaway PostgreSQL with pgusher in front (ARGS=--once: look and leave)
 	@bin=$${PGUSHER_PG_BIN:-$$(scripts/postgres.sh 15)} && \

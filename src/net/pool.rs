@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     auth::upstream::Credential,
-    config::settings::{self, ServerReset},
+    config::settings::{self, Address, ServerReset},
     error::Error,
     pool::{Asked, Database, Given, PoolId, PoolSizes, Ticket, Work},
     session::{Catalogue, Pins, Timeouts},
@@ -33,6 +33,9 @@ type Books = Database<Box<ServerConn>, Arc<Bell>>;
 
 /// How often idle connections, the reserve and outages are looked after.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
+
+/// PostgreSQL waits as long for the last connections to a database that it drops or copies.
+const VACATED_FOR: Duration = Duration::from_secs(5);
 
 /// One database: its settings and the books of its pools.
 pub(crate) struct Db {
@@ -165,6 +168,28 @@ impl Db {
             books.tick(self.timeouts.server_idle_timeout, now)
         };
         self.perform(work);
+        self.close_unused(now);
+    }
+
+    /// Is it this database of the server at this address?
+    pub(crate) fn is_at(&self, address: &Address, name: &str) -> bool {
+        let upstream = &self.config.upstream;
+        let own = upstream.database.as_ref().unwrap_or(&self.name);
+        own == name && upstream.address == *address
+    }
+
+    /// Closes idle connections if no client is in, now and for a while: a client may be about to
+    /// leave. One that stays is for PostgreSQL to refuse, as it would without us.
+    pub(crate) fn vacate(&self, now: Instant) {
+        self.books.lock().vacate(now + VACATED_FOR);
+        self.close_unused(now);
+    }
+
+    fn close_unused(&self, now: Instant) {
+        let unused = self.books.lock().unused(now);
+        for conn in unused {
+            conn.close();
+        }
     }
 
     /// Closes idle connections whose server has gone, so that it is noticed before somebody needs one (F2).

@@ -268,6 +268,11 @@ impl Client {
                 .session
                 .client_bytes(input, backend, &mut desk.out, now);
             used += progress.used;
+            if let Some(name) = desk.out.vacated.take() {
+                self.pass
+                    .lobby()
+                    .vacate(&name, self.parts.membership.pool(), now);
+            }
             match progress.next {
                 Next::Lease => match self.claim(desk, now) {
                     Ok(true) => {}

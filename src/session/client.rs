@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind},
+    sql,
     wire::{
         frame::{self, BadFrame, HEADER, Header},
         write,
@@ -174,6 +175,11 @@ impl Session {
             // The server will not look at it, so nothing changes.
             return Verdict::Forward;
         }
+        if matches!(header.tag, b'Q' | b'P')
+            && let Some(name) = self.vacates(header.tag, body)
+        {
+            out.vacated = Some(name);
+        }
         let extended = matches!(header.tag, b'P' | b'B' | b'D' | b'E' | b'C');
         if extended
             && self.tenancy.is_some()
@@ -224,6 +230,16 @@ impl Session {
         };
         backend.pipeline.sent(request, Whose::Client);
         Verdict::Forward
+    }
+
+    /// The database that the text of a simple query or a Parse needs to itself.
+    fn vacates(&self, tag: u8, body: &[u8]) -> Option<String> {
+        let text = match tag {
+            b'Q' => body,
+            _ => body.get(memchr::memchr(0, body)? + 1..)?,
+        };
+        let name = sql::vacates(text, self.dialect.sql)?;
+        std::str::from_utf8(&name).ok().map(str::to_owned)
     }
 
     /// The client has had its turn: what it sends next waits until all before it is answered, so
