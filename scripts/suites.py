@@ -34,7 +34,7 @@ sys.path.insert(1, os.path.join(ROOT, "benches"))
 # pylint: disable=wrong-import-position
 from suites import expected, report, results, servers, sources
 
-SUITES = ["psycopg3", "asyncpg", "tokio_postgres"]
+SUITES = ["psycopg3", "asyncpg", "tokio_postgres", "libpq", "psycopg2"]
 
 
 def arguments():
@@ -109,7 +109,7 @@ def run_suite(name, args, binary):
     different = results.compare(direct, pgusher)
     known, unknown = expected.split(name, different)
     for test in unknown:
-        print(f"   FAILS {test}\n         {results.message(pgusher, test)[:200]}")
+        print(f"   FAILS {test}\n         {' '.join(results.message(pgusher, test).split())[:120]}")
     print(f"   {len(different)} differ, {len(known)} of them as expected", flush=True)
     return unknown
 

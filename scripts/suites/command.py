@@ -8,16 +8,17 @@ from . import results, sources
 
 
 def run(command, log, seconds, cwd, env):
-    """Its tests may fail, so the exit code says nothing. All it started ends with it."""
+    """Its exit code, or nothing if it took too long. All it started ends with it."""
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **env}
     with open(log, "ab") as file:
         process = subprocess.Popen(command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL,
                                    stdout=file, stderr=file, start_new_session=True,
                                    preexec_fn=_hear_interrupts)
         try:
-            process.wait(timeout=seconds)
+            return process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             file.write(f"\n-- ended after {seconds} s\n".encode())
+            return None
         finally:
             try:
                 os.killpg(process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""psycopg 3. Its packages on PyPI have no tests; Debian's source package has."""
+"""psycopg 3. Its packages on PyPI have no tests: the directory of its repository must be named."""
 
 import os
 
@@ -14,11 +14,15 @@ LEFT_OUT = ["tests/test_typing.py", "tests/test_module.py", "tests/crdb", "tests
 
 def prepare():
     """The driver as its users install it, the tests of the same version beside it."""
-    source = sources.debian("psycopg3", "psycopg3", VERSION, "")
+    source = sources.given("psycopg3")
+    if not source:
+        raise sources.Missing("set PGUSHER_SUITE_PSYCOPG3 to a copy of the repository of psycopg, "
+                              f"https://github.com/psycopg/psycopg, tag {VERSION}")
     program = sources.python(f"psycopg[binary]=={VERSION}", "psycopg-pool==3.2.8", "anyio==4.16.0",
                              "pproxy==2.7.9", *sources.PYTEST)
-    # Only the tests: the package itself must be the one that is installed.
-    directory = sources.fresh_copy(os.path.join(source, "tests"), "psycopg3/tests")
+    # Not the package itself: it must be the one that is installed.
+    for part in ("tests", "tools"):
+        directory = sources.fresh_copy(os.path.join(source, part), f"psycopg3/{part}")
     return program, os.path.dirname(directory)
 
 
