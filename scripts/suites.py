@@ -11,9 +11,9 @@ Each suite runs once directly and once through pgusher in transaction mode, each
 server. A test that passes directly must pass through pgusher, unless scripts/suites/expected.toml
 says why it cannot; the exit code is 1 otherwise. Logs and results are in .cache/suites/results.
 
-Needs Python 3.11 or later and what a suite is written in. What the suites are made of is fetched from
-package registries; scripts/suites/sources.py says how to name a copy instead. PGUSHER names a program
-to test; otherwise cargo builds one.
+Needs Python 3.11 or later, psql, and what a suite is written in. What the suites are made of is
+fetched from package registries; PGUSHER_SUITE_<NAME>=/directory names a copy instead. PGUSHER names
+a program to test; otherwise cargo builds one.
 """
 
 import argparse
@@ -34,7 +34,7 @@ sys.path.insert(1, os.path.join(ROOT, "benches"))
 # pylint: disable=wrong-import-position
 from suites import expected, report, results, servers, sources
 
-SUITES = ["psycopg3", "asyncpg", "tokio_postgres", "libpq", "psycopg2"]
+SUITES = ["psycopg3", "asyncpg", "tokio_postgres", "libpq", "psycopg2", "sqlalchemy"]
 
 
 def arguments():
@@ -47,7 +47,8 @@ def arguments():
     add("--postgres", default="18", choices=["15", "18"], help="major version [18]")
     add("--select", action="append", default=[], metavar="ARG", help="to the suite's test runner")
     add("--only", choices=["direct", "pgusher"], help="only one way; the other is from last time")
-    add("--write", action="store_true", help="write docs/compatibility.md from the last results")
+    add("--write", action="store_true",
+        help="write docs/compatibility.md from the last runs, if nothing unexpected differs")
     add("--list", action="store_true", help="the names of the suites")
     args = parser.parse_args()
     if unknown := set(args.suites) - set(SUITES):
@@ -69,8 +70,7 @@ def run_once(suite, prepared, args, way, binary, directory):
     """One suite, one way, on a fresh server. Its results."""
     shutil.rmtree(directory, ignore_errors=True)
     os.makedirs(directory)
-    server = servers.Postgres(args.postgres, suite.USERS, suite.EXTENSIONS,
-                              os.path.join(directory, "server.log"))
+    server = servers.Postgres(args.postgres, suite, os.path.join(directory, "server.log"))
     started, pgusher = time.monotonic(), None
     try:
         if way == "pgusher":
@@ -107,9 +107,11 @@ def run_suite(name, args, binary):
                 ways[way] = json.load(file)
     direct, pgusher = (ways[way]["tests"] for way in ("direct", "pgusher"))
     different = results.compare(direct, pgusher)
-    known, unknown = expected.split(name, different)
+    known, unknown, idle = expected.split(name, different)
     for test in unknown:
         print(f"   FAILS {test}\n         {' '.join(results.message(pgusher, test).split())[:120]}")
+    for pattern in [] if args.select else idle:
+        print(f"   nothing differs any more: {pattern}")
     print(f"   {len(different)} differ, {len(known)} of them as expected", flush=True)
     return unknown
 
@@ -130,8 +132,8 @@ def main():
         except sources.Missing as why:
             print(f"   not run: {why}", flush=True)
             missing.append(name)
-    if args.write:
-        report.write(args.postgres)
+    if args.write and not unknown:
+        report.write(SUITES, args.postgres)
     return 1 if unknown or missing else 0
 
 

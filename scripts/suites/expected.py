@@ -12,20 +12,15 @@ def load():
         return tomllib.load(file).get("difference", [])
 
 
-def reason(suite, test):
-    """Why this test may fail through pgusher, or nothing."""
-    for entry in load():
-        if entry["suite"] == suite and any(_matches(test, name) for name in entry["tests"]):
-            return entry["reason"]
-    return None
+def split(suite, different):
+    """What differs with a reason, what differs without one, and the patterns that nothing needs."""
+    patterns = {pattern: [test for test in different if _matches(test, pattern)]
+                for entry in load() if entry["suite"] == suite for pattern in entry["tests"]}
+    known = {test for tests in patterns.values() for test in tests}
+    idle = [pattern for pattern, tests in patterns.items() if not tests]
+    return sorted(known), [test for test in different if test not in known], idle
 
 
 def _matches(test, pattern):
     # Brackets are part of the names of parametrised tests.
     return fnmatch.fnmatchcase(test, pattern.replace("[", "[[]"))
-
-
-def split(suite, tests):
-    """Those with a reason and those without."""
-    known = [test for test in tests if reason(suite, test)]
-    return known, [test for test in tests if test not in known]

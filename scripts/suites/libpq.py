@@ -1,4 +1,4 @@
-"""libpq's pipeline mode: the test program of PostgreSQL's own sources, with the libpq of the same."""
+"""libpq's pipeline mode: the test program of PostgreSQL's sources, with the libpq of the same."""
 
 import os
 import re
@@ -18,7 +18,8 @@ def prepare():
     directory = os.path.join(sources.CACHE, "work", "libpq")
     tests = os.path.join(directory, "src/test/modules/libpq_pipeline")
     if not os.access(os.path.join(tests, "libpq_pipeline"), os.X_OK):
-        if missing := [name for name in ("cc", "make", "bison", "flex", "perl") if not shutil.which(name)]:
+        needed = ("cc", "make", "bison", "flex", "perl")
+        if missing := [name for name in needed if not shutil.which(name)]:
             raise sources.Missing(f"{', '.join(missing)}: needed to build libpq")
         sources.fresh_copy(source, "libpq")
         for step in (["./configure", "--without-readline", "--without-zlib", "--without-icu"],
@@ -29,7 +30,7 @@ def prepare():
 
 
 def run(prepared, target, run_directory, select):
-    """Each test of the program, as its t/*.pl does: some of them have the trace that libpq must write."""
+    """Each test of the program, as its t/*.pl does. For some it says what libpq's trace must be."""
     directory, tests = prepared
     program = os.path.join(tests, "libpq_pipeline")
     env = {"LD_LIBRARY_PATH": os.path.join(directory, "src/interfaces/libpq")}

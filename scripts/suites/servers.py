@@ -71,9 +71,9 @@ class Home:
 
 
 class Postgres(Target):
-    """A server of its own. Passwords as pg_hba.conf asks for them, so that both ways log in alike."""
+    """A server of its own. It asks for passwords, so that both ways log in alike."""
 
-    def __init__(self, version, users, extensions, log):
+    def __init__(self, version, suite, log):
         self._home, self._process = Home(), None
         super().__init__(free_port(), self._home.path)
         self.bin = subprocess.run(
@@ -84,11 +84,13 @@ class Postgres(Target):
         try:
             self._initdb()
             self._start(log)
-            for name, encryption in users.items():
+            for name, encryption in suite.USERS.items():
                 self.sql(f"SET password_encryption = '{encryption}'; "
                          f"CREATE USER {name} PASSWORD '{PASSWORD}'")
-            for name in extensions:
+            for name in suite.EXTENSIONS:
                 self.sql(f"CREATE EXTENSION {name}")
+            if setup := getattr(suite, "SETUP", ""):
+                self.sql(setup)
         except BaseException:
             self.stop()
             raise
@@ -114,7 +116,8 @@ class Postgres(Target):
             cwd="/", stdout=subprocess.DEVNULL, check=True,
             **({"user": user, "extra_groups": []} if user else {}),
         )
-        settings = {**SETTINGS, "port": self.port, "unix_socket_directories": f"'{self._home.path}'"}
+        settings = {**SETTINGS, "port": self.port,
+                    "unix_socket_directories": f"'{self._home.path}'"}
         with open(os.path.join(data, "postgresql.conf"), "a", encoding="ascii") as file:
             file.writelines(f"{name} = {value}\n" for name, value in settings.items())
         with open(os.path.join(data, "pg_hba.conf"), "w", encoding="ascii") as file:
@@ -138,7 +141,7 @@ class Postgres(Target):
         return ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-c", sql]
 
     def _psql_environment(self):
-        return {**os.environ, **self.environment()}
+        return {**os.environ, **self.environment(), "PGOPTIONS": "-c client_min_messages=error"}
 
     def sql(self, sql):
         """Runs statements as the superuser; what they print."""
@@ -163,7 +166,8 @@ class Pgusher(Target):
         with open(config, "w", encoding="utf-8") as file:
             file.write(self._config(server, users) + extra)
         try:
-            self._process = Process("pgusher", [binary, "serve", "--config", config], log, self.port)
+            command = [binary, "serve", "--config", config]
+            self._process = Process("pgusher", command, log, self.port)
         except BaseException:
             self.stop()
             raise

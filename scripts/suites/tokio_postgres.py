@@ -26,7 +26,7 @@ REPLACED = {
 
 def prepare():
     """Both crates."""
-    return {name: sources.crate("tokio_postgres" if name == "tokio-postgres" else name, name, version)
+    return {name: sources.crate(name.replace("-", "_"), name, version)
             for name, version in CRATES.items()}
 
 
