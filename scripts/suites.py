@@ -34,7 +34,8 @@ sys.path.insert(1, os.path.join(ROOT, "benches"))
 # pylint: disable=wrong-import-position
 from suites import expected, report, results, servers, sources
 
-SUITES = ["psycopg3", "asyncpg", "tokio_postgres", "libpq", "psycopg2", "sqlalchemy"]
+SUITES = ["psycopg3", "asyncpg", "tokio_postgres", "libpq", "psycopg2", "node_postgres",
+          "sqlalchemy"]
 
 
 def arguments():
