@@ -197,9 +197,9 @@ impl Session {
                 let frame = Frame {
                     header,
                     body,
-                    start,
+                    start: Some(start),
                 };
-                return self.query(&frame, backend, out);
+                return self.query_by_name(&frame, backend, out);
             }
             b'F' => {
                 if let Some(verdict) = self.function_of_tenant(backend, out) {

@@ -92,6 +92,7 @@ impl Session {
                     (b'1' | b'3', Some(entry)) => self.answered(entry, backend),
                     (b'C', Some(entry)) => {
                         self.tenant_completed(entry, body);
+                        self.has_deallocated(entry, body, backend);
                         self.forget_deallocated(body, backend);
                     }
                     (b'D', Some(entry)) if entry.whose == Whose::Inventory => {
@@ -113,6 +114,7 @@ impl Session {
             Meaning::Failure(entry) => {
                 let dropped = backend.pipeline.take_dropped();
                 self.undo(&dropped, backend);
+                dropped.iter().for_each(|it| self.deallocates_no_more(it));
                 if let Some(tenancy) = &mut self.tenancy {
                     tenancy.failed();
                 }
@@ -229,6 +231,7 @@ impl Session {
         match entry.whose {
             Whose::Client => {
                 self.answered(entry, backend);
+                self.deallocates_no_more(&entry);
                 if let Some(tenancy) = &mut self.tenancy {
                     if backend.status == Status::Idle
                         && backend.pipeline.has_come_to(tenancy.owned_at())
