@@ -6,7 +6,7 @@ CARGO ?= cargo
 POSTGRES := 15 18
 ARGS ?=
 
-.PHONY: help test check rust postgres drivers demo scanner bench counts docs build image
+.PHONY: help test check rust postgres drivers suites demo scanner bench counts docs build image
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -31,9 +31,12 @@ postgres: ## find or install the PostgreSQL versions of the tests
 	@echo "== PostgreSQL $(POSTGRES)"
 	@scripts/postgres.sh $(POSTGRES)
 
-drivers: rust postgres ## drivers and ORMs against pgusher (ARGS=orms: those; needs python3, npm, java, ruby)
+drivers: rust postgres ## drivers and ORMs against pgusher (ARGS=orms: those; needs python3, npm, java, ruby; their own tests: suites)
 	@scripts/drivers.sh
 	$(CARGO) test --locked --test drivers -- --ignored --test-threads 2 $(ARGS)
+
+suites: rust postgres ## the drivers' own tests, with and without pgusher: long (ARGS="psycopg3 asyncpg")
+	python3 scripts/suites.py $(ARGS)
 
 demo: rust ## a throwaway PostgreSQL with pgusher in front (ARGS=--once: look and leave)
 	@bin=$${PGUSHER_PG_BIN:-$$(scripts/postgres.sh 15)} && \

@@ -19,6 +19,9 @@ const LARGEST: usize = 70_000;
 /// How much is read at once.
 const STEP: usize = 4096;
 
+/// How a Terminate message begins.
+const GOODBYE: &[u8] = b"X\0\0\0";
+
 /// A stream that is not a session yet.
 #[derive(Debug)]
 pub(crate) struct Dialogue {
@@ -73,6 +76,11 @@ impl Dialogue {
     /// The next message without a tag, whole.
     pub(crate) async fn startup_packet(&mut self) -> Result<Vec<u8>, Broken> {
         loop {
+            // Some drivers, told to leave before they have begun, begin with their goodbye. Read
+            // as a length it is impossible; PostgreSQL goes without a word as well.
+            if self.buffer.starts_with(GOODBYE) {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
             if let Some(size) = startup::length(&self.buffer).map_err(Broken::Startup)?
                 && self.buffer.len() >= size
             {

@@ -99,7 +99,8 @@ impl Session {
                     }
                     _ => {}
                 }
-                Ok(is_for_client(entry))
+                // A notification has nothing to do with what is being answered.
+                Ok(tag == b'A' || is_for_client(entry))
             }
             Meaning::Parameter(entry) => {
                 if is_for_client(entry) {

@@ -4,7 +4,9 @@ use crate::{
     goes_on, started,
     support::{
         Pgusher, Raw, both_versions,
-        message::{gssenc_request, message, message_with_length, query, ssl_request, startup},
+        message::{
+            gssenc_request, message, message_with_length, query, ssl_request, startup, terminate,
+        },
         raw::V3_0,
     },
 };
@@ -116,6 +118,19 @@ both_versions!(
             assert_eq!(client.transcript_until_eof().types(), "FATAL:08P01 eof", "{length}");
         }
         goes_on(&mut pgusher, &database.name);
+    }
+);
+
+both_versions!(
+    /// A client that is told to leave before it has begun sends a Terminate first and counts on no answer.
+    a_goodbye_and_nothing_before_it,
+    |pg| {
+        let pgusher = Pgusher::in_front_of(pg).start();
+        for port in [pg.port(), pgusher.port()] {
+            let mut client = Raw::connect(port);
+            client.send(&terminate());
+            assert_eq!(client.transcript_until_eof().types(), "eof");
+        }
     }
 );
 

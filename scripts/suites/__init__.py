@@ -1,0 +1,1 @@
+"""The test suites of other projects, run directly and through pgusher: see scripts/suites.py."""

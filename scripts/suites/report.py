@@ -1,0 +1,67 @@
+"""Writes the tables of docs/compatibility.md: what the last runs gave, and the differences."""
+
+import importlib
+import json
+import os
+import re
+
+from . import expected, results, sources
+from .servers import ROOT
+
+PAGE = os.path.join(ROOT, "docs", "compatibility.md")
+
+
+def write(suites, version):
+    """Between the marks of the page, from results in the cache. What was not run has no line."""
+    with open(PAGE, encoding="utf-8") as file:
+        page = file.read()
+    found = {name: runs for name in suites if (runs := _runs(name, version))}
+    for mark, lines in (("figures", _figures(found)), ("differences", _differences(found))):
+        page, count = re.subn(
+            f"(<!-- {mark}:begin -->\n).*?(<!-- {mark}:end -->)",
+            lambda match, lines=lines: match[1] + "\n".join(lines) + "\n" + match[2],
+            page, flags=re.S,
+        )
+        if count != 1:
+            raise SystemExit(f"{PAGE} has no marks for the {mark}")
+    with open(PAGE, "w", encoding="utf-8") as file:
+        file.write(page)
+
+
+def _runs(name, version):
+    runs = {}
+    for way in ("direct", "pgusher"):
+        path = os.path.join(sources.CACHE, "results", version, name, way, "results.json")
+        if not os.path.exists(path):
+            return None
+        with open(path, encoding="utf-8") as file:
+            runs[way] = json.load(file)
+    return runs
+
+
+def _figures(found):
+    yield "| suite | tests | fail directly | fail through pgusher | of these, pass directly |"
+    yield "|---|--:|--:|--:|--:|"
+    for name, runs in found.items():
+        suite = importlib.import_module(f"suites.{name}")
+        direct, pgusher = runs["direct"], runs["pgusher"]
+        different = results.compare(direct["tests"], pgusher["tests"])
+        yield (f"| {suite.TITLE} {suite.VERSION} | {direct['ran']:,} | {direct['failed']} | "
+               f"{pgusher['failed']} | {len(different)} |")
+
+
+def _differences(found):
+    """One line for each reason."""
+    reasons = {}
+    for entry in expected.load():
+        if entry["suite"] in found:
+            suites = reasons.setdefault(entry["reason"], {})
+            suites.setdefault(entry["suite"], []).extend(entry["tests"])
+    yield "| reason | tests |"
+    yield "|---|---|"
+    for reason, suites in reasons.items():
+        parts = []
+        for name, tests in suites.items():
+            title = importlib.import_module(f"suites.{name}").TITLE
+            parts.append(f"{title}: " + ", ".join(f"`{test}`" for test in tests))
+        yield f"| {' '.join(reason.split())} | {'<br>'.join(parts)} |"
