@@ -39,15 +39,7 @@ both_versions!(is_dropped_by_a_prepared_statement, |pg| {
     let (pgusher, database) = scene(pg);
     let mut other = pgusher.raw("postgres");
     let drop = format!("DROP DATABASE IF EXISTS {}", database.name);
-    other.send(
-        &[
-            parse("", &drop),
-            bind("", "", &[]),
-            execute("", 0),
-            sync(),
-        ]
-        .concat(),
-    );
+    other.send(&[parse("", &drop), bind("", "", &[]), execute("", 0), sync()].concat());
     let codes: Vec<u8> = other.until_ready().iter().map(|it| it.tag).collect();
     assert_eq!(codes, b"12CZ");
 });
