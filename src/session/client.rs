@@ -236,7 +236,8 @@ impl Session {
     fn vacates(&self, tag: u8, body: &[u8]) -> Option<String> {
         let text = match tag {
             b'Q' => body,
-            _ => body.get(memchr::memchr(0, body)? + 1..)?,
+            // Statements like these are prepared without a name, if at all.
+            _ => body.strip_prefix(b"\0")?,
         };
         let name = sql::vacates(text, self.dialect.sql)?;
         std::str::from_utf8(&name).ok().map(str::to_owned)
