@@ -11,6 +11,7 @@ use super::{
     renamed::Renamed,
     rewritten::{Change, Changes},
     statements::{self, MOST_NAMES, Meaning, ServerName, Statement},
+    touches::{Holds, Touches},
     walk::{Comment, comment_of},
 };
 use crate::{
@@ -398,6 +399,11 @@ impl Session {
             self.answer_locally(backend, out);
             return Verdict::Drop;
         }
+        // It may be one that SQL prepared.
+        backend.touched(&Touches {
+            frees: Holds::STATEMENTS,
+            ..Touches::default()
+        });
         sent(Request::Close, backend)
     }
 
@@ -523,9 +529,11 @@ struct Parsed {
 impl Parsed {
     /// The text names statements of the driver. `rest` is what follows the name in the Parse.
     fn rename(&mut self, renamed: Option<Renamed>, rest: &[u8]) {
-        let (Some(renamed), Some(meaning)) = (renamed, &mut self.meaning) else {
-            return;
-        };
+        let Some(renamed) = renamed else { return };
+        let meaning = self.meaning.get_or_insert(Meaning {
+            act: Act::NOTHING,
+            ..Meaning::UNSURE
+        });
         let types = rest.iter().position(|byte| *byte == 0);
         let types = rest.get(types.unwrap_or(rest.len())..).unwrap_or_default();
         self.stripped = Some([renamed.text.as_slice(), types].concat());
