@@ -31,9 +31,9 @@ postgres: ## find or install the PostgreSQL versions of the tests
 	@echo "== PostgreSQL $(POSTGRES)"
 	@scripts/postgres.sh $(POSTGRES)
 
-drivers: rust postgres ## what applications connect with, against pgusher (needs python3, npm, java; their own tests: suites)
+drivers: rust postgres ## drivers and ORMs against pgusher (ARGS=orms: those; needs python3, npm, java, ruby)
 	@scripts/drivers.sh
-	$(CARGO) test --locked --test drivers -- --ignored --test-threads 2
+	$(CARGO) test --locked --test drivers -- --ignored --test-threads 2 $(ARGS)
 
 suites: rust postgres ## the drivers' own tests, with and without pgusher: long (ARGS="psycopg3 asyncpg")
 	python3 scripts/suites.py $(ARGS)

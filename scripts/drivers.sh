@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the drivers that tests/drivers.rs uses, into the cache of this repository.
+# Installs the drivers, ORMs and migration tools that tests/drivers.rs uses, into the cache of this repository.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
@@ -10,6 +10,13 @@ mkdir -p "$cache/node" "$cache/java"
 python="psycopg[binary]==3.2.13 asyncpg==0.32.0 psycopg2-binary==2.9.13 SQLAlchemy==2.1.9 greenlet"
 node="pg@8.23.1 pg-copy-streams@7.0.0 pg-query-stream@4.17.0 postgres@3.4.9"
 jdbc=42.7.4
+
+# ORMs and migration tools.
+python="$python alembic==1.20.1 Django==5.2.19"
+node="$node knex@3.3.0 sequelize@6.37.8 umzug@3.8.3 typeorm@1.1.1 drizzle-orm@0.45.4 drizzle-kit@0.31.11"
+# Prisma 7 migrates with a program that npm does not have; 6 has the same for JavaScript's drivers.
+node="$node prisma@7.10.1 @prisma/client@7.10.0 @prisma/adapter-pg@7.10.1"
+node="$node prisma6@npm:prisma@6.19.3 prisma6-adapter-pg@npm:@prisma/adapter-pg@6.19.3"
 
 [ -x "$cache/python/bin/python" ] || python3 -m venv "$cache/python"
 # shellcheck disable=SC2086
@@ -30,6 +37,14 @@ if [ ! -s "$cache/java/postgresql.jar" ]; then
         rm -rf "$work"
     fi
     mv "$cache/java/new.jar" "$cache/java/postgresql.jar"
+fi
+
+# Ruby's are the distribution's: which version they have is theirs to say.
+if ! ruby -e 'require "active_record"; require "pg"' 2>/dev/null; then
+    as_root=
+    [ "$(id -u)" = 0 ] || as_root="sudo -n"
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install \
+        ruby ruby-activerecord ruby-pg >/dev/null
 fi
 
 # The one that has to be built: a program of its own, with the versions of its Cargo.lock.

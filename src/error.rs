@@ -100,6 +100,9 @@ kinds! {
     SettingLost           "08006" Error Database "A setting of the client's session could not be restored on the server connection; the request may not have had it.";
     RowCut                "08006" Fatal Database "The connection to the database server broke in the middle of a row that was already on its way to the client.";
     TooManyStatements     "54000" Fatal Client   "The client has prepared more statements, and closed none, than one client may have.";
+    PinRefused            "0A000" Error Client   "The statement would leave something on its server connection that outlives the transaction, and `pinning` is off. Nothing of the request was run.";
+    TooManyPinned         "53400" Error Limit    "The statement would keep its server connection beyond the transaction, and `max_pinned` clients do so already. Nothing of the request was run.";
+    PinTimeout            "57P05" Fatal Limit    "The client kept a server connection to itself and was silent for `pin_timeout`.";
     TenantMissing         "28000" Error Client   "A transaction must belong to a tenant (`required`), and none is known; the hint says how one is given. Nothing of the request was run.";
     TenantInvalid         "22023" Error Client   "What was given as the tenant's id is not one in the configured `format`.";
     TenantConflict        "28000" Error Client   "Two sources name different tenants. Nothing of the request was run.";

@@ -3,6 +3,7 @@
 //! Each driver has its checks in `tests/drivers/`; `make drivers` installs them and runs these
 //! tests, which are ignored otherwise because they need packages from the network. The checks called
 //! `tenants_…` run with `[tenant]` and row-level security: docs/tenants.md has the URLs that they print.
+//! Those called `orms_…` are ORMs and migration tools (docs/frameworks.md): `make drivers ARGS=orms`.
 
 #![expect(
     clippy::panic,
@@ -33,17 +34,64 @@ fn checks_hold(command: impl Fn() -> Command) {
     for version in [Version::V15, Version::V18] {
         let pg = support::postgres(version);
         let database = pg.fresh_database();
-        let pgusher = Pgusher::in_front_of(pg)
-            .log_level("info")
-            .auth("scram-sha-256")
-            .pool_size(2)
-            .config("[runtime]\nworkers = 2")
-            .start();
+        let pgusher = pool_of_two(pg);
         if let Err(said) = run(&command, version, &pgusher.url(&database.name)) {
             let directly = run(&command, version, &database.url());
             panic!("with {version:?}, through pgusher:\n{said}\n--- directly:\n{directly:?}");
         }
     }
+}
+
+/// Runs the checks of an ORM or a migration tool, first directly, which proves them, and then through a
+/// pool of two. Both times two processes do the same at once. `sql` is what they need of the superuser.
+#[track_caller]
+fn orms_hold(command: impl Fn() -> Command + Sync, sql: &str) {
+    for version in [Version::V15, Version::V18] {
+        let pg = support::postgres(version);
+        pg.sql(sql);
+        let database = pg.fresh_database();
+        if let Err(said) = run_twice(&command, version, &database.url()) {
+            panic!("with {version:?}, directly:\n{said}");
+        }
+        let database = pg.fresh_database();
+        let pgusher = pool_of_two(pg);
+        if let Err(said) = run_twice(&command, version, &pgusher.url(&database.name)) {
+            panic!("with {version:?}, through pgusher:\n{said}");
+        }
+    }
+}
+
+/// Transaction mode, as is the default.
+fn pool_of_two(pg: &Postgres) -> Pgusher {
+    Pgusher::in_front_of(pg)
+        .log_level("info")
+        .auth("scram-sha-256")
+        .pool_size(2)
+        .config("[runtime]\nworkers = 2")
+        .start()
+}
+
+/// Runs the checks in two processes at once; `WHO` tells them apart.
+fn run_twice(
+    command: &(impl Fn() -> Command + Sync),
+    version: Version,
+    url: &str,
+) -> Result<(), String> {
+    let as_who = |who: &'static str| {
+        let command = move || {
+            let mut command = command();
+            command.env("WHO", who);
+            command
+        };
+        run(&command, version, url)
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| as_who("two"));
+        let one = as_who("one");
+        // Both are waited for, whatever became of the first.
+        let two = other.join().unwrap();
+        one.and(two)
+    })
 }
 
 /// Runs a driver's checks of tenants: there is nothing to compare with, as a direct connection has none.
@@ -109,6 +157,12 @@ fn node(script: &str) -> Command {
     let mut command = Command::new("node");
     command.arg(here("tests/drivers").join(script));
     command.env("NODE_PATH", here(".cache/drivers/node/node_modules"));
+    command
+}
+
+fn ruby(script: &str) -> Command {
+    let mut command = Command::new("ruby");
+    command.arg(here("tests/drivers").join(script));
     command
 }
 
@@ -218,4 +272,59 @@ fn tenants_sqlx() {
 #[ignore = "needs drivers: make drivers"]
 fn tenants_optional() {
     tenants_hold(|| python("tenants_optional.py"), "required = false");
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn orms_sqlalchemy() {
+    orms_hold(|| python("orms_sqlalchemy.py"), "");
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn orms_alembic() {
+    orms_hold(|| python("orms_alembic.py"), "");
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn orms_django() {
+    // Its tests make a database of their own.
+    orms_hold(|| python("orms_django.py"), "ALTER ROLE app CREATEDB");
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn orms_knex() {
+    orms_hold(|| node("orms_knex.js"), "");
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn orms_drizzle() {
+    orms_hold(|| node("orms_drizzle.js"), "");
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn orms_sequelize() {
+    orms_hold(|| node("orms_sequelize.js"), "");
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn orms_typeorm() {
+    orms_hold(|| node("orms_typeorm.js"), "");
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn orms_prisma() {
+    orms_hold(|| node("orms_prisma.js"), "");
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn orms_activerecord() {
+    orms_hold(|| ruby("orms_activerecord.rb"), "");
 }

@@ -13,7 +13,7 @@ use super::extras::Extras;
 use super::problems::Problems;
 use super::schema::{Named, read_table, section};
 use super::secret::Hidden;
-use super::settings::{self, Address, AuthMethod, LogFormat, PoolMode, ServerReset};
+use super::settings::{self, Address, AuthMethod, LogFormat, Pinning, PoolMode, ServerReset};
 use super::value::{Addresses, Limit, SourceList, TlsMode};
 use crate::tenant::{Format, SettingName};
 
@@ -138,6 +138,12 @@ section! {
         /// When a server connection is reset before somebody else gets it: when its client changed
         /// the session, or always.
         server_reset: ServerReset = ServerReset::Dirty;
+        /// May a client keep a server connection for what cannot be carried to another one: temporary
+        /// tables, LISTEN, advisory locks of the session, cursors WITH HOLD, PREPARE in SQL, LOAD?
+        /// `off` refuses such statements.
+        pinning: Pinning = Pinning::On;
+        /// Most server connections of one pool that clients keep in this way.
+        max_pinned: Limit = Limit(None);
         flatten timeouts: Overrides;
     }
 }
@@ -202,6 +208,9 @@ timeouts! {
     transaction_timeout = Timeout::OFF;
     /// Longest silence of a client outside a transaction; it is disconnected then.
     client_idle_timeout = Timeout::OFF;
+    /// Longest silence, outside a transaction, of a client that keeps a server connection to itself;
+    /// it is disconnected then.
+    pin_timeout = Timeout::OFF;
     /// Longest time to connect and log in to the server.
     server_connect_timeout = Timeout::secs(15);
     /// A server connection that idles longer is closed.
@@ -280,6 +289,9 @@ section! {
         /// The key that names the tenant in a comment, as in `/* tenant_id='acme' */`, for the
         /// source `comment`.
         comment_key: String = "tenant_id".to_owned();
+        /// Most server connections of one pool that clients of one tenant keep beyond their
+        /// transactions (see `pinning`).
+        max_pinned: Limit = Limit(None);
         /// More settings for each transaction, as in `{ statement_timeout = "5s" }`. Tiers and
         /// single tenants override them one by one.
         settings: Extras = Extras::default();

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::{Secret, userlist};
+use crate::session::PinRules;
 
 use super::duration::Timeout;
 use super::file::{self, File};
 use super::problems::{Problems, quoted};
 use super::secret::Sources;
 use super::settings::{
-    AuthMethod, Config, Database, Listen, Log, PoolSizes, Timeouts, Upstream, User,
+    AuthMethod, Config, Database, Listen, Log, Pinning, PoolSizes, Timeouts, Upstream, User,
 };
 use super::tenants;
 use super::url::DatabaseUrl;
@@ -110,6 +111,11 @@ pub(super) fn with_upstream(
         upstream,
         pool_mode: typed.pool_mode,
         server_reset: typed.server_reset,
+        pins: PinRules {
+            allowed: typed.pinning == Pinning::On,
+            most: typed.max_pinned.0,
+            most_of_tenant: file.tenant.as_ref().and_then(|tenant| tenant.max_pinned.0),
+        },
         pool: PoolSizes {
             pool_size: typed.pool_size,
             min_pool_size: typed.min_pool_size,

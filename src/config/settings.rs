@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 use crate::auth::Secret;
 pub use crate::{
     pool::PoolSizes,
-    session::{PoolMode, Timeouts},
+    session::{PinRules, PoolMode, Timeouts},
     tenant::Policy,
 };
 
@@ -107,6 +107,15 @@ pub enum ServerReset {
     Always,
 }
 
+/// Whether clients may keep server connections beyond their transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pinning {
+    /// For what cannot be carried to another.
+    On,
+    /// What would need it is refused.
+    Off,
+}
+
 /// One database that clients can ask for.
 #[derive(Debug, Clone)]
 pub struct Database {
@@ -116,6 +125,8 @@ pub struct Database {
     pub pool_mode: PoolMode,
     /// When they are reset.
     pub server_reset: ServerReset,
+    /// Whether clients may keep them, and how many.
+    pub pins: PinRules,
     /// Sizes of each of its pools.
     pub pool: PoolSizes,
     /// Most server connections over all pools of this database; `None` = no limit.

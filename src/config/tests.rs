@@ -70,6 +70,7 @@ fn what_is_left_out_has_its_default() {
             idle_transaction_timeout: None,
             transaction_timeout: None,
             client_idle_timeout: None,
+            pin_timeout: None,
             server_connect_timeout: secs(15),
             server_idle_timeout: secs(600),
             server_lifetime: secs(3600),

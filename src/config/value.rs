@@ -6,7 +6,7 @@ use toml::de::DeValue;
 
 use super::duration::{self, Timeout};
 use super::schema::Scalar;
-use super::settings::{Address, AuthMethod, LogFormat, PoolMode, ServerReset};
+use super::settings::{Address, AuthMethod, LogFormat, Pinning, PoolMode, ServerReset};
 use crate::tenant::{Format, SettingName, Source, id::Pattern};
 
 /// More of anything than one machine has ports, files or memory for is a typing mistake.
@@ -249,6 +249,10 @@ words! {
     PoolMode, "`transaction` or `session`": {
         "transaction" => Self::Transaction,
         "session" => Self::Session,
+    }
+    Pinning, "`on` or `off`": {
+        "on" => Self::On,
+        "off" => Self::Off,
     }
     ServerReset, "`dirty` or `always`": {
         "dirty" => Self::Dirty,

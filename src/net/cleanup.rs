@@ -16,7 +16,7 @@ use super::{
     side::{Filled, at_desk},
 };
 use crate::{
-    session::{Drain, Request, Status, Useless, Whose},
+    session::{Drain, Holds, Request, Status, Useless, Whose},
     wire::write,
 };
 
@@ -70,6 +70,10 @@ async fn clean(lease: &mut Lease, drain: &mut Drain) -> Result<(), Useless> {
     }
     // A cancel may still be on its way to what has ended since. It must not hit the next one (B1).
     lease.conn().cancelling.clone().landed().await;
+    if lease.conn().backend.held().has(Holds::LIBRARY) {
+        // No command unloads a library.
+        return Err(Useless);
+    }
     if !lease.conn().backend.is_clean() {
         let mut reset = Vec::new();
         lease.conn().backend.write_cleaning(&mut reset);

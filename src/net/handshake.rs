@@ -321,6 +321,7 @@ async fn take_a_seat(
         flavour: welcome.flavour,
         seen: welcome.seen,
         catalogue: Arc::clone(&membership.pool().catalogue),
+        pins: Arc::clone(&membership.pool().pins),
         tenant,
     };
     let session = Session::new(start, Instant::now());

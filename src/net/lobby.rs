@@ -12,7 +12,7 @@ use std::{
 use super::{
     bell::{Bell, ring},
     keys::Keys,
-    pool::{Db, Logins},
+    pool::{Db, Logins, Pool},
     upstream::fill_random,
     worker::Workers,
 };
@@ -109,6 +109,16 @@ impl Lobby {
         self.databases.lock().retain(|name, db| {
             named.contains_key(name) || Arc::strong_count(db) > 1 || !db.is_vacant()
         });
+    }
+
+    /// Somebody drops, renames or copies the database `name` of the server of `pool`: none of our idle
+    /// connections may stand in the way.
+    pub(crate) fn vacate(&self, name: &str, pool: &Pool, now: Instant) {
+        for db in self.databases() {
+            if db.is_at(&pool.db.config.upstream.address, name) {
+                db.vacate(now);
+            }
+        }
     }
 
     /// A connection comes in; `None` if there are too many. Leaves when the pass is dropped.

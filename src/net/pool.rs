@@ -22,10 +22,10 @@ use super::{
 };
 use crate::{
     auth::upstream::Credential,
-    config::settings::{self, ServerReset},
+    config::settings::{self, Address, ServerReset},
     error::Error,
     pool::{Asked, Database, Given, PoolId, PoolSizes, Ticket, Work},
-    session::{Catalogue, Timeouts},
+    session::{Catalogue, Pins, Timeouts},
     sync::Mutex,
 };
 
@@ -33,6 +33,9 @@ type Books = Database<Box<ServerConn>, Arc<Bell>>;
 
 /// How often idle connections, the reserve and outages are looked after.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
+
+/// PostgreSQL waits as long for the last connections to a database that it drops or copies.
+const VACATED_FOR: Duration = Duration::from_secs(5);
 
 /// One database: its settings and the books of its pools.
 pub(crate) struct Db {
@@ -66,6 +69,8 @@ pub(crate) struct Pool {
     pub(crate) welcomes: Welcomes,
     /// The statements that its clients have prepared.
     pub(crate) catalogue: Arc<Catalogue>,
+    /// The server connections that its clients keep beyond their transactions.
+    pub(crate) pins: Arc<Pins>,
     /// Whether row-level security applies to its role.
     pub(crate) audited: Audited,
     /// The last opening failed; says so once in the log, and once when it is over (H5).
@@ -123,6 +128,7 @@ impl Db {
                     credential: Mutex::new(Credential::None),
                     welcomes: Welcomes::default(),
                     catalogue: Arc::default(),
+                    pins: Arc::new(Pins::new(self.config.pins.clone())),
                     audited: Audited::default(),
                     failing: AtomicBool::new(false),
                 })
@@ -162,6 +168,28 @@ impl Db {
             books.tick(self.timeouts.server_idle_timeout, now)
         };
         self.perform(work);
+        self.close_unused(now);
+    }
+
+    /// Is it this database of the server at this address?
+    pub(crate) fn is_at(&self, address: &Address, name: &str) -> bool {
+        let upstream = &self.config.upstream;
+        let own = upstream.database.as_ref().unwrap_or(&self.name);
+        own == name && upstream.address == *address
+    }
+
+    /// Closes idle connections if no client is in, now and for a while: a client may be about to
+    /// leave. One that stays is for PostgreSQL to refuse, as it would without us.
+    pub(crate) fn vacate(&self, now: Instant) {
+        self.books.lock().vacate(now + VACATED_FOR);
+        self.close_unused(now);
+    }
+
+    fn close_unused(&self, now: Instant) {
+        let unused = self.books.lock().unused(now);
+        for conn in unused {
+            conn.close();
+        }
     }
 
     /// Closes idle connections whose server has gone, so that it is noticed before somebody needs one (F2).

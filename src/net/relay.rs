@@ -268,6 +268,11 @@ impl Client {
                 .session
                 .client_bytes(input, backend, &mut desk.out, now);
             used += progress.used;
+            if let Some(name) = desk.out.vacated.take() {
+                self.pass
+                    .lobby()
+                    .vacate(&name, self.parts.membership.pool(), now);
+            }
             match progress.next {
                 Next::Lease => match self.claim(desk, now) {
                     Ok(true) => {}
@@ -471,8 +476,12 @@ impl Client {
         match running {
             // Nothing to cancel; PostgreSQL ignores it too.
             None => self.cancel_asked = false,
+            // The client has its answer, and asks for nothing else.
+            Some(Whose::Inventory) if !conn.backend.pipeline.owes_client() => {
+                self.cancel_asked = false;
+            }
             // Settings that travel in front must arrive (B3); asked again when they have.
-            Some(Whose::Settings | Whose::Tombstone | Whose::Cleaning) => {}
+            Some(Whose::Settings | Whose::Tombstone | Whose::Inventory | Whose::Cleaning) => {}
             Some(_) if conn.cancelling.is_on() || conn.backend.is_resetting() => {}
             Some(_) => {
                 self.cancel_asked = false;
@@ -546,7 +555,7 @@ impl Client {
             lease.abandon();
         } else {
             let at_rest = session.is_at_rest(backend);
-            lease.conn().backend.dirty |= session.is_pinned();
+            lease.conn().backend.dirty |= session.owns_connection();
             if at_rest {
                 lease.give_back(Instant::now());
             } else {

@@ -159,6 +159,7 @@ async fn try_out(
         flavour: Arc::clone(profile),
         seen: Arc::default(),
         catalogue: Arc::clone(&pool.catalogue),
+        pins: Arc::clone(&pool.pins),
         tenant: None,
     };
     let mut session = Session::new(start, now);

@@ -88,6 +88,8 @@ pub struct Database<C, W> {
     clients: usize,
     /// How long clients wait while the server cannot be reached at all.
     patience: Option<Duration>,
+    /// Until when idle connections are closed that no client is there for.
+    vacant_until: Option<Instant>,
 }
 
 impl<C, W> Database<C, W> {
@@ -108,6 +110,7 @@ impl<C, W> Database<C, W> {
             max_clients: max_clients.unwrap_or(usize::MAX),
             clients: 0,
             patience,
+            vacant_until: None,
         }
     }
 
@@ -407,6 +410,21 @@ impl<C, W> Database<C, W> {
         }
         work.extend(self.work(now));
         work
+    }
+
+    /// Until then, idle connections that no client is there for are not kept.
+    pub fn vacate(&mut self, until: Instant) {
+        self.vacant_until = Some(until);
+    }
+
+    /// Takes out all idle connections if they are not to be kept.
+    pub fn unused(&mut self, now: Instant) -> Vec<C> {
+        self.vacant_until = self.vacant_until.filter(|until| now < *until);
+        if self.vacant_until.is_some() && self.clients == 0 {
+            self.weed(|_| true)
+        } else {
+            Vec::new()
+        }
     }
 
     /// Takes out idle connections for which `gone` holds.

@@ -307,3 +307,22 @@ fn a_full_queue_and_a_full_database_refuse() {
     books.leave(id);
     assert!(books.join("bob", || SIZES).is_ok());
 }
+
+#[test]
+fn nothing_idles_in_a_database_that_must_be_vacant_and_has_no_clients() {
+    let (mut books, id, now) = one_pool(SIZES);
+    assert_eq!(books.ask(id, 0, now), Asked::Wait);
+    books.wait(id, 0, "w", now).unwrap();
+    assert_eq!(books.serve(id, 0, now).1, [Work::Open(id)]);
+    assert_eq!(books.opened(id, "a", 0, None, now), Given::To("w", "a"));
+    assert_eq!(books.give_back(id, "a", 0, None, now), Given::Kept);
+    assert_eq!(books.unused(now), [] as [&str; 0]);
+    books.vacate(now + millis(5000));
+    // Its client is still there: it is for the server to refuse.
+    assert_eq!(books.unused(now), [] as [&str; 0]);
+    books.leave(id);
+    assert_eq!(books.unused(now + millis(5000)), [] as [&str; 0]);
+    books.vacate(now + millis(5000));
+    assert_eq!(books.unused(now + millis(4999)), ["a"]);
+    assert_eq!(books.total(), 0);
+}

@@ -3,11 +3,16 @@
 use std::sync::Arc;
 
 use super::{
+    doubts::Doubts,
+    inventory::Question,
+    pins::Seat,
     pipeline::{Entry, Pipeline, Request, Unexpected, Whose},
     prepared::Prepared,
+    reading::Given,
     rewritten::Completed,
     scoping::Scoping,
     settings::{self, Profile, Reported},
+    touches::{Holds, Touches},
 };
 use crate::{
     error::Kind,
@@ -81,8 +86,18 @@ pub struct Backend {
     pub applied: Arc<Profile>,
     /// The statements that it has parsed.
     pub(super) prepared: Prepared,
-    /// Its session was changed in a way that does not end with the transaction.
+    /// It must be reset before anybody else has it.
     pub dirty: bool,
+    /// What its client may have changed of the session since the server was asked.
+    pub(super) doubts: Doubts,
+    /// The server is being asked.
+    pub(super) question: Option<Box<Question>>,
+    /// What its client keeps on it.
+    pub(super) held: Holds,
+    /// The right to do so.
+    pub(super) seat: Option<Seat>,
+    /// The user that logged in.
+    pub(super) login: Option<Box<[u8]>>,
     /// What is known of the tenant's context.
     pub(super) scoping: Scoping,
     /// Requests of its present client that it has answered.
@@ -97,6 +112,7 @@ impl Backend {
     /// A connection that has just logged in and reports `reported`.
     pub fn new(reported: Arc<Reported>) -> Self {
         Self {
+            login: reported.get(b"session_authorization").map(Box::from),
             reported,
             ..Self::default()
         }
@@ -119,10 +135,12 @@ impl Backend {
         match tag {
             b'S' => {
                 let (name, value) = view::parameter_status(body).map_err(|_| Unexpected)?;
-                settings::note(&mut self.reported, name, value);
                 let head = self.pipeline.head();
-                // Somebody changed a setting, be it in a function where no SQL shows it (E4).
-                self.dirty |= head.is_some_and(|head| head.whose == Whose::Client);
+                if head.is_some_and(|head| head.whose == Whose::Client) {
+                    // Somebody changed a setting, be it in a function where no SQL shows it (E4).
+                    self.doubts.reported(name, self.reported.get(name));
+                }
+                settings::note(&mut self.reported, name, value);
                 Ok(Meaning::Parameter(head))
             }
             b'E' => {
@@ -141,6 +159,7 @@ impl Backend {
                 self.accused = violation && entry.is_some_and(|it| it.whose == Whose::Client);
                 // A ReadyForQuery that comes late must not be the next one's (C19): a cleaning waits for it.
                 self.dirty |= self.pipeline.is_doubtful();
+                self.doubts.undone = true;
                 Ok(Meaning::Failure(entry))
             }
             b'Z' => {
@@ -199,7 +218,10 @@ impl Backend {
             }
         }
         if entry.whose == Whose::Client {
-            self.dirty |= !entry.traceless && leaves_traces(tag);
+            if entry.by_tag {
+                self.touched(&Touches::of_tag(tag));
+            }
+            self.doubts.undone |= tag == b"ROLLBACK\0";
             // A chain begins a transaction without a context, and a savepoint may be older than it (T11).
             if matches!(tag, b"COMMIT\0" | b"ROLLBACK\0") {
                 self.scoping.in_transaction = false;
@@ -207,6 +229,16 @@ impl Backend {
         }
         self.scoping.in_transaction |= entry.gives_context && entry.request == Request::Execute;
         Ok(Some(entry))
+    }
+
+    /// What may change this of the session was sent, or has run.
+    pub(super) fn touched(&mut self, touches: &Touches) {
+        let held = self.held;
+        self.dirty |= touches.unclean;
+        self.doubts.add(touches, held, |name| match name {
+            Given::Text(name) => Some(name.clone()),
+            _ => None,
+        });
     }
 
     /// Its client has had it for long enough, if somebody else waits: it may keep it to the end of
@@ -217,7 +249,17 @@ impl Backend {
 
     /// Whether nothing of its client is left on it.
     pub fn is_clean(&self) -> bool {
-        !self.dirty && self.scoping.is_clean()
+        !self.dirty && self.is_known() && self.held.is_empty() && self.scoping.is_clean()
+    }
+
+    /// What its client has changed of the session is known.
+    pub(super) fn is_known(&self) -> bool {
+        self.doubts.is_empty() && self.question.is_none()
+    }
+
+    /// What its client keeps on it.
+    pub fn held(&self) -> Holds {
+        self.held
     }
 
     /// The tenant's setting is being taken back, which nobody may cancel.
@@ -237,46 +279,8 @@ impl Backend {
         self.applied = Arc::default();
         self.prepared.clear();
         self.scoping.cleaned();
+        self.doubts = Doubts::default();
+        (self.question, self.held, self.seat) = (None, Holds::NONE, None);
         self.dirty = false;
     }
-}
-
-/// Whether a command of this tag can leave something behind that outlives its transaction.
-///
-/// The tag is the server's own word of what it has done. Listed are those that cannot; what is
-/// not listed is taken to have, at the price of a reset.
-fn leaves_traces(tag: &[u8]) -> bool {
-    const HARMLESS: [&[u8]; 26] = [
-        b"SELECT",
-        b"INSERT",
-        b"UPDATE",
-        b"DELETE",
-        b"MERGE",
-        b"BEGIN",
-        b"COMMIT",
-        b"ROLLBACK",
-        b"START",
-        b"SAVEPOINT",
-        b"RELEASE",
-        b"COPY",
-        b"FETCH",
-        b"MOVE",
-        b"CLOSE",
-        b"EXPLAIN",
-        b"SHOW",
-        b"ANALYZE",
-        b"VACUUM",
-        b"TRUNCATE",
-        b"LOCK",
-        b"NOTIFY",
-        b"ALTER",
-        b"DROP",
-        b"REINDEX",
-        b"CHECKPOINT",
-    ];
-    let verb = tag
-        .split(|byte| matches!(byte, b' ' | 0))
-        .next()
-        .unwrap_or_default();
-    !HARMLESS.contains(&verb)
 }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind},
+    sql,
     wire::{
         frame::{self, BadFrame, HEADER, Header},
         write,
@@ -107,6 +108,7 @@ impl Session {
         // a COPY that had failed (D1). Nothing more will come from it.
         if let Some(backend) = backend.as_deref_mut() {
             self.reset_context(backend, out);
+            self.settle(backend, out);
         }
         let over = next == Next::Read
             && backend
@@ -173,6 +175,11 @@ impl Session {
             // The server will not look at it, so nothing changes.
             return Verdict::Forward;
         }
+        if matches!(header.tag, b'Q' | b'P')
+            && let Some(name) = self.vacates(header.tag, body)
+        {
+            out.vacated = Some(name);
+        }
         let extended = matches!(header.tag, b'P' | b'B' | b'D' | b'E' | b'C');
         if extended
             && self.tenancy.is_some()
@@ -225,12 +232,22 @@ impl Session {
         Verdict::Forward
     }
 
+    /// The database that the text of a simple query or a Parse needs to itself.
+    fn vacates(&self, tag: u8, body: &[u8]) -> Option<String> {
+        let text = match tag {
+            b'Q' => body,
+            _ => body.get(memchr::memchr(0, body)? + 1..)?,
+        };
+        let name = sql::vacates(text, self.dialect.sql)?;
+        std::str::from_utf8(&name).ok().map(str::to_owned)
+    }
+
     /// The client has had its turn: what it sends next waits until all before it is answered, so
     /// that the server connection can be given back if it is free then.
     fn must_yield(&self, backend: &Backend) -> bool {
         backend.is_wanted
             && self.mode == PoolMode::Transaction
-            && !self.pinned
+            && backend.held.is_empty()
             && !backend.pipeline.is_empty()
             && !backend.pipeline.is_open()
             && !backend.pipeline.is_copying()

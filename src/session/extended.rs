@@ -5,7 +5,7 @@ use super::{
     client::Verdict,
     pipeline::Entry,
     prepared::Has,
-    reading::{Act, Trace, trace_of},
+    reading::{Act, touches_of_text},
     rewritten::{Change, Changes},
     statements::{self, MOST_NAMES, Meaning, ServerName, Statement},
     walk::{Comment, comment_of},
@@ -20,9 +20,6 @@ use crate::{
         write,
     },
 };
-
-/// PostgreSQL's SQLSTATE for a Parse whose name is in use (C11).
-const NAME_TAKEN: &[u8] = b"42P05";
 
 /// A client's frame.
 pub(super) struct Frame<'a> {
@@ -137,7 +134,9 @@ impl Session {
             } else {
                 // Too long to be kept, and so to be parsed again elsewhere.
                 self.forget_unnamed(backend);
-                self.pinned = true;
+                if let Err(error) = self.keep_text(backend) {
+                    return self.refuse_long(error, backend, out);
+                }
             }
             backend.pipeline.push(Entry {
                 unnamed: true,
@@ -170,11 +169,16 @@ impl Session {
                     .hint("Close those that are not needed."),
             );
         }
-        let statement = if frame.is_whole() {
-            self.catalogue.statement(rest, &self.flavour)
-        } else {
-            self.pinned = true;
+        let statement = if !frame.is_whole() {
+            if let Err(error) = self.keep_text(backend) {
+                return self.refuse_long(error, backend, out);
+            }
             self.catalogue.private(&self.flavour)
+        } else if backend.doubts.has_settings() {
+            // What it is parsed under is known only when the server has been asked (C13).
+            self.catalogue.unshared(rest, &self.flavour)
+        } else {
+            self.catalogue.statement(rest, &self.flavour)
         };
         let id = statement.id;
         self.names.add(name, statement, read.meaning);
@@ -208,10 +212,17 @@ impl Session {
     fn read_parse(&self, frame: &Frame<'_>, rest: &[u8]) -> Result<Parsed, Error> {
         let text = Reader::new(rest).cstr().ok().filter(|_| frame.is_whole());
         let Some(tenancy) = self.tenancy.as_deref() else {
-            let trace = text.map_or(Trace::ByTag, |text| trace_of(text, self.dialect.sql));
-            let act = (trace == Trace::State).then_some(Act::LEAVES_STATE);
+            let unread = (None, true);
+            let (touches, by_tag) =
+                text.map_or(unread, |text| touches_of_text(text, self.dialect.sql));
+            let noteworthy = touches.is_some() || by_tag;
+            let act = Act {
+                touches,
+                by_tag,
+                ..Act::NOTHING
+            };
             return Ok(Parsed {
-                meaning: act.map(|act| Meaning { act, tenant: None }),
+                meaning: noteworthy.then_some(Meaning { act, tenant: None }),
                 ..Parsed::default()
             });
         };
@@ -554,35 +565,4 @@ fn write_close(name: &[u8], out: &mut Output) {
             frame.extend_from_slice(name);
         });
     });
-}
-
-impl Session {
-    /// The server's error in the client's own words: a statement has the name that the client gave it.
-    pub(super) fn in_own_names(&mut self, code: &[u8], body: &[u8]) -> Option<Vec<u8>> {
-        let taken = self.names.take_taken()?;
-        if code != NAME_TAKEN {
-            return None;
-        }
-        let mut renamed = None;
-        let mut own = Vec::new();
-        let mut fields = Reader::new(body);
-        while let Ok(field) = fields.u8() {
-            if field == 0 {
-                own.push(0);
-                break;
-            }
-            let text = fields.cstr().ok()?;
-            own.push(field);
-            let mut quoted = text.splitn(3, |byte| *byte == b'"');
-            match (field, quoted.next(), quoted.next(), quoted.next()) {
-                (b'M', Some(before), Some(name), Some(after)) if statements::is_reserved(name) => {
-                    own.extend([before, b"\"", &taken, b"\"", after].concat());
-                    renamed = Some(());
-                }
-                _ => own.extend_from_slice(text),
-            }
-            own.push(0);
-        }
-        renamed.map(|()| own)
-    }
 }

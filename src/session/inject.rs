@@ -10,7 +10,7 @@ use super::{
     Backend, Entry, Next, Output, Request, Session, Status, Whose,
     client::Verdict,
     extended::{Frame, ensure},
-    reading::{Need, Trace, Turn, trace_of},
+    reading::{Need, Turn, touches_of_text},
     rewritten::Rewritten,
     statements::{Meaning, Statement},
     walk::{Stop, plan},
@@ -78,10 +78,17 @@ impl Session {
             return self.query_of_tenant(frame, backend, out);
         }
         let text = frame.query_text();
-        let trace = text.map_or(Trace::ByTag, |text| trace_of(text, self.dialect.sql));
-        backend.dirty |= trace == Trace::State;
+        let unread = (None, true);
+        let (touches, by_tag) = text.map_or(unread, |text| touches_of_text(text, self.dialect.sql));
+        if let Some(touches) = &touches {
+            if let Err(error) = self.may_keep(touches, backend) {
+                let opening = self.opening(backend);
+                return self.refuse_request(b'Q', error, opening, backend, out);
+            }
+            backend.touched(touches);
+        }
         let entry = Entry {
-            traceless: trace == Trace::Nothing,
+            by_tag,
             ..Entry::new(Request::Query, Whose::Client)
         };
         self.plain_query(entry, backend)
@@ -112,7 +119,12 @@ impl Session {
         let dialect = self.dialect;
         match plan(tenancy, opening, given, text, whole, dialect.sql) {
             Ok(mut plan) => {
-                let tenancy = &mut *tenancy;
+                if let Err(error) = self.may_keep(&plan.touches, backend) {
+                    return self.refuse_request(b'Q', error, opening, backend, out);
+                }
+                let Some(tenancy) = self.tenancy.as_deref_mut() else {
+                    return Verdict::Forward;
+                };
                 for turn in &plan.turns {
                     tenancy.turn(turn);
                 }
@@ -120,12 +132,12 @@ impl Session {
                     tenancy.doubt_dialect();
                 }
                 tenancy.announce(plan.effects);
-                backend.dirty |= plan.trace == Trace::State;
+                backend.touched(&plan.touches);
                 backend.scoping.lingers |= plan.lingers;
                 backend.scoping.used();
                 let entry = Entry {
                     rewritten: !plan.changes.is_empty(),
-                    traceless: plan.trace == Trace::Nothing,
+                    by_tag: plan.by_tag,
                     drops_context: plan.drops,
                     ..Entry::new(Request::Query, Whose::Client)
                 };
@@ -242,7 +254,9 @@ impl Session {
         out: &mut Output,
     ) -> Option<Verdict> {
         let act = &meaning.act;
-        backend.dirty |= act.trace == Trace::State;
+        if let Some(verdict) = self.touch_by_bind(act, bind, backend, out) {
+            return Some(verdict);
+        }
         self.tenancy.as_ref()?;
         if let Some(error) = backend.scoping.failure.take() {
             return Some(self.answer_with(b'B', &error, backend, out));
@@ -318,7 +332,7 @@ impl Session {
             }
         }
         let named = effect.as_ref().map(|effect| effect.tenant.clone());
-        tenancy.bind(bind.portal, effect, act.trace == Trace::Nothing);
+        tenancy.bind(bind.portal, effect);
         let scoping = &backend.scoping;
         let outside = scoping.batch_opening == Opening::Outside && !scoping.batch_bound;
         let need = tenancy.need_of(act, outside);
@@ -414,8 +428,8 @@ impl Session {
             return entry;
         };
         let portal = body.split(|byte| *byte == 0).next().unwrap_or_default();
-        let traceless = tenancy.execute(portal);
-        Entry { traceless, ..entry }
+        tenancy.execute(portal);
+        entry
     }
 
     /// Answers a request that was not sent with what the server said to the context in front of it.

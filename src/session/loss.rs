@@ -64,8 +64,10 @@ impl Session {
         if let Some(frame) = &mut self.long_request {
             frame.forward = false;
         }
-        let had_state = self.is_pinned();
-        self.pinned = false;
+        let had_state = self.owns_connection()
+            || !backend.held.is_empty()
+            || backend.question.is_some()
+            || backend.doubts.has_settings();
         if let Some(tenancy) = &mut self.tenancy {
             tenancy.lost();
         }

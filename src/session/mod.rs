@@ -17,6 +17,9 @@
 //! | `pipeline` | what does the server still owe? |
 //! | `loss` | what is owed to a client whose server, or whose turn, is gone? |
 //! | `settings` | which settings must travel? |
+//! | `touches` | what may a statement change of the session? |
+//! | `doubts`, `inventory` | and what did it change? |
+//! | `keeping`, `pins` | who may keep a server connection? |
 //! | `statements` | which statements has a client prepared? |
 //! | `prepared` | which of them has a server connection parsed? |
 //! | `reading` | what does a statement mean to a session? |
@@ -30,11 +33,15 @@
 
 mod backend;
 mod client;
+mod doubts;
 mod drain;
 mod extended;
 mod inject;
+mod inventory;
+mod keeping;
 mod loss;
 mod output;
+mod pins;
 mod pipeline;
 mod prepared;
 mod reading;
@@ -47,6 +54,7 @@ mod tenancy;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod touches;
 mod walk;
 
 use std::{sync::Arc, time::Instant};
@@ -55,17 +63,22 @@ pub use backend::{Backend, Meaning, Status};
 pub use drain::{Drain, Useless};
 pub use loss::printable;
 pub use output::{Gather, Output};
+pub use pins::{PinRules, Pins};
 pub use pipeline::{Entry, Pipeline, Request, Whose};
 pub use settings::{Profile, Reported};
 pub use statements::Catalogue;
 pub use tenancy::Tenant;
 pub use timers::Timeouts;
+pub use touches::Holds;
 
 use self::{
     client::LongFrame, loss::Fate, settings::Reading, statements::Names, tenancy::Tenancy,
     timers::Timers,
 };
-use crate::error::Error;
+use crate::{
+    error::Error,
+    tenant::{Known, TenantId},
+};
 
 /// A frame up to this size is seen whole before any of it is forwarded, so that a connection
 /// that breaks in the middle of it harms nobody on the other side. A larger one is streamed.
@@ -133,6 +146,8 @@ pub struct Start {
     pub seen: Arc<Reported>,
     /// The statements of the pool.
     pub catalogue: Arc<Catalogue>,
+    /// The pinned server connections of the pool.
+    pub pins: Arc<Pins>,
     /// Who the tenant is; `None` = this client works without.
     pub tenant: Option<Tenant>,
 }
@@ -143,6 +158,8 @@ pub struct Session {
     mode: PoolMode,
     /// The settings that the client's session has.
     wanted: Arc<Profile>,
+    /// Those that it began with: what RESET goes back to.
+    startup: Arc<Profile>,
     /// What the client has been told of its settings.
     seen: Arc<Reported>,
     /// The client's frame that is being streamed.
@@ -159,8 +176,8 @@ pub struct Session {
     catalogue: Arc<Catalogue>,
     /// The settings under which the client's statements are parsed.
     flavour: Arc<Profile>,
-    /// The client has state on its server connection that cannot be carried to another.
-    pinned: bool,
+    /// The pinned server connections of the pool.
+    pins: Arc<Pins>,
     /// Who the tenant is; `None` = this client works without.
     tenancy: Option<Box<Tenancy>>,
     /// How the client's texts are read.
@@ -173,6 +190,7 @@ impl Session {
     pub fn new(start: Start, now: Instant) -> Self {
         Self {
             mode: start.mode,
+            startup: Arc::clone(&start.wanted),
             wanted: start.wanted,
             dialect: Reading::of(&start.seen),
             tenancy: start.tenant.map(|tenant| Box::new(Tenancy::new(tenant))),
@@ -184,7 +202,7 @@ impl Session {
             names: Names::new(start.catalogue.number()),
             catalogue: start.catalogue,
             flavour: start.flavour,
-            pinned: false,
+            pins: start.pins,
             timers: Timers::new(start.timeouts, now),
         }
     }
@@ -238,7 +256,8 @@ impl Session {
     /// nothing of this client lives on it.
     fn may_release(&self, backend: &Backend) -> bool {
         self.mode == PoolMode::Transaction
-            && !self.pinned
+            && backend.held.is_empty()
+            && backend.is_known()
             && self.is_at_rest(backend)
             && backend.scoping.is_clean()
     }
@@ -260,9 +279,13 @@ impl Session {
         &self.seen
     }
 
-    /// The client holds its server connection beyond its transaction, and may leave on it what
-    /// no message tells: in session mode always.
-    pub fn is_pinned(&self) -> bool {
-        self.pinned || self.mode == PoolMode::Session
+    /// The client has its server connection to itself, and may leave on it what no message tells.
+    pub fn owns_connection(&self) -> bool {
+        self.mode == PoolMode::Session
+    }
+
+    /// The tenant that the session belongs to.
+    fn tenant_id(&self) -> Option<&TenantId> {
+        self.tenancy.as_deref()?.current().map(Known::id)
     }
 }

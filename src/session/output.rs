@@ -84,6 +84,8 @@ pub struct Output {
     pub to_client: Gather,
     /// To the server.
     pub to_server: Gather,
+    /// Before that: a database that no idle connection may be in, for what is sent to succeed.
+    pub vacated: Option<String>,
 }
 
 impl Output {
@@ -97,5 +99,6 @@ impl Output {
     pub fn clear(&mut self) {
         self.to_client.clear();
         self.to_server.clear();
+        self.vacated = None;
     }
 }

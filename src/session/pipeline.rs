@@ -55,6 +55,8 @@ pub enum Whose {
     Settings,
     /// pgusher, to put the server into a failed transaction like the one that the client lost: an error is the aim.
     Tombstone,
+    /// pgusher, to learn what the client has changed of its session: the reply is pgusher's.
+    Inventory,
     /// pgusher, to clean the server before somebody else gets it.
     Cleaning,
 }
@@ -82,8 +84,8 @@ pub struct Entry {
     pub(super) gives_context: bool,
     /// When it is over, the context may have been changed.
     pub(super) drops_context: bool,
-    /// It leaves nothing on the server, whatever its command tag says.
-    pub(super) traceless: bool,
+    /// Its text was not read: command tags must tell what it does to the session.
+    pub(super) by_tag: bool,
     /// Characters of the client's text that were cut off in front.
     pub(super) cut: u16,
 }
@@ -102,13 +104,18 @@ impl Entry {
             refused: false,
             gives_context: false,
             drops_context: false,
-            traceless: false,
+            by_tag: false,
             cut: 0,
         }
     }
 }
 
 impl Entry {
+    /// It changes nothing of the transaction.
+    fn is_aside(&self) -> bool {
+        matches!(self.whose, Whose::Settings | Whose::Inventory)
+    }
+
     /// After it the server has a statement, or has it no more.
     pub(super) fn changes_statement(&self) -> bool {
         self.statement != 0 && matches!(self.request, Request::Parse | Request::Close)
@@ -352,8 +359,7 @@ impl Pipeline {
 
     /// Nothing that the client sent is unanswered or unfinished.
     pub(super) fn is_settled(&self) -> bool {
-        let settings = |entry: &Entry| entry.whose == Whose::Settings;
-        !self.open && !self.skipping && !self.copying && self.queue.iter().all(settings)
+        !self.open && !self.skipping && !self.copying && self.queue.iter().all(Entry::is_aside)
     }
 
     /// The place of the next request among all that were ever sent.
@@ -369,7 +375,7 @@ impl Pipeline {
     /// A request in front of the open batch is unanswered.
     pub(super) fn owes_ready(&self) -> bool {
         let mut queue = self.queue.iter();
-        queue.any(|entry| entry.request.ends_with_ready() && entry.whose != Whose::Settings)
+        queue.any(|entry| entry.request.ends_with_ready() && !entry.is_aside())
     }
 
     /// Extended messages were sent without a Sync behind them.
@@ -387,6 +393,11 @@ impl Pipeline {
         self.queue
             .front()
             .is_some_and(|head| head.whose == Whose::Client && head.request != Request::CopyEnd)
+    }
+
+    /// Something of the client is unanswered.
+    pub fn owes_client(&self) -> bool {
+        self.queue.iter().any(|entry| entry.whose == Whose::Client)
     }
 
     /// The server has yet to fail the transaction that stands for one that was lost.

@@ -1,5 +1,6 @@
 //! What a statement means to a session, read once from its text.
 
+use super::touches::Touches;
 use crate::{
     sql::{self, Argument, Dialect, Discard, Kind, Scope, Statement, Value},
     tenant::SettingName,
@@ -43,28 +44,6 @@ impl Turn {
     }
 }
 
-/// What a statement leaves on its server when the transaction is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trace {
-    /// Nothing, whatever its command tag says.
-    Nothing,
-    /// What its command tag tells.
-    ByTag,
-    /// State of the session that no tag tells: a temporary table, a lock, a setting.
-    State,
-}
-
-impl Trace {
-    /// What both leave.
-    pub(super) fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::State, _) | (_, Self::State) => Self::State,
-            (Self::ByTag, _) | (_, Self::ByTag) => Self::ByTag,
-            _ => Self::Nothing,
-        }
-    }
-}
-
 /// A part of a setting's assignment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Given {
@@ -96,7 +75,12 @@ pub(super) struct Naming {
 pub(super) struct Act {
     pub(super) need: Need,
     pub(super) turn: Turn,
-    pub(super) trace: Trace,
+    /// What it may change of the session; `None` = nothing.
+    pub(super) touches: Option<Box<Touches>>,
+    /// Its command tag must tell what it did.
+    pub(super) by_tag: bool,
+    /// It sets the tenant's setting by `SET` or `RESET`, and does nothing else.
+    pub(super) is_own_set: bool,
     /// What comes behind it needs the context anew.
     pub(super) drops_context: bool,
     /// It sets another setting than the tenant's, which must not be overridden by the context.
@@ -113,7 +97,9 @@ impl Act {
     pub(super) const UNSURE: Self = Self {
         need: Need::Unsure,
         turn: Turn::Goes,
-        trace: Trace::ByTag,
+        touches: None,
+        by_tag: true,
+        is_own_set: false,
         // It may even end the transaction.
         drops_context: true,
         sets: false,
@@ -125,18 +111,9 @@ impl Act {
     pub(super) const NOTHING: Self = Self {
         need: Need::Nothing,
         turn: Turn::Goes,
-        trace: Trace::Nothing,
-        drops_context: false,
-        sets: false,
-        changes_dialect: false,
-        namings: Vec::new(),
-    };
-
-    /// A statement without a tenant that leaves something behind.
-    pub(super) const LEAVES_STATE: Self = Self {
-        need: Need::Nothing,
-        turn: Turn::Goes,
-        trace: Trace::State,
+        touches: None,
+        by_tag: false,
+        is_own_set: false,
         drops_context: false,
         sets: false,
         changes_dialect: false,
@@ -153,7 +130,9 @@ impl Act {
         let mut act = Self {
             need: need(&statement.kind),
             turn: turn(&statement.kind),
-            trace: Trace::ByTag,
+            touches: touches_of(statement, text, setting),
+            by_tag: statement.kind == Kind::Unsure,
+            is_own_set: false,
             drops_context: statement.kind.may_commit_inside(),
             sets: false,
             changes_dialect: matches!(
@@ -165,12 +144,10 @@ impl Act {
         act.read_setting(&statement.kind, setting);
         act.read_calls(statement, setting);
         let begins = |word: &[u8]| begins_with(statement, text, word);
-        if statement.notable.settings_view && !begins(b"select") {
+        let view = statement.notable.settings_view && !begins(b"select");
+        if view && mentions(statement, text, setting) {
             // An UPDATE of the view sets settings.
-            act.trace = Trace::State;
-            if mentions(statement, text, setting) {
-                act.namings.push(Naming::UNKNOWN);
-            }
+            act.namings.push(Naming::UNKNOWN);
         }
         // SHOW is asked between BEGIN and SET TRANSACTION, and must not be what takes the snapshot.
         if begins(b"show") && !mentions(statement, text, setting) {
@@ -204,70 +181,42 @@ impl Act {
                 });
                 return;
             }
-            Kind::Set { scope, name, .. } => {
+            Kind::Set { name, .. } => {
                 self.sets = true;
                 self.changes_dialect = is_dialect(name);
-                if *scope == Scope::Local {
-                    self.trace = Trace::Nothing;
-                }
-                return;
-            }
-            Kind::SetTransaction | Kind::SetConstraints => {
-                self.trace = Trace::Nothing;
-                return;
-            }
-            Kind::CreateTemp => {
-                self.trace = Trace::State;
                 return;
             }
             _ => return,
         };
-        // A value at session level is taken back by name, which costs less than a cleaning.
-        self.trace = Trace::Nothing;
+        self.is_own_set = true;
         self.drops_context = true;
         self.namings.push(Naming::of(given, scope));
     }
 
     fn read_calls(&mut self, statement: &Statement<'_>, setting: Option<&SettingName>) {
         let calls = &statement.notable;
-        let unknown = calls.more_set_config || calls.obscured;
-        if unknown || calls.advisory_lock {
-            self.trace = Trace::State;
-        }
-        if unknown {
+        if calls.more_set_config || calls.obscured {
             self.namings.push(Naming::UNKNOWN);
         }
         if calls.only_set_config {
             self.need = Need::Nothing;
         }
         for call in &calls.set_config {
-            let local = given(&call.local);
             let name = match &call.name {
                 Argument::Literal(name) if is_own(setting, name) => None,
                 Argument::Literal(name) => {
                     self.changes_dialect |= is_dialect(name);
-                    self.leaves(&local);
                     continue;
                 }
-                other => Some(given(other)),
+                other => Some(Given::of(other)),
             };
-            if name.is_some() {
-                self.leaves(&local);
-            }
             self.drops_context = true;
             self.namings.push(Naming {
                 name,
-                value: given(&call.value),
-                local,
+                value: Given::of(&call.value),
+                local: Given::of(&call.local),
                 in_passing: false,
             });
-        }
-    }
-
-    /// A setting is set by a call, which no tag tells.
-    fn leaves(&mut self, local: &Given) {
-        if truth(local) != Some(true) {
-            self.trace = Trace::State;
         }
     }
 }
@@ -292,13 +241,15 @@ impl Naming {
     }
 }
 
-fn given(argument: &Argument<'_>) -> Given {
-    match argument {
-        Argument::Literal(text) => Given::Text(text.as_ref().into()),
-        Argument::Parameter(number) => Given::Parameter(*number),
-        // To set_config, NULL is the default.
-        Argument::Null => Given::Default,
-        Argument::Other => Given::Unknown,
+impl Given {
+    pub(super) fn of(argument: &Argument<'_>) -> Self {
+        match argument {
+            Argument::Literal(text) => Self::Text(text.as_ref().into()),
+            Argument::Parameter(number) => Self::Parameter(*number),
+            // To set_config, NULL is the default.
+            Argument::Null => Self::Default,
+            Argument::Other => Self::Unknown,
+        }
     }
 }
 
@@ -355,7 +306,7 @@ fn turn(kind: &Kind<'_>) -> Turn {
     }
 }
 
-fn begins_with(statement: &Statement<'_>, text: &[u8], word: &[u8]) -> bool {
+pub(super) fn begins_with(statement: &Statement<'_>, text: &[u8], word: &[u8]) -> bool {
     let own = text.get(statement.span.clone()).unwrap_or_default();
     own.get(..word.len())
         .is_some_and(|begin| begin.eq_ignore_ascii_case(word))
@@ -370,12 +321,26 @@ fn is_own(setting: Option<&SettingName>, name: &[u8]) -> bool {
     setting.is_some_and(|setting| setting.is(name))
 }
 
-/// What the statements of `text` leave behind, where there are no tenants.
-pub(super) fn trace_of(text: &[u8], dialect: Dialect) -> Trace {
-    if !sql::may_leave_traces(text) {
-        return Trace::ByTag;
+/// What a statement may change of the session, beside the tenant's setting.
+fn touches_of(
+    statement: &Statement<'_>,
+    text: &[u8],
+    setting: Option<&SettingName>,
+) -> Option<Box<Touches>> {
+    let touches = Touches::of(statement, text, |name| is_own(setting, name));
+    (!touches.is_empty()).then(|| Box::new(touches))
+}
+
+/// What the statements of a text may change of the session, where there are no tenants; and
+/// whether their command tags must tell.
+pub(super) fn touches_of_text(text: &[u8], dialect: Dialect) -> (Option<Box<Touches>>, bool) {
+    if !sql::may_touch_session(text) {
+        return (None, false);
     }
-    sql::statements(text, dialect)
-        .map(|statement| Act::of(&statement, text, None).trace)
-        .fold(Trace::Nothing, Trace::and)
+    let (mut all, mut by_tag) = (Touches::default(), false);
+    for statement in sql::statements(text, dialect) {
+        by_tag |= statement.kind == Kind::Unsure;
+        all.add(&Touches::of(&statement, text, |_| false));
+    }
+    ((!all.is_empty()).then(|| Box::new(all)), by_tag)
 }

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::tenant::Context;
+use super::{Session, statements};
+use crate::{tenant::Context, wire::reader::Reader};
 
 /// A context, put in front of a statement.
 #[derive(Debug, Clone)]
@@ -183,5 +184,39 @@ impl Rewritten {
             }
         }
         Some(position + removed - added)
+    }
+}
+
+/// PostgreSQL's SQLSTATE for a Parse whose name is in use (C11).
+const NAME_TAKEN: &[u8] = b"42P05";
+
+impl Session {
+    /// The server's error in the client's own words: a statement has the name that the client gave it.
+    pub(super) fn in_own_names(&mut self, code: &[u8], body: &[u8]) -> Option<Vec<u8>> {
+        let taken = self.names.take_taken()?;
+        if code != NAME_TAKEN {
+            return None;
+        }
+        let mut renamed = None;
+        let mut own = Vec::new();
+        let mut fields = Reader::new(body);
+        while let Ok(field) = fields.u8() {
+            if field == 0 {
+                own.push(0);
+                break;
+            }
+            let text = fields.cstr().ok()?;
+            own.push(field);
+            let mut quoted = text.splitn(3, |byte| *byte == b'"');
+            match (field, quoted.next(), quoted.next(), quoted.next()) {
+                (b'M', Some(before), Some(name), Some(after)) if statements::is_reserved(name) => {
+                    own.extend([before, b"\"", &taken, b"\"", after].concat());
+                    renamed = Some(());
+                }
+                _ => own.extend_from_slice(text),
+            }
+            own.push(0);
+        }
+        renamed.map(|()| own)
     }
 }

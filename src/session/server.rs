@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{
     Backend, Entry, Meaning, Next, Output, Progress, Request, Session, Status, WINDOW, Whose,
-    client::LongFrame, loss,
+    client::LongFrame, loss, settings::Reading,
 };
 use crate::{
     error::{Error, Kind},
@@ -69,6 +69,7 @@ impl Session {
         };
         self.timers.moved(Some(backend), now);
         self.reset_context(backend, out);
+        self.settle(backend, out);
         let done = used == input.len() && matches!(next, Next::Read) && self.may_release(backend);
         Progress {
             used,
@@ -89,13 +90,13 @@ impl Session {
             Meaning::Reply(entry) => {
                 match (tag, entry) {
                     (b'1' | b'3', Some(entry)) => self.answered(entry, backend),
-                    (b'C', Some(entry)) if self.tenancy.is_some() => {
+                    (b'C', Some(entry)) => {
                         self.tenant_completed(entry, body);
-                        if backend.dirty {
-                            self.forget_deallocated(body, backend);
-                        }
+                        self.forget_deallocated(body, backend);
                     }
-                    (b'C', _) if backend.dirty => self.forget_deallocated(body, backend),
+                    (b'D', Some(entry)) if entry.whose == Whose::Inventory => {
+                        Self::inventory_row(backend, body);
+                    }
                     _ => {}
                 }
                 Ok(is_for_client(entry))
@@ -145,7 +146,7 @@ impl Session {
                     Some(entry) if entry.rewritten || entry.cut > 0 => {
                         self.failure_in_changed_text(entry, body, backend, out)
                     }
-                    _ => self.failure(entry, body, out),
+                    _ => self.failure(entry, body, backend, out),
                 }
             }
             Meaning::Ready(entry) => self.ready(entry, backend, out, now),
@@ -174,6 +175,7 @@ impl Session {
     fn follow_view(&mut self, body: &[u8]) {
         if let Ok((name, value)) = crate::wire::backend::parameter_status(body) {
             super::settings::note(&mut self.seen, name, value);
+            self.dialect = Reading::of(&self.seen);
         }
     }
 
@@ -181,11 +183,16 @@ impl Session {
         &mut self,
         entry: Option<Entry>,
         body: &[u8],
+        backend: &mut Backend,
         out: &mut Output,
     ) -> Result<bool, Next> {
         match entry.map(|entry| entry.whose) {
             Some(Whose::Settings) => Err(Next::Lost(loss::setting_lost(body))),
             Some(Whose::Tombstone | Whose::Cleaning) => Ok(false),
+            Some(Whose::Inventory) => {
+                Self::inventory_failed(backend, body);
+                Ok(false)
+            }
             Some(Whose::Client | Whose::Hidden) | None => {
                 let fields = Fields::read(body);
                 // A cancel of ours must not look like one of the client's.
@@ -248,6 +255,10 @@ impl Session {
                 }
                 Ok(false)
             }
+            Whose::Inventory => {
+                self.inventory_answered(backend, out);
+                Ok(false)
+            }
             Whose::Cleaning => Ok(false),
         }
     }
@@ -270,7 +281,7 @@ impl Session {
         &mut self,
         entry: Entry,
         body: &[u8],
-        backend: &Backend,
+        backend: &mut Backend,
         out: &mut Output,
     ) -> Result<bool, Next> {
         let rewritten = backend
@@ -283,9 +294,9 @@ impl Session {
             None => Some(position + usize::from(entry.cut)),
         });
         let Some(own) = own else {
-            return self.failure(Some(entry), body, out);
+            return self.failure(Some(entry), body, backend, out);
         };
-        if self.failure(Some(entry), &own, out)? {
+        if self.failure(Some(entry), &own, backend, out)? {
             out.to_client
                 .own(|bytes| write::frame(bytes, b'E', |frame| frame.extend_from_slice(&own)));
         }

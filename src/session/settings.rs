@@ -57,6 +57,37 @@ impl Profile {
         self.entries.get(at).map(|(_, value)| value.as_ref())
     }
 
+    /// Sets `name`, or takes it out.
+    pub(super) fn set(&mut self, name: &[u8], value: Option<&[u8]>) {
+        let place = self
+            .entries
+            .binary_search_by(|(known, _)| known.as_ref().cmp(name));
+        match (place, value) {
+            (Ok(at), Some(value)) => {
+                if let Some(entry) = self.entries.get_mut(at) {
+                    entry.1 = value.into();
+                }
+            }
+            (Ok(at), None) => {
+                self.entries.remove(at);
+            }
+            (Err(at), Some(value)) => self.entries.insert(at, (name.into(), value.into())),
+            (Err(_), None) => {}
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Bytes of all names and values.
+    pub(super) fn bytes(&self) -> usize {
+        self.iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum()
+    }
+
     /// All but `name`.
     #[must_use]
     pub fn without(&self, name: &[u8]) -> Self {
@@ -78,17 +109,37 @@ impl Profile {
     pub fn write_change_from(&self, current: &Self, sql: &mut Vec<u8>) {
         let is_left_over = |(name, value): &(&[u8], &[u8])| match self.get(name) {
             None => true,
-            Some(wanted) => *name == b"datestyle" && wanted != *value,
+            Some(wanted) => (*name == b"datestyle" || is_role(name)) && wanted != *value,
         };
-        for (name, _) in current.iter().filter(is_left_over) {
+        let left_over = || current.iter().filter(is_left_over);
+        // Who the session is comes first when it is taken back and last when it is given: the other
+        // settings may need rights that only the connection's own user has.
+        let (roles, others) = (
+            left_over().filter(|(name, _)| is_role(name)),
+            left_over().filter(|(name, _)| !is_role(name)),
+        );
+        let mut was_reset = false;
+        for (name, _) in roles.chain(others) {
+            if *name == *b"session_authorization" {
+                // It takes the role with it.
+                was_reset = true;
+            }
             sql.extend_from_slice(b"RESET ");
             push_identifier(sql, name);
             sql.push(b';');
         }
+        let is_new = |(name, value): &(&[u8], &[u8])| {
+            current.get(name) != Some(value) || was_reset && is_role(name)
+        };
+        let new = || self.iter().filter(is_new);
+        let rank = |name: &[u8]| match name {
+            b"session_authorization" => 1,
+            b"role" => 2,
+            _ => 0,
+        };
         let mut opened = false;
-        for (name, value) in self
-            .iter()
-            .filter(|(name, value)| current.get(name) != Some(value))
+        for (name, value) in
+            (0..=2).flat_map(|nth| new().filter(move |(name, _)| rank(name) == nth))
         {
             sql.extend_from_slice(if opened { b"," } else { b"SELECT " });
             opened = true;
@@ -101,10 +152,15 @@ impl Profile {
     }
 }
 
+/// A setting that says who the session is.
+fn is_role(name: &[u8]) -> bool {
+    matches!(name, b"role" | b"session_authorization")
+}
+
 /// A string constant that means `text` under any setting: `E''` knows backslash escapes whatever
 /// `standard_conforming_strings` says, and bytes that are not plain ASCII text go as octal, so that
 /// no multi-byte encoding can swallow the closing quote.
-fn push_literal(sql: &mut Vec<u8>, text: &[u8]) {
+pub(super) fn push_literal(sql: &mut Vec<u8>, text: &[u8]) {
     sql.extend_from_slice(b" E'");
     for &byte in text {
         match byte {

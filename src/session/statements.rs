@@ -11,7 +11,7 @@
 //! into a journal until it is answered.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     hash::{BuildHasher, RandomState},
     sync::{
         Arc,
@@ -35,6 +35,14 @@ const MOST_SHARED: usize = 5_000;
 
 /// Bytes of their texts.
 const MOST_SHARED_BYTES: usize = 16 * 1024 * 1024;
+
+/// Sets of settings that are shared between clients.
+const MOST_PROFILES: usize = 1_000;
+
+type Defaults = HashMap<Box<[u8]>, Arc<[u8]>>;
+
+/// Settings whose default is remembered: PostgreSQL has about 400.
+const MOST_DEFAULTS: usize = 1_000;
 
 /// Names that one client may have. PostgreSQL knows no limit; a client without one would be an outage.
 pub(super) const MOST_NAMES: usize = 10_000;
@@ -112,6 +120,10 @@ pub struct Catalogue {
     /// The statements that give contexts, by the number of their settings.
     injections: Mutex<Vec<(usize, Arc<Statement>)>>,
     next: AtomicU64,
+    /// Settings of clients that have changed theirs.
+    profiles: Mutex<HashSet<Arc<Profile>>>,
+    /// What settings are where nobody has set them.
+    defaults: Mutex<Defaults>,
 }
 
 impl Catalogue {
@@ -152,6 +164,44 @@ impl Catalogue {
                 .push(Arc::clone(&statement));
         }
         statement
+    }
+
+    /// A statement that is not shared: what it means depends on settings that are not known.
+    pub(super) fn unshared(&self, body: &[u8], flavour: &Arc<Profile>) -> Arc<Statement> {
+        Arc::new(Statement {
+            id: self.number(),
+            body: body.into(),
+            flavour: Arc::clone(flavour),
+        })
+    }
+
+    /// The one copy of a profile that all clients of the pool have who have the same settings.
+    pub(super) fn profile(&self, profile: Profile) -> Arc<Profile> {
+        let mut profiles = self.profiles.lock();
+        if let Some(known) = profiles.get(&profile) {
+            return Arc::clone(known);
+        }
+        if profiles.len() >= MOST_PROFILES {
+            profiles.retain(|it| Arc::strong_count(it) > 1);
+        }
+        let profile = Arc::new(profile);
+        if profiles.len() < MOST_PROFILES {
+            profiles.insert(Arc::clone(&profile));
+        }
+        profile
+    }
+
+    /// What a setting is on a connection where nobody has set it, as far as is known.
+    pub(super) fn default_of(&self, name: &[u8]) -> Option<Arc<[u8]>> {
+        self.defaults.lock().get(name).map(Arc::clone)
+    }
+
+    /// A server has told what a setting is where nobody has set it.
+    pub(super) fn learn_default(&self, name: &[u8], value: &[u8]) {
+        let mut defaults = self.defaults.lock();
+        if defaults.len() < MOST_DEFAULTS || defaults.contains_key(name) {
+            defaults.insert(name.into(), value.into());
+        }
     }
 
     /// A statement whose text is too long to be kept: it lives where it was parsed, and nowhere else.

@@ -112,8 +112,7 @@ pub struct Tenant {
 #[derive(Debug)]
 struct Bound {
     portal: Box<[u8]>,
-    effect: Option<Effect>,
-    traceless: bool,
+    effect: Effect,
 }
 
 /// The tenant of one session.
@@ -291,14 +290,11 @@ impl Tenancy {
         self.dialect_in_doubt = true;
     }
 
-    /// A portal was bound that will do this, and leaves no trace if it is `traceless`.
-    pub(super) fn bind(&mut self, portal: &[u8], effect: Option<Effect>, traceless: bool) {
-        if effect.is_some() || traceless {
-            self.bound = Some(Bound {
-                portal: portal.into(),
-                effect,
-                traceless,
-            });
+    /// A portal was bound that will do this.
+    pub(super) fn bind(&mut self, portal: &[u8], effect: Option<Effect>) {
+        if let Some(effect) = effect {
+            let portal = portal.into();
+            self.bound = Some(Bound { portal, effect });
         } else if self.is_bound(portal) {
             self.bound = None;
         }
@@ -309,18 +305,14 @@ impl Tenancy {
         bound.is_some_and(|bound| *bound.portal == *portal)
     }
 
-    /// A portal is executed; says whether it is known to leave no trace.
-    pub(super) fn execute(&mut self, portal: &[u8]) -> bool {
+    /// A portal is executed.
+    pub(super) fn execute(&mut self, portal: &[u8]) {
         if !self.is_bound(portal) {
-            return false;
+            return;
         }
-        let Some(bound) = self.bound.take() else {
-            return false;
-        };
-        if let Some(effect) = bound.effect {
-            self.announced.set(effect);
+        if let Some(bound) = self.bound.take() {
+            self.announced.set(bound.effect);
         }
-        bound.traceless
     }
 
     /// Something is sent that acts under `context`, or the transaction belongs to another already.

@@ -24,6 +24,8 @@ pub struct Timeouts {
     pub transaction_timeout: Option<Duration>,
     /// Longest silence of a client outside a transaction; it is disconnected then.
     pub client_idle_timeout: Option<Duration>,
+    /// Longest silence of a client that keeps its server connection; it is disconnected then.
+    pub pin_timeout: Option<Duration>,
     /// Longest time to connect and log in to the server.
     pub server_connect_timeout: Option<Duration>,
     /// A server connection that idles longer is closed.
@@ -41,6 +43,8 @@ pub struct Timeouts {
 enum Phase {
     /// Outside a transaction, silent.
     Idle,
+    /// The same, with a server connection of its own.
+    Keeping,
     /// Waiting for a server connection.
     Waiting,
     /// The server has something to answer.
@@ -108,10 +112,12 @@ impl Timers {
             (_, None) => Phase::Idle,
             (Phase::Cancelling, Some(backend)) if !backend.pipeline.is_empty() => Phase::Cancelling,
             (_, Some(backend)) if !backend.pipeline.is_empty() => Phase::Running,
-            (_, Some(backend)) if backend.is_free() => Phase::Idle,
-            (_, Some(_)) => Phase::Between,
+            (_, Some(backend)) if !backend.is_free() => Phase::Between,
+            (_, Some(backend)) if !backend.held().is_empty() => Phase::Keeping,
+            (_, Some(_)) => Phase::Idle,
         };
-        if self.phase == Phase::Idle && phase != Phase::Idle {
+        let is_silent = |phase| matches!(phase, Phase::Idle | Phase::Keeping);
+        if is_silent(self.phase) && !is_silent(phase) {
             self.leased = now;
         }
         self.enter(phase, now);
@@ -155,6 +161,14 @@ impl Timers {
                 "The limit is {}.",
                 shown(limits.client_idle_timeout)
             )),
+            Kind::PinTimeout => {
+                Error::new(kind, "terminating connection due to pgusher's pin_timeout").detail(
+                    format!(
+                        "It kept a server connection to itself; the limit is {}.",
+                        shown(limits.pin_timeout)
+                    ),
+                )
+            }
             _ => {
                 let limit = shown(limits.query_wait_timeout);
                 Error::new(kind, format!("no server connection became free within {limit} (query_wait_timeout)"))
@@ -181,6 +195,10 @@ impl Timers {
         };
         match self.phase {
             Phase::Idle => after(self.since, limits.client_idle_timeout, Kind::IdleTimeout),
+            Phase::Keeping => earlier(
+                after(self.since, limits.client_idle_timeout, Kind::IdleTimeout),
+                after(self.since, limits.pin_timeout, Kind::PinTimeout),
+            ),
             Phase::Waiting => after(
                 self.since,
                 limits.query_wait_timeout,
@@ -224,7 +242,7 @@ impl Session {
             return Next::Read;
         };
         match self.timers.phase {
-            Phase::Idle => {
+            Phase::Idle | Phase::Keeping => {
                 let error = self.timers.explain(kind);
                 out.to_client.own(|bytes| error.write(bytes));
                 Next::Close

@@ -3,9 +3,10 @@
 
 use super::{
     inject::Opening,
-    reading::{Act, Need, Trace, Turn},
+    reading::{Act, Need, Turn},
     rewritten::{Changes, Cut, Insert},
     tenancy::{Inside, Tenancy},
+    touches::Touches,
 };
 use crate::{
     error::{Error, Kind},
@@ -47,7 +48,8 @@ struct Walk<'a> {
     savepoints: Vec<(Box<[u8]>, Inside)>,
     changes: Changes,
     turns: Vec<Turn>,
-    trace: Trace,
+    touches: Touches,
+    by_tag: bool,
     drops: bool,
     lingers: bool,
     changes_dialect: bool,
@@ -97,14 +99,15 @@ impl Walk<'_> {
         self.turn(&act.turn);
         self.scoped &= act.turn == Turn::Goes && !act.drops_context;
         // RESET ALL, a call and SET LOCAL do more, or less.
-        self.is_setting = alone
-            && act.trace == Trace::Nothing
-            && self.comment.is_none()
-            && self.effects.session.is_some();
+        self.is_setting =
+            alone && act.is_own_set && self.comment.is_none() && self.effects.session.is_some();
         self.drops |= act.drops_context;
         self.lingers |= act.lingers();
         self.changes_dialect |= act.changes_dialect;
-        self.trace = self.trace.and(act.trace);
+        if let Some(touches) = &act.touches {
+            self.touches.add(touches);
+        }
+        self.by_tag |= act.by_tag;
         // Where nothing is run, no savepoint is made.
         let is_made = !self.inert || !matches!(act.turn, Turn::Savepoint(_));
         if act.turn != Turn::Goes && is_made {
@@ -207,12 +210,14 @@ pub(super) struct Plan {
     pub(super) changes: Changes,
     pub(super) effects: Inside,
     pub(super) turns: Vec<Turn>,
-    pub(super) trace: Trace,
+    /// What it may change of the session.
+    pub(super) touches: Touches,
+    /// Or what command tags will say.
+    pub(super) by_tag: bool,
     pub(super) drops: bool,
     /// The tenant's setting may have another value when the transaction is over.
     pub(super) lingers: bool,
     pub(super) changes_dialect: bool,
-    /// It sets the tenant's setting for the session.
     /// It is one `SET` or `RESET` of the tenant's setting, for the session.
     pub(super) is_setting: bool,
 }
@@ -240,7 +245,8 @@ pub(super) fn plan(
         savepoints: Vec::new(),
         changes: Changes::default(),
         turns: Vec::new(),
-        trace: Trace::Nothing,
+        touches: Touches::default(),
+        by_tag: false,
         drops: false,
         lingers: false,
         changes_dialect: false,
@@ -260,7 +266,8 @@ pub(super) fn plan(
         changes: walk.changes,
         effects: walk.effects,
         turns: walk.turns,
-        trace: walk.trace,
+        touches: walk.touches,
+        by_tag: walk.by_tag,
         drops: walk.drops,
         lingers: walk.lingers,
         changes_dialect: walk.changes_dialect,

@@ -14,11 +14,30 @@ pub fn mentions(text: &[u8], name: &[u8]) -> bool {
     memchr::memchr(b'\\', text).is_some() || occurs(text, part) || occurs(text, b"uescape")
 }
 
-/// Whether a text may leave something behind that its command tags do not tell: a setting, a
-/// lock, a temporary table. A coarse question as well.
-pub fn may_leave_traces(text: &[u8]) -> bool {
-    let word = text.trim_ascii_start().get(..3).unwrap_or_default();
-    if word.eq_ignore_ascii_case(b"set") {
+/// Whether a text may change its session beyond the transaction: a setting, a lock, a temporary
+/// table. A coarse question as well: `false` is certain.
+pub fn may_touch_session(text: &[u8]) -> bool {
+    /// Statements that change nothing but data, if nothing in them says otherwise.
+    const PLAIN: [&[u8]; 14] = [
+        b"select",
+        b"insert",
+        b"update",
+        b"delete",
+        b"with",
+        b"values",
+        b"merge",
+        b"begin",
+        b"commit",
+        b"rollback",
+        b"end",
+        b"copy",
+        b"fetch",
+        b"show",
+    ];
+    let text = text.trim_ascii();
+    let length = text.iter().position(|byte| !byte.is_ascii_alphabetic());
+    let word = text.get(..length.unwrap_or(text.len())).unwrap_or_default();
+    if !PLAIN.iter().any(|plain| word.eq_ignore_ascii_case(plain)) {
         return true;
     }
     let follows = |at: usize, part: &[u8]| {
@@ -30,9 +49,13 @@ pub fn may_leave_traces(text: &[u8]) -> bool {
             .and_then(|start| text.get(start..at))
             .is_some_and(|found| found.eq_ignore_ascii_case(part))
     };
-    memchr_iter(b'_', text)
-        .any(|at| follows(at, b"config") || follows(at, b"advisory") || follows(at, b"settings"))
-        // `CREATE TEMP`, `INTO TEMPORARY`, `pg_temp`
+    // Another statement follows, or a name in Unicode escapes.
+    memchr2_iter(b';', b'&', text)
+        .any(|at| follows(at, b"\"") || text.get(at) == Some(&b';') && at + 1 < text.len())
+        || memchr_iter(b'_', text).any(|at| {
+            follows(at, b"config") || follows(at, b"advisory") || follows(at, b"settings")
+        })
+        // `INTO TEMPORARY`, `pg_temp`
         || memchr2_iter(b'p', b'P', text).any(|at| precedes(at, b"tem"))
 }
 

@@ -20,12 +20,14 @@ mod notable;
 pub mod quote;
 mod set;
 mod statement;
+mod vacates;
 
 pub use classify::{CopyWay, Discard, Kind, Name, Scope, Value};
 pub use lexer::Dialect;
-pub use mention::{may_leave_traces, mentions};
+pub use mention::{may_touch_session, mentions};
 pub use notable::{Argument, Notable, SetConfig};
 pub use statement::{Statement, Statements, statements};
+pub use vacates::vacates;
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,8 @@ async function runAll(checks) {
     const start = Date.now();
     let timer;
     const patience = new Promise((_, reject) => {
-      timer = setTimeout(() => reject(new Error('no end after 20 s')), limit);
+      const time = check.limit ?? limit;
+      timer = setTimeout(() => reject(new Error(`no end after ${time / 1000} s`)), time);
     });
     try {
       await Promise.race([check(), patience]);

@@ -22,6 +22,12 @@ def check(function):
     return function
 
 
+def slow(function):
+    """For a check that starts programs, which take their time where many run at once."""
+    function.patience = 300
+    return check(function)
+
+
 def later(reason):
     """For a check of what this version does not do, which is said and not tried."""
 
@@ -37,7 +43,7 @@ def run_all():
     for function in _checks:
         start = time.monotonic()
         # A driver that waits for ever is shown where it does, and everything ends.
-        faulthandler.dump_traceback_later(30, exit=True)
+        faulthandler.dump_traceback_later(getattr(function, "patience", 30), exit=True)
         try:
             if inspect.iscoroutinefunction(function):
                 asyncio.run(asyncio.wait_for(function(), 20))

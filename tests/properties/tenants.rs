@@ -35,6 +35,7 @@ fn session(by_set: bool, now: Instant) -> Session {
         flavour: Arc::default(),
         seen: Arc::default(),
         catalogue: Arc::default(),
+        pins: Arc::default(),
         tenant: Some(Tenant {
             policy,
             known: known.expect("a tenant"),

@@ -33,6 +33,7 @@ pub mod raw;
 pub mod scenarios;
 pub mod temp;
 pub mod transcript;
+pub mod way;
 
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,7 @@ pub use pgusher::Pgusher;
 pub use postgres::{Database, Postgres, Version, postgres};
 pub use raw::Raw;
 pub use transcript::Transcript;
+pub use way::Way;
 
 /// How long anything may take before a test gives up: `PGUSHER_TEST_PATIENCE` in seconds.
 pub fn patience() -> Duration {

@@ -281,6 +281,23 @@ impl Raw {
         }
     }
 
+    /// Does anything come, or the end, before so much time is over? Takes nothing away.
+    pub fn hears_within(&self, time: Duration) -> bool {
+        if !self.unread.is_empty() {
+            return true;
+        }
+        let heard = if time.is_zero() {
+            self.stream.set_nonblocking(true).unwrap();
+            let heard = self.stream.peek(&mut [0]);
+            self.stream.set_nonblocking(false).unwrap();
+            heard
+        } else {
+            self.stream.set_read_timeout(Some(time)).unwrap();
+            self.stream.peek(&mut [0])
+        };
+        !matches!(heard, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Runs SQL by the simple protocol; all rows of all results. Fails on an error.
     #[track_caller]
     pub fn rows(&mut self, sql: &str) -> Vec<Vec<Option<String>>> {

@@ -59,6 +59,7 @@ impl Desk {
             wanted: Arc::clone(&wanted),
             seen: Arc::clone(&reported),
             catalogue: Arc::new(Catalogue::default()),
+            pins: Arc::default(),
             tenant,
         };
         let mut backend = Backend::new(reported);

@@ -7,14 +7,14 @@ use super::play::play;
 fn a_server_is_free_after_every_ready_and_not_after_the_first() {
     play(
         "
-        c: Q one | Q two
+        c: Q show a | Q show b
           lease
         lease
-          >s Q one | Q two
+          >s Q show a | Q show b
         s: C SELECT 1 | Z I
           >c C SELECT 1 | Z I
-        c: Q three
-          >s Q three
+        c: Q show c
+          >s Q show c
         s: C SELECT 1 | Z I | C SELECT 1 | Z I
           >c C SELECT 1 | Z I | C SELECT 1 | Z I
           release

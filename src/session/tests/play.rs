@@ -53,6 +53,7 @@ impl Player {
             seen: Arc::default(),
             tenant: None,
             catalogue: Arc::default(),
+            pins: Arc::default(),
         };
         let session = Session::new(start, now);
         Self {
@@ -212,6 +213,17 @@ fn encode(frames: &str) -> Vec<u8> {
             "Q" | "C" => write::frame(&mut bytes, tag_byte, |out| {
                 write::cstr(out, rest.as_bytes());
             }),
+            // A row of text columns; `-` is NULL.
+            "row" => write::frame(&mut bytes, b'D', |out| {
+                let columns: Vec<&str> = rest.split(' ').collect();
+                out.extend(u16::try_from(columns.len()).unwrap().to_be_bytes());
+                for column in columns {
+                    let null = column == "-";
+                    let length = i32::try_from(column.len()).unwrap();
+                    out.extend(if null { -1 } else { length }.to_be_bytes());
+                    out.extend(column.bytes().filter(|_| !null));
+                }
+            }),
             "P" => write::frame(&mut bytes, b'P', |out| {
                 words(out);
                 out.extend_from_slice(&[0, 0]);
@@ -241,10 +253,17 @@ fn decode(bytes: &[u8], read: fn(&[u8]) -> Result<Option<Header>, frame::BadFram
                 let fields = view::Fields::read(body);
                 format!("E {}", shown(fields.code))
             }
+            'Q' if is_question(body) => "Q ?".to_owned(),
             _ => format!("{tag} {}", shown(body)),
         };
         frames.push(frame.trim().to_owned());
         rest = &rest[header.size.min(rest.len())..];
     }
     frames.join(" | ")
+}
+
+/// What the server is asked about its session.
+fn is_question(query: &[u8]) -> bool {
+    let begins = |with: &[u8]| query.starts_with(with);
+    begins(b"WITH s AS") || begins(b"SELECT 's'") || begins(b"SELECT 'h'")
 }

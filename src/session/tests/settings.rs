@@ -8,19 +8,19 @@ fn settings_go_in_front_and_their_answers_stay_here() {
     let mut player = Player::new(Timeouts::default(), &[("TimeZone", "UTC")]);
     player.play(
         "
-        c: Q a
+        c: Q show a
           lease
         lease
-          >s Q SELECT pg_catalog.set_config( E'timezone', E'UTC',false) | Q a
+          >s Q SELECT pg_catalog.set_config( E'timezone', E'UTC',false) | Q show a
         s: T | D row | S TimeZone UTC | C SELECT 1 | Z I
           >c S TimeZone UTC
         s: C SELECT 1 | Z I
           >c C SELECT 1 | Z I
           release
-        c: Q b
+        c: Q show b
           lease
         lease
-          >s Q b
+          >s Q show b
         s: C SELECT 1 | Z I
           >c C SELECT 1 | Z I
           release
@@ -33,10 +33,10 @@ fn settings_that_fail_are_not_forgiven() {
     let mut player = Player::new(Timeouts::default(), &[("a.b", "1")]);
     player.play(
         "
-        c: Q a
+        c: Q show a
           lease
         lease
-          >s Q SELECT pg_catalog.set_config( E'a.b', E'1',false) | Q a
+          >s Q SELECT pg_catalog.set_config( E'a.b', E'1',false) | Q show a
         s: E 22023
           lost SettingLost
           >c E 08006 | Z I
@@ -50,26 +50,28 @@ fn the_client_is_told_what_differs_on_another_server() {
     let mut player = Player::new(Timeouts::default(), &[]);
     player.play(
         "
-        c: Q a
+        c: Q set timezone = utc
           lease
         lease
-          >s Q a
+          >s Q set timezone = utc
         s: S TimeZone UTC | C SET | Z I
+          >s Q ?
           >c S TimeZone UTC | C SET | Z I
-          release dirty
+        s: row s 0 555443 | C SELECT 1 | Z I
+          release
         ",
     );
     player.backend = crate::session::Backend::default();
     std::sync::Arc::make_mut(&mut player.backend.reported).set(b"TimeZone", b"CET");
     player.play(
         "
-        c: Q b
+        c: Q show b
           lease
         lease
-          >s Q b
-          >c S TimeZone CET
-        s: C SELECT 1 | Z I
-          >c C SELECT 1 | Z I
+          >s Q SELECT pg_catalog.set_config( E'timezone', E'UTC',false) | Q show b
+        s: S TimeZone UTC | C SELECT 1 | Z I
+        s: C SHOW | Z I
+          >c C SHOW | Z I
           release
         ",
     );
@@ -85,6 +87,109 @@ fn a_named_statement_pins_and_an_unnamed_one_does_not() {
           >s P a | S
         s: 1 | Z I
           >c 1 | Z I
+          release
+        ",
+    );
+}
+
+// E1: what a transaction has set is asked for when it is over, and not before.
+#[test]
+fn the_server_is_asked_when_the_transaction_is_over() {
+    play(
+        "
+        c: Q begin
+          lease
+        lease
+          >s Q begin
+        s: C BEGIN | Z T
+          >c C BEGIN | Z T
+        c: Q set a.b = 1
+          >s Q set a.b = 1
+        s: C SET | Z T
+          >c C SET | Z T
+        c: Q rollback
+          >s Q rollback
+        s: C ROLLBACK | Z I
+          >s Q ?
+          >c C ROLLBACK | Z I
+        s: row s 0 - | C SELECT 1 | Z I
+          release
+        c: Q show c
+          lease
+        lease
+          >s Q show c
+        s: C SHOW | Z I
+          >c C SHOW | Z I
+          release
+        ",
+    );
+}
+
+// The client does not wait for what pgusher wants to know.
+#[test]
+fn what_comes_next_goes_behind_the_question() {
+    play(
+        "
+        c: Q set a.b = 1
+          lease
+        lease
+          >s Q set a.b = 1
+        s: C SET | Z I
+          >s Q ?
+          >c C SET | Z I
+        c: Q show a.b
+          >s Q show a.b
+        s: row s 0 31 | C SELECT 1 | Z I
+        s: C SHOW | Z I
+          >c C SHOW | Z I
+          release
+        ",
+    );
+}
+
+// A question that a late cancel has hit is asked again.
+#[test]
+fn a_cancelled_question_is_asked_again() {
+    play(
+        "
+        c: Q set a.b = 1
+          lease
+        lease
+          >s Q set a.b = 1
+        s: C SET | Z I
+          >s Q ?
+          >c C SET | Z I
+        s: E 57014 | Z I
+          >s Q ?
+        s: row s 0 31 | C SELECT 1 | Z I
+          release
+        ",
+    );
+}
+
+// What cannot be carried keeps the connection until the server says that it is gone (E3).
+#[test]
+fn a_listener_keeps_its_connection() {
+    play(
+        "
+        c: Q listen a
+          lease
+        lease
+          >s Q listen a
+        s: C LISTEN | Z I
+          >s Q ?
+          >c C LISTEN | Z I
+        s: row h 1 - | C SELECT 1 | Z I
+        c: Q show a
+          >s Q show a
+        s: C SHOW | Z I
+          >c C SHOW | Z I
+        c: Q unlisten *
+          >s Q unlisten *
+        s: C UNLISTEN | Z I
+          >s Q ?
+          >c C UNLISTEN | Z I
+        s: C SELECT 0 | Z I
           release
         ",
     );

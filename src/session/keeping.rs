@@ -1,0 +1,89 @@
+//! Whether a client may keep its server connection, and what it sends that would make it.
+
+use super::{
+    Backend, Output, PoolMode, Session,
+    client::Verdict,
+    inject::Opening,
+    reading::{Act, Given},
+    touches::{Holds, Touches},
+};
+use crate::{error::Error, wire::frontend::Bind};
+
+impl Session {
+    /// A statement is about to be sent; whether what it would leave on the connection may be there.
+    pub(super) fn may_keep(&self, touches: &Touches, backend: &mut Backend) -> Result<(), Error> {
+        let free = self.mode == PoolMode::Session || backend.seat.is_some();
+        if !touches.keeps.is_empty() && !free {
+            backend.seat = Some(self.pins.take(touches.keeps, self.tenant_id())?);
+        }
+        Ok(())
+    }
+
+    /// What a statement may change of the session when it is executed; `Some`: it is not sent.
+    pub(super) fn touch_by_bind(
+        &mut self,
+        act: &Act,
+        bind: &Bind<'_>,
+        backend: &mut Backend,
+        out: &mut Output,
+    ) -> Option<Verdict> {
+        if act.by_tag {
+            backend.touched(&Touches::UNREAD);
+        }
+        let touches = act.touches.as_deref()?;
+        if let Err(error) = self.may_keep(touches, backend) {
+            let opening = match backend.pipeline.is_open() {
+                true => Opening::Unknown,
+                false => self.opening(backend),
+            };
+            return Some(self.refuse_request(b'B', error, opening, backend, out));
+        }
+        let held = backend.held;
+        backend.dirty |= touches.unclean;
+        let own = self.tenancy.as_deref().map(|it| &it.policy.setting);
+        backend.doubts.add(touches, held, |name| match name {
+            Given::Text(name) => Some(name.clone()),
+            Given::Parameter(number) => bind.text_parameter(*number).map(Box::from),
+            _ => None,
+        });
+        if let Some(own) = own {
+            backend.doubts.forget(|name| own.is(name));
+        }
+        None
+    }
+
+    /// A statement is too long to be parsed again elsewhere: the client must keep its connection.
+    pub(super) fn keep_text(&self, backend: &mut Backend) -> Result<(), Error> {
+        let keeps = Holds::TEXT;
+        let touches = Touches {
+            keeps,
+            ..Touches::default()
+        };
+        self.may_keep(&touches, backend)?;
+        backend.held = backend.held.or(keeps);
+        Ok(())
+    }
+
+    pub(super) fn refuse_long(
+        &mut self,
+        error: Error,
+        backend: &mut Backend,
+        out: &mut Output,
+    ) -> Verdict {
+        let opening = self.opening(backend);
+        self.refuse_request(b'P', error, opening, backend, out)
+    }
+
+    /// The connection stays with the client for as long as there is something on it.
+    pub(super) fn keep_or_free(&self, backend: &mut Backend) {
+        if backend.held.is_empty() {
+            backend.seat = None;
+        } else if self.mode == PoolMode::Transaction && !self.pins.are_allowed() {
+            // It came to be where nobody could see it, and may not stay.
+            backend.held = Holds::NONE;
+            backend.dirty = true;
+        } else if backend.seat.is_none() {
+            backend.seat = Some(self.pins.admit(self.tenant_id()));
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Notifications reach who listens, while it is idle, and nobody else (E3).
+
+use crate::{
+    login,
+    support::{
+        Message, Pgusher, Postgres, Raw, both_versions,
+        message::{extended, query, sync},
+    },
+};
+
+/// Channel and text of a notification.
+fn told(message: &Message) -> (String, String) {
+    let body = message.body.get(4..).unwrap_or_default();
+    let mut texts = body
+        .split(|byte| *byte == 0)
+        .map(|text| String::from_utf8_lossy(text).into_owned());
+    (
+        texts.next().unwrap_or_default(),
+        texts.next().unwrap_or_default(),
+    )
+}
+
+fn one_connection(server: &Postgres) -> Pgusher {
+    Pgusher::in_front_of(server)
+        .pool_size(1)
+        .log_level("info")
+        .start()
+}
+
+both_versions! {
+    /// E3
+    while_idle, |server| {
+        let database = server.fresh_database();
+        let pgusher = one_connection(server);
+        let mut listener = pgusher.raw(&database.name);
+        let mut direct = database.raw();
+        listener.rows("LISTEN news");
+        for nth in 0..5 {
+            direct.rows(&format!("NOTIFY news, 'number {nth}'"));
+            assert_eq!(told(&listener.expect("A")), ("news".into(), format!("number {nth}")));
+        }
+        // Many at once, and in the middle of what it does itself.
+        direct.rows("SELECT pg_notify('news', i::text) FROM generate_series(1, 1000) i");
+        for nth in 1..=1000 {
+            assert_eq!(told(&listener.expect("A")).1, nth.to_string());
+        }
+        listener.rows("BEGIN");
+        direct.rows("NOTIFY news, 'in a block'");
+        assert_eq!(listener.ask(&query("SELECT 1")).types(), "T D C Z:T");
+        listener.send(&query("COMMIT"));
+        listener.expect("C");
+        let next = [listener.next(), listener.next()];
+        let mut types: Vec<_> = next.iter().map(Message::notation).collect();
+        types.sort();
+        assert_eq!(types, ["A", "Z:I"]);
+        // Not any more.
+        listener.rows("UNLISTEN news");
+        direct.rows("NOTIFY news, 'late'");
+        let mut witness = pgusher.raw(&database.name);
+        listener.expect_silence(&mut witness);
+    }
+}
+
+both_versions! {
+    /// J11: who does not listen hears nothing, on the same server connection before and after.
+    by_nobody_else, |server| {
+        let database = server.fresh_database();
+        let pgusher = one_connection(server);
+        let (mut listener, mut other) = (pgusher.raw(&database.name), pgusher.raw(&database.name));
+        let mut direct = database.raw();
+        for leave in [false, true, false] {
+            let pid = other.backend_pid();
+            assert_eq!(listener.ask(&[extended("LISTEN news", &[]), sync()].concat()).types(), "1 2 n C Z:I");
+            other.send(&query("SELECT pg_backend_pid(), count(*) FROM pg_listening_channels()"));
+            direct.rows("NOTIFY news, 'x'");
+            listener.expect("A");
+            assert!(!other.hears_within(std::time::Duration::ZERO));
+            if leave {
+                drop(listener);
+                listener = pgusher.raw(&database.name);
+            } else {
+                listener.rows("UNLISTEN *");
+            }
+            let answer = other.transcript();
+            assert!(answer.types().ends_with("T D C Z:I"), "{answer}");
+            assert!(answer.text().contains(" | 0\n"), "{answer:?}");
+            assert!(leave || answer.text().contains(&format!("D {pid} |")), "{answer:?}");
+            direct.rows("NOTIFY news, 'y'");
+            assert_eq!(other.ask(&query("SELECT 1")).types(), "T D C Z:I");
+        }
+    }
+}
+
+both_versions! {
+    /// Two who listen have a connection each; who notifies needs none of its own for long.
+    each_its_own, |server| {
+        let database = server.fresh_database();
+        let pgusher = Pgusher::in_front_of(server).pool_size(3).log_level("info").start();
+        let client = |name: &str| -> Raw { login(pgusher.port(), "app", &database.name, &[("application_name", name)]) };
+        let (mut one, mut two, mut third) = (client("one"), client("two"), client("third"));
+        one.rows("LISTEN news; LISTEN ones");
+        two.rows("LISTEN news; LISTEN twos");
+        third.rows("NOTIFY news, 'both'; NOTIFY ones, 'one'; NOTIFY twos, 'two'");
+        assert_eq!([told(&one.expect("A")), told(&one.expect("A"))],
+            [("news".into(), "both".into()), ("ones".into(), "one".into())]);
+        assert_eq!([told(&two.expect("A")), told(&two.expect("A"))],
+            [("news".into(), "both".into()), ("twos".into(), "two".into())]);
+        assert_eq!(one.value("SHOW application_name"), "one");
+        assert_eq!(two.value("SHOW application_name"), "two");
+        assert_eq!(third.value("SHOW application_name"), "third");
+    }
+}
