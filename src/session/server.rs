@@ -99,7 +99,9 @@ impl Session {
                     }
                     _ => {}
                 }
-                Ok(is_for_client(entry))
+                // A notification belongs to no request, and who listens here is the client: it may
+                // come in the middle of what only we have asked.
+                Ok(tag == b'A' || is_for_client(entry))
             }
             Meaning::Parameter(entry) => {
                 if is_for_client(entry) {
