@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{
     Backend, Entry, MOST_OUTSTANDING, Next, Output, PoolMode, Progress, Request, Session, Status,
-    WINDOW, Whose, extended::Frame, loss::Fate,
+    WINDOW, Whose, forward::Frame, loss::Fate,
 };
 use crate::{
     error::{Error, Kind},

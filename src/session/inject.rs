@@ -9,7 +9,8 @@ use std::sync::Arc;
 use super::{
     Backend, Entry, Next, Output, Request, Session, Status, Whose,
     client::Verdict,
-    extended::{Frame, ensure},
+    extended::ensure,
+    forward::Frame,
     reading::{Need, Turn, touches_of_text},
     rewritten::Rewritten,
     statements::{Meaning, Statement},

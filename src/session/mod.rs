@@ -13,6 +13,7 @@
 //! |---|---|
 //! | `client` | what does this frame of the client need? |
 //! | `extended` | what does a server need for a statement that the client names? |
+//! | `forward` | how does a frame go on? |
 //! | `server` | whose is this frame of the server? |
 //! | `pipeline` | what does the server still owe? |
 //! | `loss` | what is owed to a client whose server, or whose turn, is gone? |
@@ -37,6 +38,7 @@ mod client;
 mod doubts;
 mod drain;
 mod extended;
+mod forward;
 mod inject;
 mod inventory;
 mod keeping;
@@ -48,6 +50,7 @@ mod prepared;
 mod reading;
 mod renamed;
 mod rewritten;
+mod schema;
 mod scoping;
 mod server;
 mod settings;
@@ -67,6 +70,7 @@ pub use loss::printable;
 pub use output::{Gather, Output};
 pub use pins::{PinRules, Pins};
 pub use pipeline::{Entry, Pipeline, Request, Whose};
+pub use schema::Schema;
 pub use settings::{Profile, Reported};
 pub use statements::Catalogue;
 pub use tenancy::Tenant;

@@ -6,11 +6,8 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    Backend, Entry, Next, Output, Request, Session, Status, Whose,
-    client::Verdict,
-    extended::{Frame, ensure},
-    prepared::Has,
-    statements::Statement,
+    Backend, Entry, Next, Output, Request, Session, Status, Whose, client::Verdict,
+    extended::ensure, forward::Frame, prepared::Has, statements::Statement,
 };
 use crate::{
     sql,
