@@ -10,7 +10,7 @@ use super::{
     Backend, Entry, Next, Output, Request, Session, Status, Whose,
     client::Verdict,
     extended::{Frame, ensure},
-    reading::{Need, Turn, touches_of_text},
+    reading::{Given, Need, Turn, touches_of_text},
     rewritten::Rewritten,
     statements::{Meaning, Statement},
     walk::{Stop, plan},
@@ -86,6 +86,7 @@ impl Session {
                 return self.refuse_request(b'Q', error, opening, backend, out);
             }
             backend.touched(touches);
+            self.note_return(touches, Given::text);
         }
         let entry = Entry {
             by_tag,
@@ -133,6 +134,7 @@ impl Session {
                 }
                 tenancy.announce(plan.effects);
                 backend.touched(&plan.touches);
+                self.note_return(&plan.touches, Given::text);
                 backend.scoping.lingers |= plan.lingers;
                 backend.scoping.used();
                 let entry = Entry {

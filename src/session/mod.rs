@@ -19,6 +19,7 @@
 //! | `settings` | which settings must travel? |
 //! | `touches` | what may a statement change of the session? |
 //! | `doubts`, `inventory` | and what did it change? |
+//! | `returning` | when is a client back at what it connected with? |
 //! | `keeping`, `pins` | who may keep a server connection? |
 //! | `statements` | which statements has a client prepared? |
 //! | `prepared` | which of them has a server connection parsed? |
@@ -45,6 +46,7 @@ mod pins;
 mod pipeline;
 mod prepared;
 mod reading;
+mod returning;
 mod rewritten;
 mod scoping;
 mod server;
@@ -72,8 +74,8 @@ pub use timers::Timeouts;
 pub use touches::Holds;
 
 use self::{
-    client::LongFrame, loss::Fate, settings::Reading, statements::Names, tenancy::Tenancy,
-    timers::Timers,
+    client::LongFrame, loss::Fate, returning::Returning, settings::Reading, statements::Names,
+    tenancy::Tenancy, timers::Timers,
 };
 use crate::{
     error::Error,
@@ -160,6 +162,8 @@ pub struct Session {
     wanted: Arc<Profile>,
     /// Those that it began with: what RESET goes back to.
     startup: Arc<Profile>,
+    /// Whether a request goes back to those.
+    returning: Returning,
     /// What the client has been told of its settings.
     seen: Arc<Reported>,
     /// The client's frame that is being streamed.
@@ -191,6 +195,7 @@ impl Session {
         Self {
             mode: start.mode,
             startup: Arc::clone(&start.wanted),
+            returning: Returning::default(),
             wanted: start.wanted,
             dialect: Reading::of(&start.seen),
             tenancy: start.tenant.map(|tenant| Box::new(Tenancy::new(tenant))),
