@@ -11,7 +11,7 @@ use super::{
     client::Verdict,
     extended::ensure,
     forward::Frame,
-    reading::{Need, Turn, touches_of_text},
+    reading::{Given, Need, Turn, touches_of_text},
     rewritten::Rewritten,
     statements::{Meaning, Statement},
     walk::{Stop, plan},
@@ -87,6 +87,7 @@ impl Session {
                 return self.refuse_request(b'Q', error, opening, backend, out);
             }
             backend.touched(touches);
+            self.note_return(touches, Given::text);
         }
         let entry = Entry {
             by_tag,
@@ -134,6 +135,7 @@ impl Session {
                 }
                 tenancy.announce(plan.effects);
                 backend.touched(&plan.touches);
+                self.note_return(&plan.touches, Given::text);
                 backend.scoping.lingers |= plan.lingers;
                 backend.scoping.used();
                 let entry = Entry {

@@ -70,6 +70,7 @@ impl Session {
         self.timers.moved(Some(backend), now);
         self.reset_context(backend, out);
         self.settle(backend, out);
+        self.end_return(backend, out);
         let done = used == input.len() && matches!(next, Next::Read) && self.may_release(backend);
         Progress {
             used,
@@ -98,6 +99,9 @@ impl Session {
                             self.catalogue.schema_has_changed();
                             backend.changes_tables = true;
                         }
+                        if entry.whose == Whose::Client && body == b"ROLLBACK\0" {
+                            self.returning.rolled_back();
+                        }
                     }
                     (b'D', Some(entry)) if entry.whose == Whose::Inventory => {
                         Self::inventory_row(backend, body);
@@ -108,7 +112,7 @@ impl Session {
                 Ok(tag == b'A' || is_for_client(entry))
             }
             Meaning::Parameter(entry) => {
-                if is_for_client(entry) {
+                if is_for_client(entry) && !entry.is_some_and(|entry| entry.returns) {
                     // It goes to the client, so the client has seen it.
                     self.follow_view(body);
                     return Ok(true);
@@ -195,7 +199,7 @@ impl Session {
     ) -> Result<bool, Next> {
         match entry.map(|entry| entry.whose) {
             Some(Whose::Settings) => Err(Next::Lost(loss::setting_lost(body))),
-            Some(Whose::Tombstone | Whose::Cleaning) => Ok(false),
+            Some(Whose::Restoring | Whose::Tombstone | Whose::Cleaning) => Ok(false),
             Some(Whose::Inventory) => {
                 Self::inventory_failed(backend, body);
                 Ok(false)
@@ -252,7 +256,10 @@ impl Session {
                 }
                 self.timers.answered(now);
                 backend.answered = backend.answered.saturating_add(1);
-                Ok(true)
+                if entry.returns {
+                    self.go_back(backend, out);
+                }
+                Ok(!entry.returns)
             }
             Whose::Settings => {
                 self.tell_news(backend, out);
@@ -272,7 +279,7 @@ impl Session {
                 self.inventory_answered(backend, out);
                 Ok(false)
             }
-            Whose::Cleaning => Ok(false),
+            Whose::Restoring | Whose::Cleaning => Ok(false),
         }
     }
 }
