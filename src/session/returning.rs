@@ -149,7 +149,7 @@ fn write_setting(name: &[u8], value: &[u8], sql: &mut Vec<u8>) {
         push_literal(sql, name);
         sql.push(b',');
         push_literal(sql, value);
-        sql.extend_from_slice(b",false);");
+        sql.extend_from_slice(b",false)IS NULL;");
         return;
     }
     sql.extend_from_slice(b"SET ");
