@@ -286,6 +286,14 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// Tells one script with each statement in a request of its own.
+    pub(crate) fn tell_apart(&mut self, script: &[&str]) {
+        for way in [Way::Simple, Way::SimplePipelined, Way::Extended, Way::Named] {
+            let name = format!("{way:?}: {}", shown(script));
+            self.run(&name, &[], &way.writes(script), false);
+        }
+    }
+
     /// The same, by a client that connected with these parameters.
     pub(crate) fn tell_with(&mut self, parameters: Parameters<'static>, scripts: &[&[&str]]) {
         for script in scripts {
