@@ -152,7 +152,7 @@ both_versions! {
 
 both_versions! {
     values, |server| {
-        let long = format!("SET app.one = '{}'", "long ".repeat(4_000));
+        let long = format!("SET app.one = '{}'", "long ".repeat(2_000));
         let mut stage = Stage::new(server);
         stage.tell_all(&[
             &["SET app.one = 'x'", "SELECT current_setting('app.one')", "SET app.two TO y", "SELECT current_setting('app.two')", "RESET app.one", "SELECT current_setting('app.one')"],
