@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{
     Backend, Entry, MOST_OUTSTANDING, Next, Output, PoolMode, Progress, Request, Session, Status,
-    WINDOW, Whose, forward::Frame, loss::Fate,
+    WINDOW, Whose, forward::Frame, loss::Fate, touches::Touches,
 };
 use crate::{
     error::{Error, Kind},
@@ -208,11 +208,14 @@ impl Session {
                 if let Some(verdict) = self.function_of_tenant(backend, out) {
                     return verdict;
                 }
+                backend.touched(&Touches::of_call(body));
                 leave_batch(backend);
                 Request::Function
             }
             b'S' => {
                 backend.prepared.batch_ends();
+                // What was opened for a batch that only prepares is over with it.
+                backend.scoping.used();
                 backend.pipeline.push(Entry {
                     drops_context: std::mem::take(&mut backend.scoping.batch_drops),
                     returns: self.returning.take_due(),

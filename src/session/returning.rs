@@ -7,13 +7,16 @@
 //! to where they belong; within one they are set again by statements of ours, which end with the
 //! transaction as the client's do.
 //!
+//! The same holds for whoever changes how strings are written, startup or not: what is sent behind it
+//! cannot be read before.
+//!
 //! What stands in the same text or batch behind such a statement sees the server's own default.
 
 use super::{
     Backend, Entry, Output, Request, Session, Status, Whose,
     reading::Given,
     settings::{push_identifier, push_literal, rank},
-    touches::Touches,
+    touches::{Touched, Touches},
 };
 use crate::wire::write;
 
@@ -49,6 +52,9 @@ impl Returning {
     }
 }
 
+/// How strings are written.
+const STRINGS: &[u8] = b"standard_conforming_strings";
+
 /// Lists of names: as one constant they would be one name (`SET search_path = 'a, b'`).
 const LISTS: [&[u8]; 4] = [
     b"search_path",
@@ -64,8 +70,12 @@ impl Session {
         touches: &Touches,
         resolve: impl Fn(&Given) -> Option<Box<[u8]>>,
     ) {
+        // What follows would be read wrongly until it is known how strings are written.
+        let names_it = |it: &Touched| it.name.text().as_deref() == Some(STRINGS);
+        let unwritten = !self.dialect.sql.standard_strings && touches.resets_all;
+        self.returning.due |= unwritten || touches.settings.iter().any(names_it);
         let resets = touches.resets_all || touches.settings.iter().any(|it| it.resets);
-        if self.startup.is_empty() || !resets && !self.returning.due {
+        if self.startup.is_empty() || !resets && self.returning.names.is_empty() {
             return;
         }
         let names = &mut self.returning.names;
@@ -149,7 +159,7 @@ fn write_setting(name: &[u8], value: &[u8], sql: &mut Vec<u8>) {
         push_literal(sql, name);
         sql.push(b',');
         push_literal(sql, value);
-        sql.extend_from_slice(b",false);");
+        sql.extend_from_slice(b",false)IS NULL;");
         return;
     }
     sql.extend_from_slice(b"SET ");

@@ -106,6 +106,14 @@ impl Session {
                     (b'D', Some(entry)) if entry.whose == Whose::Inventory => {
                         Self::inventory_row(backend, body);
                     }
+                    (b'N', Some(entry)) if entry.whose == Whose::Client => {
+                        // A warning may point into the text too.
+                        if let Some(own) = in_clients_text(entry, body, backend) {
+                            out.to_client
+                                .own(|bytes| write::frame(bytes, tag, |it| it.extend(own)));
+                            return Ok(false);
+                        }
+                    }
                     _ => {}
                 }
                 // A notification has nothing to do with what is being answered.
@@ -304,16 +312,7 @@ impl Session {
         backend: &mut Backend,
         out: &mut Output,
     ) -> Result<bool, Next> {
-        let rewritten = backend
-            .scoping
-            .rewritten
-            .front()
-            .filter(|_| entry.rewritten);
-        let own = wire::with_position(body, |position| match rewritten {
-            Some(rewritten) => rewritten.position(position),
-            None => Some(position + usize::from(entry.cut)),
-        });
-        let Some(own) = own else {
+        let Some(own) = in_clients_text(entry, body, backend) else {
             return self.failure(Some(entry), body, backend, out);
         };
         if self.failure(Some(entry), &own, backend, out)? {
@@ -322,6 +321,20 @@ impl Session {
         }
         Ok(false)
     }
+}
+
+/// An error or a warning with its position moved to where the client has it in its text; `None`: it
+/// is there, or has none.
+fn in_clients_text(entry: Entry, body: &[u8], backend: &Backend) -> Option<Vec<u8>> {
+    if !entry.rewritten && entry.cut == 0 {
+        return None;
+    }
+    let rewritten = backend.scoping.rewritten.front();
+    let rewritten = rewritten.filter(|_| entry.rewritten);
+    wire::with_position(body, |position| match rewritten {
+        Some(rewritten) => rewritten.position(position),
+        None => Some(position + usize::from(entry.cut)),
+    })
 }
 
 /// What nobody asked for (notices, notifications) is for the client that holds the connection.

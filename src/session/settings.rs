@@ -142,7 +142,8 @@ impl Profile {
             push_literal(sql, name);
             sql.push(b',');
             push_literal(sql, value);
-            sql.extend_from_slice(b",false)");
+            // The value itself may be one that the client's encoding cannot say.
+            sql.extend_from_slice(b",false)IS NULL");
         }
     }
 }
@@ -323,12 +324,12 @@ mod tests {
         assert_eq!(change(&[("a", "1")], &[("a", "1")]), "");
         assert_eq!(
             change(&[], &[("A.b", "1")]),
-            "SELECT pg_catalog.set_config( E'a.b', E'1',false)"
+            "SELECT pg_catalog.set_config( E'a.b', E'1',false)IS NULL"
         );
         assert_eq!(
             change(&[("a", "1"), ("x.y", "2")], &[("a", "3"), ("b", "")]),
-            "RESET \"x\".\"y\";SELECT pg_catalog.set_config( E'a', E'3',false),\
-             pg_catalog.set_config( E'b', E'',false)"
+            "RESET \"x\".\"y\";SELECT pg_catalog.set_config( E'a', E'3',false)IS NULL,\
+             pg_catalog.set_config( E'b', E'',false)IS NULL"
         );
     }
 
@@ -337,7 +338,7 @@ mod tests {
     fn a_date_style_starts_afresh() {
         assert_eq!(
             change(&[("datestyle", "ISO, DMY")], &[("datestyle", "SQL")]),
-            "RESET \"datestyle\";SELECT pg_catalog.set_config( E'datestyle', E'SQL',false)"
+            "RESET \"datestyle\";SELECT pg_catalog.set_config( E'datestyle', E'SQL',false)IS NULL"
         );
         let first = change(&[], &[("datestyle", "SQL")]);
         assert!(first.starts_with("SELECT"), "{first}");
@@ -355,7 +356,7 @@ mod tests {
     fn hostile_text_stays_text() {
         assert_eq!(
             change(&[("x\"; drop", "")], &[("a'", "b\\'\n\u{e9}")]),
-            "RESET \"x\"\"; drop\";SELECT pg_catalog.set_config( E'a''', E'b\\\\''\\012\\303\\251',false)"
+            "RESET \"x\"\"; drop\";SELECT pg_catalog.set_config( E'a''', E'b\\\\''\\012\\303\\251',false)IS NULL"
         );
     }
 

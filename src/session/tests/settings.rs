@@ -11,7 +11,7 @@ fn settings_go_in_front_and_their_answers_stay_here() {
         c: Q show a
           lease
         lease
-          >s Q SELECT pg_catalog.set_config( E'timezone', E'UTC',false) | Q show a
+          >s Q SELECT pg_catalog.set_config( E'timezone', E'UTC',false)IS NULL | Q show a
         s: T | D row | S TimeZone UTC | C SELECT 1 | Z I
           >c S TimeZone UTC
         s: C SELECT 1 | Z I
@@ -36,7 +36,7 @@ fn settings_that_fail_are_not_forgiven() {
         c: Q show a
           lease
         lease
-          >s Q SELECT pg_catalog.set_config( E'a.b', E'1',false) | Q show a
+          >s Q SELECT pg_catalog.set_config( E'a.b', E'1',false)IS NULL | Q show a
         s: E 22023
           lost SettingLost
           >c E 08006 | Z I
@@ -68,7 +68,7 @@ fn the_client_is_told_what_differs_on_another_server() {
         c: Q show b
           lease
         lease
-          >s Q SELECT pg_catalog.set_config( E'timezone', E'UTC',false) | Q show b
+          >s Q SELECT pg_catalog.set_config( E'timezone', E'UTC',false)IS NULL | Q show b
         s: S TimeZone UTC | C SELECT 1 | Z I
         s: C SHOW | Z I
           >c C SHOW | Z I
@@ -223,7 +223,7 @@ fn a_reset_goes_back_to_the_startup() {
         c: Q reset datestyle | Q show datestyle
           lease
         lease
-          >s Q SELECT pg_catalog.set_config( E'datestyle', E'SQL',false) | Q reset datestyle
+          >s Q SELECT pg_catalog.set_config( E'datestyle', E'SQL',false)IS NULL | Q reset datestyle
           hold
         s: S DateStyle SQL | C SELECT 1 | Z I
           >c S DateStyle SQL
@@ -231,7 +231,7 @@ fn a_reset_goes_back_to_the_startup() {
           >s Q ?
           >c C RESET
         s: row d 0 49534f | C SELECT 1 | Z I
-          >s Q SELECT pg_catalog.set_config( E'datestyle', E'SQL',false)
+          >s Q SELECT pg_catalog.set_config( E'datestyle', E'SQL',false)IS NULL
         s: C SELECT 1 | S DateStyle SQL | Z I
           >c Z I
           release
@@ -248,7 +248,7 @@ fn a_reset_in_a_transaction_goes_back_to_the_startup() {
         c: Q begin
           lease
         lease
-          >s Q SELECT pg_catalog.set_config( E'a.b', E'1',false),pg_catalog.set_config( E'role', E'c',false) | Q begin
+          >s Q SELECT pg_catalog.set_config( E'a.b', E'1',false)IS NULL,pg_catalog.set_config( E'role', E'c',false)IS NULL | Q begin
         s: C SELECT 1 | Z I | C BEGIN | Z T
           >c C BEGIN | Z T
         c: Q reset role; reset all; reset x.y
