@@ -38,6 +38,13 @@ def text(log):
         return file.read()
 
 
+def _add(found, more):
+    """What went wrong at first is the better message: the second time may only meet what it left."""
+    for name, result in more.items():
+        if found.get(name, ("",))[0] != results.FAILED or result[0] != results.FAILED:
+            found[name] = result
+
+
 def pytest(program, arguments, run_directory, cwd, env, seconds=3600, timeout=60):
     """Runs pytest; its results. A test that hangs fails after `timeout` seconds.
 
@@ -55,7 +62,7 @@ def pytest(program, arguments, run_directory, cwd, env, seconds=3600, timeout=60
         )
         if not os.path.exists(junit):
             raise RuntimeError(f"pytest did not come to its end: see {log}")
-        found.update(results.from_junit(junit))
+        _add(found, results.from_junit(junit))
         if not any(result == results.FAILED for result, _ in found.values()):
             break
     return found
@@ -78,7 +85,7 @@ def cargo_test(directory, log, arguments, select, prefix="", env=None, seconds=3
         said = f"{log}.{attempt}"
         run(["cargo", "test", *arguments, "--no-fail-fast", "--", *names], said, seconds, directory,
             environment)
-        found.update(results.from_libtest(text(said), prefix))
+        _add(found, results.from_libtest(text(said), prefix))
         if not found:
             raise RuntimeError(f"no test ran: see {log} and {said}")
         names = [name.removeprefix(prefix) for name, (result, _) in found.items()

@@ -52,16 +52,13 @@ def _figures(found):
 
 def _differences(found):
     """One line for each reason."""
-    reasons = {}
-    for entry in expected.load():
-        if entry["suite"] in found:
-            suites = reasons.setdefault(entry["reason"], {})
-            suites.setdefault(entry["suite"], []).extend(entry["tests"])
     yield "| reason | tests |"
     yield "|---|---|"
-    for reason, suites in reasons.items():
+    for entry in expected.load():
         parts = []
-        for name, tests in suites.items():
-            title = importlib.import_module(f"suites.{name}").TITLE
-            parts.append(f"{title}: " + ", ".join(f"`{test}`" for test in tests))
-        yield f"| {' '.join(reason.split())} | {'<br>'.join(parts)} |"
+        for name, tests in entry["tests"].items():
+            if name in found:
+                title = importlib.import_module(f"suites.{name}").TITLE
+                parts.append(f"{title}: " + ", ".join(f"`{test}`" for test in tests))
+        if parts:
+            yield f"| {' '.join(entry['reason'].split())} | {'<br>'.join(parts)} |"

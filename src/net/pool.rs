@@ -25,7 +25,7 @@ use crate::{
     config::settings::{self, Address, ServerReset},
     error::Error,
     pool::{Asked, Database, Given, PoolId, PoolSizes, Ticket, Work},
-    session::{Catalogue, Pins, Timeouts},
+    session::{Catalogue, Pins, Schema, Timeouts},
     sync::Mutex,
 };
 
@@ -47,6 +47,8 @@ pub(crate) struct Db {
     books: Mutex<Books>,
     pools: Mutex<HashMap<PoolId, Arc<Pool>>>,
     logins: Mutex<Logins>,
+    /// Its tables, which all its pools share.
+    schema: Arc<Schema>,
 }
 
 /// What became of the logins to a database's server so far.
@@ -107,6 +109,7 @@ impl Db {
             books: Mutex::new(books),
             pools: Mutex::default(),
             logins: Mutex::default(),
+            schema: Arc::default(),
         })
     }
 
@@ -127,7 +130,7 @@ impl Db {
                     user: user.to_owned(),
                     credential: Mutex::new(Credential::None),
                     welcomes: Welcomes::default(),
-                    catalogue: Arc::default(),
+                    catalogue: Arc::new(Catalogue::new(Arc::clone(&self.schema))),
                     pins: Arc::new(Pins::new(self.config.pins.clone())),
                     audited: Audited::default(),
                     failing: AtomicBool::new(false),

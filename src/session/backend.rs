@@ -104,6 +104,8 @@ pub struct Backend {
     pub(super) answered: u32,
     /// Somebody else waits for it, and its client has had it for long enough.
     pub is_wanted: bool,
+    /// Its client's transaction may have changed tables.
+    pub(super) changes_tables: bool,
     /// The server has called a message of the client's running request a protocol violation.
     accused: bool,
 }

@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use super::{
-    Backend, Gather, Output, Request, Session, Whose,
+    Backend, Gather, Holds, Output, Request, Session, Whose,
     client::Verdict,
     pipeline::Entry,
     prepared::Has,
@@ -188,8 +188,11 @@ impl Session {
                 return self.refuse_long(error, backend, out);
             }
             self.catalogue.private(&self.flavour)
-        } else if backend.doubts.has_settings() {
-            // What it is parsed under is known only when the server has been asked (C13).
+        } else if backend.doubts.has_settings()
+            || backend.held.or(backend.doubts.holds).has(Holds::TEMPORARY)
+        {
+            // What it is parsed under is known only when the server has been asked (C13), and a
+            // temporary table of the same name is not what others mean (C12).
             self.catalogue.unshared(rest, &self.flavour)
         } else {
             self.catalogue.statement(rest, &self.flavour)

@@ -19,7 +19,7 @@ use std::{
     },
 };
 
-use super::{Profile, prepared::UnnamedTag, reading::Act, renamed::Renamed};
+use super::{Profile, prepared::UnnamedTag, reading::Act, renamed::Renamed, schema::Schema};
 use crate::{
     sql::Dialect,
     sync::Mutex,
@@ -112,6 +112,8 @@ pub(super) fn is_reserved(name: &[u8]) -> bool {
 
 #[derive(Default)]
 struct Shared {
+    /// The tables were as now when these were parsed.
+    version: u64,
     by_hash: HashMap<u64, Vec<Arc<Statement>>>,
     count: usize,
     bytes: usize,
@@ -125,6 +127,8 @@ pub struct Catalogue {
     /// The statements that give contexts, by the number of their settings.
     injections: Mutex<Vec<(usize, Arc<Statement>)>>,
     next: AtomicU64,
+    /// The tables that they are about.
+    schema: Arc<Schema>,
     /// Settings of clients that have changed theirs.
     profiles: Mutex<HashSet<Arc<Profile>>>,
     /// What settings are where nobody has set them.
@@ -132,6 +136,19 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
+    /// Of a pool of the database with this schema.
+    pub fn new(schema: Arc<Schema>) -> Self {
+        Self {
+            schema,
+            ..Self::default()
+        }
+    }
+
+    /// Tables of the database may have changed: who prepares a text from now on gets a new statement (C12).
+    pub(super) fn schema_has_changed(&self) {
+        self.schema.has_changed();
+    }
+
     /// A number that nobody else has.
     pub(super) fn number(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
@@ -140,7 +157,14 @@ impl Catalogue {
     /// The statement with this body, parsed under these settings.
     pub(super) fn statement(&self, body: &[u8], flavour: &Arc<Profile>) -> Arc<Statement> {
         let hash = self.hasher.hash_one(body);
+        let version = self.schema.version();
         let mut shared = self.shared.lock();
+        if shared.version != version {
+            *shared = Shared {
+                version,
+                ..Shared::default()
+            };
+        }
         let found = shared.by_hash.get(&hash).and_then(|same| {
             same.iter().find(|it| {
                 *it.body == *body && (Arc::ptr_eq(&it.flavour, flavour) || it.flavour == *flavour)

@@ -99,3 +99,35 @@ both_versions! {
         stage.finish();
     }
 }
+
+both_versions! {
+    /// C12: who prepares a text again after its tables have changed is not given what it meant before.
+    about_tables_that_change, |server| {
+        let asked = |name: &str, sql: &str| batch(&[parse(name, sql), describe(b'S', name)]);
+        let select = |name: &str| asked(name, "SELECT * FROM made");
+        let mut stage = Stage::new(server);
+        for (form, tell) in [("Query", query_of as fn(&str) -> Write), ("messages", command)] {
+            for (name, script) in [
+                ("another table of the name", vec![tell("CREATE TABLE made (v int)"), select("s"), run("s"), tell("DROP TABLE made"),
+                    tell("CREATE TABLE made (v text)"), select("q"), run("q"), run("s")]),
+                ("a parameter of another type", vec![tell("CREATE TABLE made (v int)"), asked("s", "INSERT INTO made VALUES ($1)"), tell("DROP TABLE made"),
+                    tell("CREATE TABLE made (v date)"), asked("q", "INSERT INTO made VALUES ($1)")]),
+                ("a column of another type", vec![tell("CREATE TABLE made (v int)"), select("s"), run("s"),
+                    tell("ALTER TABLE made ALTER v TYPE text"), select("q"), run("q"), run("s")]),
+                ("a change that is taken back", vec![tell("CREATE TABLE made (v int)"), select("s"), tell("BEGIN"), tell("ALTER TABLE made ALTER v TYPE text"),
+                    select("q"), run("q"), tell("ROLLBACK"), select("r"), run("r"), run("s"), run("q")]),
+                ("a change in a block", vec![tell("CREATE TABLE made (v int)"), select("s"), tell("DO $$ BEGIN ALTER TABLE made ALTER v TYPE text; END $$"),
+                    select("q"), run("q")]),
+                ("a temporary table", vec![tell("CREATE TEMP TABLE made (v int)"), select("s"), run("s"), tell("DROP TABLE made"),
+                    tell("CREATE TEMP TABLE made (v text)"), select("q"), run("q"), tell("DROP TABLE made")]),
+                ("a temporary table in front", vec![tell("CREATE TABLE made (v int)"), select("s"), run("s"), tell("CREATE TEMP TABLE made (v text)"),
+                    select("q"), run("q"), tell("DROP TABLE pg_temp.made"), select("r"), run("r")]),
+            ] {
+                for look in [true, false] {
+                    stage.run(&format!("{name} by {form}, looking: {look}"), &[], &script, look);
+                }
+            }
+        }
+        stage.finish();
+    }
+}

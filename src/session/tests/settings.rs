@@ -167,6 +167,24 @@ fn a_cancelled_question_is_asked_again() {
     );
 }
 
+// What arrives for a listener while the server is asked is still the listener's.
+#[test]
+fn a_notification_in_the_middle_of_a_question_is_heard() {
+    play(
+        "
+        c: Q listen a
+          lease
+        lease
+          >s Q listen a
+        s: C LISTEN | Z I
+          >s Q ?
+          >c C LISTEN | Z I
+        s: A one | row h 1 - | A two | C SELECT 1 | A three | Z I
+          >c A one | A two | A three
+        ",
+    );
+}
+
 // What cannot be carried keeps the connection until the server says that it is gone (E3).
 #[test]
 fn a_listener_keeps_its_connection() {
