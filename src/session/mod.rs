@@ -22,6 +22,7 @@
 //! | `keeping`, `pins` | who may keep a server connection? |
 //! | `statements` | which statements has a client prepared? |
 //! | `renamed` | which of them does SQL speak of? |
+//! | `schema` | have tables changed since? |
 //! | `prepared` | which of them has a server connection parsed? |
 //! | `reading` | what does a statement mean to a session? |
 //! | `tenancy` | whose is this session, and this transaction? |
@@ -223,6 +224,7 @@ impl Session {
         self.long_reply = None;
         self.timers.attached(now);
         (backend.answered, backend.is_wanted) = (0, false);
+        backend.changes.are_of(self.catalogue.schema());
         if !Arc::ptr_eq(&self.wanted, &backend.applied) {
             self.restore_settings(backend, out);
         }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{
     Backend, Entry, Meaning, Next, Output, Progress, Request, Session, Status, WINDOW, Whose,
-    client::LongFrame, loss, schema, settings::Reading,
+    client::LongFrame, loss, settings::Reading,
 };
 use crate::{
     error::{Error, Kind},
@@ -94,10 +94,6 @@ impl Session {
                         self.tenant_completed(entry, body);
                         self.has_deallocated(entry, body, backend);
                         self.forget_deallocated(body, backend);
-                        if schema::may_change(body) {
-                            self.catalogue.schema_has_changed();
-                            backend.changes_tables = true;
-                        }
                     }
                     (b'D', Some(entry)) if entry.whose == Whose::Inventory => {
                         Self::inventory_row(backend, body);
@@ -232,11 +228,6 @@ impl Session {
         out: &mut Output,
         now: Instant,
     ) -> Result<bool, Next> {
-        if backend.changes_tables && backend.status == Status::Idle {
-            // What others prepared meanwhile may be about the tables as they were.
-            self.catalogue.schema_has_changed();
-            backend.changes_tables = false;
-        }
         match entry.whose {
             Whose::Client => {
                 self.answered(entry, backend);
