@@ -97,6 +97,8 @@ pub struct Backend {
     pub(super) held: Holds,
     /// The right to do so.
     pub(super) seat: Option<Seat>,
+    /// The server's process; 0 = it did not say.
+    pub pid: u32,
     /// The user that logged in.
     pub(super) login: Option<Box<[u8]>>,
     /// What is known of the tenant's context.

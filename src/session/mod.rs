@@ -155,6 +155,8 @@ pub struct Start {
     pub pins: Arc<Pins>,
     /// Who the tenant is; `None` = this client works without.
     pub tenant: Option<Tenant>,
+    /// The process id that the client was told to be its server's; 0 = none.
+    pub pid: u32,
 }
 
 /// One client's session. See the module's documentation.
@@ -191,6 +193,8 @@ pub struct Session {
     tenancy: Option<Box<Tenancy>>,
     /// How the client's texts are read.
     dialect: Reading,
+    /// The process id that the client was told to be its server's; 0 = none.
+    pid: u32,
     timers: Timers,
 }
 
@@ -214,6 +218,7 @@ impl Session {
             deallocations: Deallocations::default(),
             bound_deallocation: None,
             pins: start.pins,
+            pid: start.pid,
             timers: Timers::new(start.timeouts, now),
         }
     }

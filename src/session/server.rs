@@ -101,7 +101,10 @@ impl Session {
                     _ => {}
                 }
                 // A notification has nothing to do with what is being answered.
-                Ok(tag == b'A' || is_for_client(entry))
+                if tag == b'A' {
+                    return Ok(self.notification(body, backend, out));
+                }
+                Ok(is_for_client(entry))
             }
             Meaning::Parameter(entry) => {
                 if is_for_client(entry) {
@@ -172,6 +175,24 @@ impl Session {
         if matches!(body, b"DEALLOCATE ALL\0" | b"DISCARD ALL\0") {
             self.names.clear();
             backend.prepared.clear();
+        }
+    }
+
+    /// Who notifies itself is told so: it knows its server by the process id that it was told at its
+    /// login, and drivers compare the two. What others sent passes as it is.
+    fn notification(&self, body: &[u8], backend: &Backend, out: &mut Output) -> bool {
+        let (own, whole) = (backend.pid.to_be_bytes(), HEADER + body.len() < WINDOW);
+        match body.strip_prefix(&own) {
+            Some(rest) if whole && backend.pid != 0 && self.pid != 0 => {
+                out.to_client.own(|bytes| {
+                    write::frame(bytes, b'A', |frame| {
+                        frame.extend_from_slice(&self.pid.to_be_bytes());
+                        frame.extend_from_slice(rest);
+                    });
+                });
+                false
+            }
+            _ => true,
         }
     }
 
