@@ -172,21 +172,25 @@ fn parameter(client: &mut Raw, name: &str) -> &'static str {
 both_versions! {
     /// C12: what somebody changes others see when it is committed, and share until then.
     about_what_others_change, |server| {
-        for (ending, then) in [("COMMIT", "date"), ("ROLLBACK", "int")] {
+        let block = format!("DO $$ BEGIN {MAKE_DATE}; END $$");
+        let procedure = format!("CREATE PROCEDURE makes() LANGUAGE plpgsql AS $$ BEGIN {MAKE_DATE}; END $$");
+        for (change, ending, then) in [(MAKE_DATE, "COMMIT", "date"), (MAKE_DATE, "ROLLBACK", "int"),
+            (&block, "COMMIT", "date"), ("CALL makes()", "COMMIT", "date")] {
             let (_pgusher, connect) = with_a_function(server, 2);
             let (mut one, mut two) = (connect(), connect());
+            two.rows(&procedure);
             assert_eq!(parameter(&mut one, "before"), "int");
             one.rows("BEGIN");
-            one.rows(MAKE_DATE);
+            one.rows(change);
             // The second finds what the first has prepared, and the other way round.
             assert_eq!(parameter(&mut one, "within"), "date");
             assert_eq!(parameter(&mut two, "meanwhile"), "int");
             assert_eq!(parameter(&mut two, "again"), "int");
             assert_eq!(parameter(&mut one, "within again"), "date");
             one.rows(ending);
-            assert_eq!(parameter(&mut two, "after"), then, "{ending}");
-            assert_eq!(parameter(&mut one, "after"), then, "{ending}");
-            assert_eq!(parameter(&mut connect(), "after"), then, "{ending}");
+            assert_eq!(parameter(&mut two, "after"), then, "{ending} of {change}");
+            assert_eq!(parameter(&mut one, "after"), then, "{ending} of {change}");
+            assert_eq!(parameter(&mut connect(), "after"), then, "{ending} of {change}");
         }
     }
 }
