@@ -5,8 +5,9 @@
 //! kept, and a server connection is either leased, in the tray, or in the books.
 
 use std::{
-    future::poll_fn,
+    future::{Future as _, poll_fn},
     io,
+    pin::pin,
     sync::Arc,
     task::{Context, Poll},
     time::Instant,
@@ -143,7 +144,9 @@ impl Client {
         self.turns += 1;
         if self.turns > MOST_TURNS {
             self.turns = 0;
-            cx.waker().wake_by_ref();
+            // Waking oneself is not enough: the runtime runs what is awake dozens of times before it
+            // looks what has arrived, an error of this client's own server among it.
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
             return Poll::Pending;
         }
         let event = self.poll_ready(cx);
@@ -481,7 +484,13 @@ impl Client {
                 self.cancel_asked = false;
             }
             // Settings that travel in front must arrive (B3); asked again when they have.
-            Some(Whose::Settings | Whose::Tombstone | Whose::Inventory | Whose::Cleaning) => {}
+            Some(
+                Whose::Settings
+                | Whose::Restoring
+                | Whose::Tombstone
+                | Whose::Inventory
+                | Whose::Cleaning,
+            ) => {}
             Some(_) if conn.cancelling.is_on() || conn.backend.is_resetting() => {}
             Some(_) => {
                 self.cancel_asked = false;

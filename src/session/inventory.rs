@@ -213,10 +213,13 @@ impl Session {
             if self.must_ask(backend) {
                 self.ask(backend, out);
             }
-        } else if backend.held.is_empty() {
-            // What asked for the right to keep it was not sent after all.
-            backend.seat = None;
-            if !backend.dirty && !Arc::ptr_eq(&self.wanted, &backend.applied) {
+        } else {
+            let stays = self.mode == PoolMode::Session || !backend.held.is_empty();
+            if backend.held.is_empty() {
+                // What asked for the right to keep it was not sent after all.
+                backend.seat = None;
+            }
+            if (stays || !backend.dirty) && !Arc::ptr_eq(&self.wanted, &backend.applied) {
                 self.restore_settings(backend, out);
             }
         }

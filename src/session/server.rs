@@ -70,6 +70,7 @@ impl Session {
         self.timers.moved(Some(backend), now);
         self.reset_context(backend, out);
         self.settle(backend, out);
+        self.end_return(backend, out);
         let done = used == input.len() && matches!(next, Next::Read) && self.may_release(backend);
         Progress {
             used,
@@ -94,6 +95,9 @@ impl Session {
                         self.tenant_completed(entry, body);
                         self.has_deallocated(entry, body, backend);
                         self.forget_deallocated(body, backend);
+                        if entry.whose == Whose::Client && body == b"ROLLBACK\0" {
+                            self.returning.rolled_back();
+                        }
                     }
                     (b'D', Some(entry)) if entry.whose == Whose::Inventory => {
                         Self::inventory_row(backend, body);
@@ -107,7 +111,7 @@ impl Session {
                 Ok(is_for_client(entry))
             }
             Meaning::Parameter(entry) => {
-                if is_for_client(entry) {
+                if is_for_client(entry) && !entry.is_some_and(|entry| entry.returns) {
                     // It goes to the client, so the client has seen it.
                     self.follow_view(body);
                     return Ok(true);
@@ -212,7 +216,7 @@ impl Session {
     ) -> Result<bool, Next> {
         match entry.map(|entry| entry.whose) {
             Some(Whose::Settings) => Err(Next::Lost(loss::setting_lost(body))),
-            Some(Whose::Tombstone | Whose::Cleaning) => Ok(false),
+            Some(Whose::Restoring | Whose::Tombstone | Whose::Cleaning) => Ok(false),
             Some(Whose::Inventory) => {
                 Self::inventory_failed(backend, body);
                 Ok(false)
@@ -264,7 +268,10 @@ impl Session {
                 }
                 self.timers.answered(now);
                 backend.answered = backend.answered.saturating_add(1);
-                Ok(true)
+                if entry.returns {
+                    self.go_back(backend, out);
+                }
+                Ok(!entry.returns)
             }
             Whose::Settings => {
                 self.tell_news(backend, out);
@@ -284,7 +291,7 @@ impl Session {
                 self.inventory_answered(backend, out);
                 Ok(false)
             }
-            Whose::Cleaning => Ok(false),
+            Whose::Restoring | Whose::Cleaning => Ok(false),
         }
     }
 }

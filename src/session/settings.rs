@@ -132,11 +132,6 @@ impl Profile {
             current.get(name) != Some(value) || was_reset && is_role(name)
         };
         let new = || self.iter().filter(is_new);
-        let rank = |name: &[u8]| match name {
-            b"session_authorization" => 1,
-            b"role" => 2,
-            _ => 0,
-        };
         let mut opened = false;
         for (name, value) in
             (0..=2).flat_map(|nth| new().filter(move |(name, _)| rank(name) == nth))
@@ -154,7 +149,16 @@ impl Profile {
 
 /// A setting that says who the session is.
 fn is_role(name: &[u8]) -> bool {
-    matches!(name, b"role" | b"session_authorization")
+    rank(name) > 0
+}
+
+/// In which order settings are given.
+pub(super) fn rank(name: &[u8]) -> u8 {
+    match name {
+        b"session_authorization" => 1,
+        b"role" => 2,
+        _ => 0,
+    }
 }
 
 /// A string constant that means `text` under any setting: `E''` knows backslash escapes whatever
@@ -182,7 +186,7 @@ pub(super) fn push_literal(sql: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// A quoted name, dot by dot: `"app"."tenant_id"`.
-fn push_identifier(sql: &mut Vec<u8>, name: &[u8]) {
+pub(super) fn push_identifier(sql: &mut Vec<u8>, name: &[u8]) {
     for (nth, part) in name.split(|byte| *byte == b'.').enumerate() {
         if nth > 0 {
             sql.push(b'.');

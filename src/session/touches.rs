@@ -262,6 +262,11 @@ impl Touches {
 
     /// Adds what another statement may change.
     pub(super) fn add(&mut self, other: &Self) {
+        if other.resets_all {
+            for touched in &mut self.settings {
+                touched.resets = true;
+            }
+        }
         self.settings.extend_from_slice(&other.settings);
         self.resets_all |= other.resets_all;
         self.any |= other.any;
