@@ -323,6 +323,7 @@ async fn take_a_seat(
         catalogue: Arc::clone(&membership.pool().catalogue),
         pins: Arc::clone(&membership.pool().pins),
         tenant,
+        pid: registration.key().pid,
     };
     let session = Session::new(start, Instant::now());
     Ok(Arrival {

@@ -162,7 +162,8 @@ async fn connect_and_log_in(pool: &Pool, worker: usize) -> Result<Box<ServerConn
     let (reported, key) = log_in(pool, &mut dialogue).await?;
     let audited = audit(pool, &mut dialogue).await;
     audited.map_err(|error| pool.unreachable(&format!("behind the login: {error}")))?;
-    let backend = Backend::new(pool.welcomes.share(reported));
+    let mut backend = Backend::new(pool.welcomes.share(reported));
+    backend.pid = key.as_ref().map_or(0, |(pid, _)| *pid);
     let cancel_key = key.map(|(pid, secret)| CancelKey { pid, secret, place });
     let now = Instant::now();
     let expires = pool

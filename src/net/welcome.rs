@@ -161,6 +161,7 @@ async fn try_out(
         catalogue: Arc::clone(&pool.catalogue),
         pins: Arc::clone(&pool.pins),
         tenant: None,
+        pid: 0,
     };
     let mut session = Session::new(start, now);
     at_desk(|desk| {

@@ -10,6 +10,7 @@ use super::{
     prepared::Prepared,
     reading::Given,
     rewritten::Completed,
+    schema::Changes,
     scoping::Scoping,
     settings::{self, Profile, Reported},
     touches::{Holds, Touches},
@@ -96,6 +97,8 @@ pub struct Backend {
     pub(super) held: Holds,
     /// The right to do so.
     pub(super) seat: Option<Seat>,
+    /// The server's process; 0 = it did not say.
+    pub pid: u32,
     /// The user that logged in.
     pub(super) login: Option<Box<[u8]>>,
     /// What is known of the tenant's context.
@@ -104,8 +107,8 @@ pub struct Backend {
     pub(super) answered: u32,
     /// Somebody else waits for it, and its client has had it for long enough.
     pub is_wanted: bool,
-    /// Its client's transaction may have changed tables.
-    pub(super) changes_tables: bool,
+    /// What its transaction has changed of the database's tables.
+    pub(super) changes: Changes,
     /// The server has called a message of the client's running request a protocol violation.
     accused: bool,
 }
@@ -171,6 +174,9 @@ impl Backend {
                 if entry.rewritten {
                     self.scoping.rewritten.pop_front();
                 }
+                if self.status == Status::Idle {
+                    self.changes.ended();
+                }
                 if entry.drops_context || self.status == Status::Idle {
                     self.scoping.in_transaction = false;
                 }
@@ -178,6 +184,7 @@ impl Backend {
             }
             b'C' => {
                 let entry = self.pipeline.answered(tag)?;
+                self.changes.completed(body);
                 self.completed(entry, body).map(Meaning::Reply)
             }
             b'R' | b'K' | b'v' => Err(Unexpected),

@@ -24,6 +24,7 @@
 //! | `keeping`, `pins` | who may keep a server connection? |
 //! | `statements` | which statements has a client prepared? |
 //! | `renamed` | which of them does SQL speak of? |
+//! | `schema` | have tables changed since? |
 //! | `prepared` | which of them has a server connection parsed? |
 //! | `reading` | what does a statement mean to a session? |
 //! | `tenancy` | whose is this session, and this transaction? |
@@ -158,6 +159,8 @@ pub struct Start {
     pub pins: Arc<Pins>,
     /// Who the tenant is; `None` = this client works without.
     pub tenant: Option<Tenant>,
+    /// The process id that the client was told to be its server's; 0 = none.
+    pub pid: u32,
 }
 
 /// One client's session. See the module's documentation.
@@ -196,6 +199,8 @@ pub struct Session {
     tenancy: Option<Box<Tenancy>>,
     /// How the client's texts are read.
     dialect: Reading,
+    /// The process id that the client was told to be its server's; 0 = none.
+    pid: u32,
     timers: Timers,
 }
 
@@ -220,6 +225,7 @@ impl Session {
             deallocations: Deallocations::default(),
             bound_deallocation: None,
             pins: start.pins,
+            pid: start.pid,
             timers: Timers::new(start.timeouts, now),
         }
     }
@@ -230,6 +236,7 @@ impl Session {
         self.long_reply = None;
         self.timers.attached(now);
         (backend.answered, backend.is_wanted) = (0, false);
+        backend.changes.are_of(self.catalogue.schema());
         if !Arc::ptr_eq(&self.wanted, &backend.applied) {
             self.restore_settings(backend, out);
         }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{
     Backend, Entry, Meaning, Next, Output, Progress, Request, Session, Status, WINDOW, Whose,
-    client::LongFrame, loss, schema, settings::Reading,
+    client::LongFrame, loss, settings::Reading,
 };
 use crate::{
     error::{Error, Kind},
@@ -95,10 +95,6 @@ impl Session {
                         self.tenant_completed(entry, body);
                         self.has_deallocated(entry, body, backend);
                         self.forget_deallocated(body, backend);
-                        if schema::may_change(body) {
-                            self.catalogue.schema_has_changed();
-                            backend.changes_tables = true;
-                        }
                         if entry.whose == Whose::Client && body == b"ROLLBACK\0" {
                             self.returning.rolled_back();
                         }
@@ -117,7 +113,10 @@ impl Session {
                     _ => {}
                 }
                 // A notification has nothing to do with what is being answered.
-                Ok(tag == b'A' || is_for_client(entry))
+                if tag == b'A' {
+                    return Ok(self.notification(body, backend, out));
+                }
+                Ok(is_for_client(entry))
             }
             Meaning::Parameter(entry) => {
                 if is_for_client(entry) && !entry.is_some_and(|entry| entry.returns) {
@@ -191,6 +190,24 @@ impl Session {
         }
     }
 
+    /// Who notifies itself is told so: it knows its server by the process id that it was told at its
+    /// login, and drivers compare the two. What others sent passes as it is.
+    fn notification(&self, body: &[u8], backend: &Backend, out: &mut Output) -> bool {
+        let (own, whole) = (backend.pid.to_be_bytes(), HEADER + body.len() < WINDOW);
+        match body.strip_prefix(&own) {
+            Some(rest) if whole && backend.pid != 0 && self.pid != 0 => {
+                out.to_client.own(|bytes| {
+                    write::frame(bytes, b'A', |frame| {
+                        frame.extend_from_slice(&self.pid.to_be_bytes());
+                        frame.extend_from_slice(rest);
+                    });
+                });
+                false
+            }
+            _ => true,
+        }
+    }
+
     fn follow_view(&mut self, body: &[u8]) {
         if let Ok((name, value)) = crate::wire::backend::parameter_status(body) {
             super::settings::note(&mut self.seen, name, value);
@@ -244,11 +261,6 @@ impl Session {
         out: &mut Output,
         now: Instant,
     ) -> Result<bool, Next> {
-        if backend.changes_tables && backend.status == Status::Idle {
-            // What others prepared meanwhile may be about the tables as they were.
-            self.catalogue.schema_has_changed();
-            backend.changes_tables = false;
-        }
         match entry.whose {
             Whose::Client => {
                 self.answered(entry, backend);

@@ -144,9 +144,9 @@ impl Catalogue {
         }
     }
 
-    /// Tables of the database may have changed: who prepares a text from now on gets a new statement (C12).
-    pub(super) fn schema_has_changed(&self) {
-        self.schema.has_changed();
+    /// The tables that its statements are about.
+    pub(super) fn schema(&self) -> &Arc<Schema> {
+        &self.schema
     }
 
     /// A number that nobody else has.

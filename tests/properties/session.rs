@@ -26,6 +26,7 @@ fn session(now: Instant) -> Session {
         seen: Arc::default(),
         catalogue: Arc::default(),
         pins: Arc::default(),
+        pid: 0,
         tenant: None,
     };
     Session::new(start, now)

@@ -36,6 +36,7 @@ fn session(by_set: bool, now: Instant) -> Session {
         seen: Arc::default(),
         catalogue: Arc::default(),
         pins: Arc::default(),
+        pid: 0,
         tenant: Some(Tenant {
             policy,
             known: known.expect("a tenant"),

@@ -110,3 +110,35 @@ both_versions! {
         assert_eq!(third.value("SHOW application_name"), "third");
     }
 }
+
+both_versions! {
+    /// E3: who notifies itself knows it by the process id that it was told; others' are theirs.
+    by_itself, |server| {
+        let database = server.fresh_database();
+        let pgusher = one_connection(server);
+        let mut listener = pgusher.raw(&database.name);
+        let mut direct = database.raw();
+        let pid = |message: &Message| u32::from_be_bytes(message.body[..4].try_into().unwrap());
+        let own = listener.key().0;
+        let on_server = u32::try_from(listener.backend_pid()).unwrap();
+        assert_ne!(own, on_server);
+        listener.rows("LISTEN news");
+        let long = "x".repeat(7999);
+        for text in ["", "one", &long] {
+            for notify in [query(&format!("NOTIFY news, '{text}'")), [extended(&format!("SELECT pg_notify('news', '{text}')"), &[]), sync()].concat()] {
+                listener.send(&notify);
+                let answer = listener.until_ready();
+                let message = match answer.iter().find(|it| it.tag == b'A') {
+                    Some(message) => message.clone(),
+                    None => listener.expect("A"),
+                };
+                assert_eq!(told(&message), ("news".into(), text.into()));
+                assert_eq!(pid(&message), own);
+            }
+        }
+        direct.rows("NOTIFY news, 'two'");
+        let message = listener.expect("A");
+        assert_eq!(told(&message).1, "two");
+        assert_eq!(i64::from(pid(&message)), i64::from(direct.backend_pid()));
+    }
+}

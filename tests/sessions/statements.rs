@@ -3,7 +3,7 @@
 use crate::{
     stage::{Stage, Write, batch},
     support::{
-        Version, both_versions,
+        Message, Pgusher, Postgres, Raw, Version, both_versions,
         message::{bind, close, describe, execute, extended, parse, query, sync},
         postgres,
     },
@@ -165,6 +165,7 @@ both_versions! {
         let asked = |name: &str, sql: &str| batch(&[parse(name, sql), describe(b'S', name)]);
         let select = |name: &str| asked(name, "SELECT * FROM made");
         let mut stage = Stage::new(server);
+        stage.setup("CREATE PROCEDURE alters() LANGUAGE plpgsql AS $$ BEGIN ALTER TABLE made ALTER v TYPE text; END $$");
         for (form, tell) in [("Query", query_of as fn(&str) -> Write), ("messages", command)] {
             for (name, script) in [
                 ("another table of the name", vec![tell("CREATE TABLE made (v int)"), select("s"), run("s"), tell("DROP TABLE made"),
@@ -175,6 +176,9 @@ both_versions! {
                     tell("ALTER TABLE made ALTER v TYPE text"), select("q"), run("q"), run("s")]),
                 ("a change that is taken back", vec![tell("CREATE TABLE made (v int)"), select("s"), tell("BEGIN"), tell("ALTER TABLE made ALTER v TYPE text"),
                     select("q"), run("q"), tell("ROLLBACK"), select("r"), run("r"), run("s"), run("q")]),
+                ("a change behind a savepoint", vec![tell("CREATE TABLE made (v int)"), tell("BEGIN"), tell("SAVEPOINT a"), tell("ALTER TABLE made ALTER v TYPE text"),
+                    select("q"), run("q"), tell("ROLLBACK TO a"), select("r"), run("r"), tell("COMMIT"), select("s"), run("s"), run("q")]),
+                ("a change in a procedure", vec![tell("CREATE TABLE made (v int)"), select("s"), tell("CALL alters()"), select("q"), run("q")]),
                 ("a change in a block", vec![tell("CREATE TABLE made (v int)"), select("s"), tell("DO $$ BEGIN ALTER TABLE made ALTER v TYPE text; END $$"),
                     select("q"), run("q")]),
                 ("a temporary table", vec![tell("CREATE TEMP TABLE made (v int)"), select("s"), run("s"), tell("DROP TABLE made"),
@@ -188,5 +192,87 @@ both_versions! {
             }
         }
         stage.finish();
+    }
+}
+
+/// A pool, and a function that takes what `takes` says: nothing waits for who changes it.
+fn with_a_function(server: &Postgres, pool_size: usize) -> (Pgusher, impl Fn() -> Raw + use<>) {
+    let database = server.fresh_database();
+    database.raw().rows(MAKE_INT);
+    let pgusher = Pgusher::in_front_of(server).pool_size(pool_size).start();
+    let port = pgusher.port();
+    let connect = move || crate::login(port, "app", &database.name, &[]);
+    (pgusher, connect)
+}
+
+const MAKE_INT: &str = "DROP FUNCTION IF EXISTS takes(date); CREATE FUNCTION takes(v int) RETURNS int LANGUAGE sql AS 'SELECT 1'";
+const MAKE_DATE: &str = "DROP FUNCTION takes(int); CREATE FUNCTION takes(v date) RETURNS int LANGUAGE sql AS 'SELECT 2'";
+
+/// Prepares a call of it and returns the type that its parameter has.
+#[track_caller]
+fn parameter(client: &mut Raw, name: &str) -> &'static str {
+    client.send(
+        &[
+            parse(name, "SELECT takes($1)"),
+            describe(b'S', name),
+            sync(),
+        ]
+        .concat(),
+    );
+    let messages = client.until_ready();
+    let parameters = messages.iter().find(|it| it.tag == b't');
+    match parameters.map(|it: &Message| it.body.as_slice()) {
+        Some([0, 1, 0, 0, 0, 23]) => "int",
+        Some([0, 1, 0, 0, 4, 58]) => "date",
+        _ => panic!("{messages:?}"),
+    }
+}
+
+both_versions! {
+    /// C12: what somebody changes others see when it is committed, and share until then.
+    about_what_others_change, |server| {
+        let block = format!("DO $$ BEGIN {MAKE_DATE}; END $$");
+        let procedure = format!("CREATE PROCEDURE makes() LANGUAGE plpgsql AS $$ BEGIN {MAKE_DATE}; END $$");
+        for (change, ending, then) in [(MAKE_DATE, "COMMIT", "date"), (MAKE_DATE, "ROLLBACK", "int"),
+            (&block, "COMMIT", "date"), ("CALL makes()", "COMMIT", "date")] {
+            let (_pgusher, connect) = with_a_function(server, 2);
+            let (mut one, mut two) = (connect(), connect());
+            two.rows(&procedure);
+            assert_eq!(parameter(&mut one, "before"), "int");
+            one.rows("BEGIN");
+            one.rows(change);
+            // The second finds what the first has prepared, and the other way round.
+            assert_eq!(parameter(&mut one, "within"), "date");
+            assert_eq!(parameter(&mut two, "meanwhile"), "int");
+            assert_eq!(parameter(&mut two, "again"), "int");
+            assert_eq!(parameter(&mut one, "within again"), "date");
+            one.rows(ending);
+            assert_eq!(parameter(&mut two, "after"), then, "{ending} of {change}");
+            assert_eq!(parameter(&mut one, "after"), then, "{ending} of {change}");
+            assert_eq!(parameter(&mut connect(), "after"), then, "{ending} of {change}");
+        }
+    }
+}
+
+both_versions! {
+    /// C12: one server connection for two, and one who leaves what it has changed to be rolled back.
+    about_what_was_changed_on_the_same_connection, |server| {
+        let (_pgusher, connect) = with_a_function(server, 1);
+        let (mut one, mut two) = (connect(), connect());
+        assert_eq!(parameter(&mut two, "before"), "int");
+        one.rows("BEGIN");
+        one.rows(MAKE_DATE);
+        assert_eq!(parameter(&mut one, "within"), "date");
+        drop(one);
+        assert_eq!(parameter(&mut two, "after"), "int");
+        let mut one = connect();
+        assert_eq!(parameter(&mut one, "first"), "int");
+        one.rows(MAKE_DATE);
+        assert_eq!(parameter(&mut two, "changed"), "date");
+        assert_eq!(parameter(&mut one, "second"), "date");
+        // Nobody hears that it was done.
+        one.send(&[query(MAKE_INT), crate::support::message::terminate()].concat());
+        one.expect_eof();
+        assert_eq!(parameter(&mut two, "back"), "int");
     }
 }

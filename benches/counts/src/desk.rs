@@ -60,6 +60,7 @@ impl Desk {
             seen: Arc::clone(&reported),
             catalogue: Arc::new(Catalogue::default()),
             pins: Arc::default(),
+            pid: 0,
             tenant,
         };
         let mut backend = Backend::new(reported);

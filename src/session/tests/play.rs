@@ -54,6 +54,7 @@ impl Player {
             tenant: None,
             catalogue: Arc::default(),
             pins: Arc::default(),
+            pid: 0,
         };
         let session = Session::new(start, now);
         Self {
