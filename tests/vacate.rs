@@ -19,6 +19,7 @@ fn scene(pg: &Postgres) -> (Pgusher, Database<'_>) {
     (pgusher, database)
 }
 
+// E7
 both_versions!(is_dropped, |pg| {
     let (pgusher, database) = scene(pg);
     let mut other = pgusher.raw("postgres");
@@ -33,23 +34,17 @@ both_versions!(is_dropped, |pg| {
     assert_eq!(pg.value(&left), "0");
 });
 
+// E7
 both_versions!(is_dropped_by_a_prepared_statement, |pg| {
     let (pgusher, database) = scene(pg);
     let mut other = pgusher.raw("postgres");
     let drop = format!("DROP DATABASE IF EXISTS {}", database.name);
-    other.send(
-        &[
-            parse("", &drop),
-            bind("", "", &[]),
-            execute("", 0),
-            sync(),
-        ]
-        .concat(),
-    );
+    other.send(&[parse("", &drop), bind("", "", &[]), execute("", 0), sync()].concat());
     let codes: Vec<u8> = other.until_ready().iter().map(|it| it.tag).collect();
     assert_eq!(codes, b"12CZ");
 });
 
+// E7
 both_versions!(is_copied_and_renamed, |pg| {
     let (pgusher, database) = scene(pg);
     let name = &database.name;
@@ -62,6 +57,7 @@ both_versions!(is_copied_and_renamed, |pg| {
 });
 
 /// PostgreSQL gives up after five seconds, which once is enough.
+// E7
 #[test]
 fn is_kept_while_a_client_is_in() {
     let pg = support::postgres(Version::V18);

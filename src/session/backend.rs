@@ -235,7 +235,7 @@ impl Backend {
 
     /// What may change this of the session was sent, or has run.
     pub(super) fn touched(&mut self, touches: &Touches) {
-        let held = self.held;
+        let held = self.perhaps_held();
         self.dirty |= touches.unclean;
         self.doubts.add(touches, held, |name| match name {
             Given::Text(name) => Some(name.clone()),
@@ -257,6 +257,12 @@ impl Backend {
     /// What its client has changed of the session is known.
     pub(super) fn is_known(&self) -> bool {
         self.doubts.is_empty() && self.question.is_none()
+    }
+
+    /// What its client keeps on it, or will when the server has answered.
+    pub(super) fn perhaps_held(&self) -> Holds {
+        let asked = self.question.as_ref();
+        asked.map_or(self.held, |question| self.held.or(question.holds()))
     }
 
     /// What its client keeps on it.

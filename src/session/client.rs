@@ -197,9 +197,9 @@ impl Session {
                 let frame = Frame {
                     header,
                     body,
-                    start,
+                    start: Some(start),
                 };
-                return self.query(&frame, backend, out);
+                return self.query_by_name(&frame, backend, out);
             }
             b'F' => {
                 if let Some(verdict) = self.function_of_tenant(backend, out) {
@@ -236,7 +236,8 @@ impl Session {
     fn vacates(&self, tag: u8, body: &[u8]) -> Option<String> {
         let text = match tag {
             b'Q' => body,
-            _ => body.get(memchr::memchr(0, body)? + 1..)?,
+            // Statements like these are prepared without a name, if at all.
+            _ => body.strip_prefix(b"\0")?,
         };
         let name = sql::vacates(text, self.dialect.sql)?;
         std::str::from_utf8(&name).ok().map(str::to_owned)

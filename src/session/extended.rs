@@ -1,11 +1,14 @@
 //! The client's messages that name prepared statements, in transaction mode.
 
+use std::{ops::Range, sync::Arc};
+
 use super::{
     Backend, Gather, Holds, Output, Request, Session, Whose,
     client::Verdict,
     pipeline::Entry,
     prepared::Has,
     reading::{Act, touches_of_text},
+    renamed::Renamed,
     rewritten::{Change, Changes},
     statements::{self, MOST_NAMES, Meaning, ServerName, Statement},
     walk::{Comment, comment_of},
@@ -26,8 +29,8 @@ pub(super) struct Frame<'a> {
     pub(super) header: Header,
     /// All of it that is there.
     pub(super) body: &'a [u8],
-    /// Where it begins in the input.
-    pub(super) start: usize,
+    /// Where it begins in the input; `None` = it is not the client's own.
+    pub(super) start: Option<usize>,
 }
 
 impl Frame<'_> {
@@ -49,22 +52,31 @@ impl Frame<'_> {
             bytes.push(self.header.tag);
             bytes.extend_from_slice(&length.to_be_bytes());
         });
-        let text = self.start + HEADER;
         let mut done = 0;
         for change in changes.in_order() {
             match change {
                 Change::Insert(insert) => {
-                    out.input(text + done..text + insert.at);
+                    self.forward_part(done..insert.at, out);
                     out.own(|bytes| bytes.extend_from_slice(insert.context.prefix()));
                     done = insert.at;
                 }
                 Change::Cut(cut) => {
-                    out.input(text + done..text + cut.start);
+                    self.forward_part(done..cut.start, out);
                     done = cut.end;
                 }
             }
         }
-        out.input(text + done..text + self.body.len());
+        self.forward_part(done..self.body.len(), out);
+    }
+
+    /// Forwards a part of the body.
+    fn forward_part(&self, part: Range<usize>, out: &mut Gather) {
+        match self.start {
+            Some(start) => out.input(start + HEADER + part.start..start + HEADER + part.end),
+            None => out.own(|bytes| {
+                bytes.extend_from_slice(self.body.get(part).unwrap_or_default());
+            }),
+        }
     }
 
     /// Forwards it with `front`, piece by piece, in the place of the first `skipped` bytes of its body.
@@ -79,8 +91,7 @@ impl Frame<'_> {
                 bytes.extend_from_slice(piece);
             }
         });
-        let start = self.start + HEADER;
-        out.input(start + skipped..start + self.body.len());
+        self.forward_part(skipped..self.body.len(), out);
     }
 }
 
@@ -97,7 +108,7 @@ impl Session {
         let frame = Frame {
             header,
             body,
-            start,
+            start: Some(start),
         };
         match header.tag {
             b'P' => self.parse(&frame, backend, out),
@@ -124,6 +135,9 @@ impl Session {
         {
             return verdict;
         }
+        for statement in read.meaning.iter().flat_map(Meaning::uses) {
+            ensure(statement, backend, out);
+        }
         let rest = read.stripped.as_deref().unwrap_or(rest);
         if name.is_empty() {
             if frame.is_whole() {
@@ -149,7 +163,7 @@ impl Session {
             write_parse(b"\0", rest, out);
             return Verdict::Rewritten;
         }
-        if let Some(known) = self.names.get(name).map(std::sync::Arc::clone) {
+        if let Some(known) = self.names.get(name).map(Arc::clone) {
             // PostgreSQL says that the name is taken (C11): under its server-side name it is.
             ensure(&known, backend, out);
             let taken = Statement::server_name(known.id);
@@ -224,10 +238,15 @@ impl Session {
                 by_tag,
                 ..Act::NOTHING
             };
-            return Ok(Parsed {
-                meaning: noteworthy.then_some(Meaning { act, tenant: None }),
+            let mut parsed = Parsed {
+                meaning: noteworthy.then_some(Meaning {
+                    act,
+                    ..Meaning::UNSURE
+                }),
                 ..Parsed::default()
-            });
+            };
+            parsed.rename(text.and_then(|text| self.rename(text)), rest);
+            return Ok(parsed);
         };
         let Some(text) = text else {
             let leading = sql::comment::leading(rest, self.dialect.sql);
@@ -237,7 +256,11 @@ impl Session {
             tenancy.with(tenant.clone())?;
             let act = Act::UNSURE;
             return Ok(Parsed {
-                meaning: Some(Meaning { act, tenant }),
+                meaning: Some(Meaning {
+                    act,
+                    tenant,
+                    renamed: None,
+                }),
                 ..Parsed::default()
             });
         };
@@ -245,7 +268,11 @@ impl Session {
         if let Some(act) = self.names.known_act(rest, self.dialect.sql) {
             // What is kept holds no tenant's comment any more.
             let (act, tenant) = (act.clone(), None);
-            parsed.meaning = Some(Meaning { act, tenant });
+            parsed.meaning = Some(Meaning {
+                act,
+                tenant,
+                renamed: None,
+            });
             return Ok(parsed);
         }
         let mut named = None;
@@ -267,7 +294,15 @@ impl Session {
         let act = first.map_or(Act::NOTHING, |first| {
             Act::of(&first, text, Some(&tenancy.policy.setting))
         });
-        parsed.meaning = Some(Meaning { act, tenant: named });
+        parsed.meaning = Some(Meaning {
+            act,
+            tenant: named,
+            renamed: None,
+        });
+        let stripped = parsed.stripped.clone();
+        let rest = stripped.as_deref().unwrap_or(rest);
+        let text = Reader::new(rest).cstr().unwrap_or_default();
+        parsed.rename(self.rename(text), rest);
         Ok(parsed)
     }
 
@@ -284,6 +319,15 @@ impl Session {
             && let Some(verdict) = self.before_bind(&meaning, &bind, backend, out)
         {
             return verdict;
+        }
+        let renamed = self.names.meaning(bind.statement);
+        let renamed = renamed.and_then(|it| it.renamed.as_ref()).map(Arc::clone);
+        self.bound_deallocation = None;
+        if let Some(renamed) = renamed {
+            for statement in &renamed.uses {
+                ensure(statement, backend, out);
+            }
+            self.bound_deallocation = renamed.deallocates.first().cloned().flatten();
         }
         let entry = Entry::new(Request::Bind, Whose::Client);
         let Some(id) = self.find(bind.statement, backend, out) else {
@@ -366,7 +410,7 @@ impl Session {
             self.ensure_unnamed(backend, out);
             return None;
         }
-        match self.names.get(name).map(std::sync::Arc::clone) {
+        match self.names.get(name).map(Arc::clone) {
             // Its text was not kept, and the connection that had parsed it is gone.
             Some(statement)
                 if statement.body.is_empty() && backend.prepared.has(statement.id) == Has::No =>
@@ -477,6 +521,19 @@ struct Parsed {
     stripped: Option<Vec<u8>>,
     /// Characters that were cut off in front.
     cut: u16,
+}
+
+impl Parsed {
+    /// The text names statements of the driver. `rest` is what follows the name in the Parse.
+    fn rename(&mut self, renamed: Option<Renamed>, rest: &[u8]) {
+        let (Some(renamed), Some(meaning)) = (renamed, &mut self.meaning) else {
+            return;
+        };
+        let types = rest.iter().position(|byte| *byte == 0);
+        let types = rest.get(types.unwrap_or(rest.len())..).unwrap_or_default();
+        self.stripped = Some([renamed.text.as_slice(), types].concat());
+        meaning.renamed = Some(Arc::new(renamed));
+    }
 }
 
 /// What a name stands for on the server.

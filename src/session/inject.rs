@@ -423,7 +423,8 @@ impl Session {
 
     /// A portal is executed.
     pub(super) fn before_execute(&mut self, body: &[u8]) -> Entry {
-        let entry = Entry::new(Request::Execute, Whose::Client);
+        let mut entry = Entry::new(Request::Execute, Whose::Client);
+        self.will_deallocate(&mut entry);
         let Some(tenancy) = self.tenancy.as_deref_mut() else {
             return entry;
         };

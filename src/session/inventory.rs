@@ -65,6 +65,10 @@ enum Failure {
 }
 
 impl Question {
+    pub(super) fn holds(&self) -> Holds {
+        self.holds
+    }
+
     /// Appends the SQL. Operators and functions are named in full: what the client's `search_path`
     /// finds is the client's, and must not answer for the server.
     ///

@@ -38,7 +38,7 @@ impl Session {
             };
             return Some(self.refuse_request(b'B', error, opening, backend, out));
         }
-        let held = backend.held;
+        let held = backend.perhaps_held();
         backend.dirty |= touches.unclean;
         let own = self.tenancy.as_deref().map(|it| &it.policy.setting);
         backend.doubts.add(touches, held, |name| match name {

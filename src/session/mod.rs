@@ -21,6 +21,7 @@
 //! | `doubts`, `inventory` | and what did it change? |
 //! | `keeping`, `pins` | who may keep a server connection? |
 //! | `statements` | which statements has a client prepared? |
+//! | `renamed` | which of them does SQL speak of? |
 //! | `prepared` | which of them has a server connection parsed? |
 //! | `reading` | what does a statement mean to a session? |
 //! | `tenancy` | whose is this session, and this transaction? |
@@ -45,6 +46,7 @@ mod pins;
 mod pipeline;
 mod prepared;
 mod reading;
+mod renamed;
 mod rewritten;
 mod schema;
 mod scoping;
@@ -74,8 +76,8 @@ pub use timers::Timeouts;
 pub use touches::Holds;
 
 use self::{
-    client::LongFrame, loss::Fate, settings::Reading, statements::Names, tenancy::Tenancy,
-    timers::Timers,
+    client::LongFrame, loss::Fate, renamed::Deallocations, settings::Reading, statements::Names,
+    tenancy::Tenancy, timers::Timers,
 };
 use crate::{
     error::Error,
@@ -178,6 +180,10 @@ pub struct Session {
     catalogue: Arc<Catalogue>,
     /// The settings under which the client's statements are parsed.
     flavour: Arc<Profile>,
+    /// What it deallocates in SQL.
+    deallocations: Deallocations,
+    /// What the portal that was bound last deallocates.
+    bound_deallocation: Option<Box<[u8]>>,
     /// The pinned server connections of the pool.
     pins: Arc<Pins>,
     /// Who the tenant is; `None` = this client works without.
@@ -204,6 +210,8 @@ impl Session {
             names: Names::new(start.catalogue.number()),
             catalogue: start.catalogue,
             flavour: start.flavour,
+            deallocations: Deallocations::default(),
+            bound_deallocation: None,
             pins: start.pins,
             timers: Timers::new(start.timeouts, now),
         }

@@ -84,6 +84,8 @@ pub struct Entry {
     pub(super) gives_context: bool,
     /// When it is over, the context may have been changed.
     pub(super) drops_context: bool,
+    /// Statements of the driver that it deallocates in SQL.
+    pub(super) deallocates: u16,
     /// Its text was not read: command tags must tell what it does to the session.
     pub(super) by_tag: bool,
     /// Characters of the client's text that were cut off in front.
@@ -104,6 +106,7 @@ impl Entry {
             refused: false,
             gives_context: false,
             drops_context: false,
+            deallocates: 0,
             by_tag: false,
             cut: 0,
         }
@@ -188,6 +191,13 @@ impl Pipeline {
         self.has_local |= entry.local;
         self.queue.push_back(entry);
         self.pushed += 1;
+    }
+
+    /// Notes more of the message that was sent last.
+    pub(super) fn mark_last(&mut self, mark: impl FnOnce(&mut Entry)) {
+        if let Some(last) = self.queue.back_mut() {
+            mark(last);
+        }
     }
 
     /// The request that the server is answering.

@@ -106,6 +106,11 @@ impl Prepared {
         }
     }
 
+    /// The server has it no more.
+    pub(super) fn forget(&mut self, id: u64) {
+        self.known.remove(&id);
+    }
+
     /// A Parse or a Close of it has failed or was skipped.
     pub(super) fn doubts(&mut self, id: u64) {
         let used = self.clock;

@@ -92,6 +92,7 @@ impl Session {
                     (b'1' | b'3', Some(entry)) => self.answered(entry, backend),
                     (b'C', Some(entry)) => {
                         self.tenant_completed(entry, body);
+                        self.has_deallocated(entry, body, backend);
                         self.forget_deallocated(body, backend);
                         if schema::may_change(body) {
                             self.catalogue.schema_has_changed();
@@ -103,8 +104,7 @@ impl Session {
                     }
                     _ => {}
                 }
-                // A notification belongs to no request, and who listens here is the client: it may
-                // come in the middle of what only we have asked.
+                // A notification has nothing to do with what is being answered.
                 Ok(tag == b'A' || is_for_client(entry))
             }
             Meaning::Parameter(entry) => {
@@ -118,6 +118,7 @@ impl Session {
             Meaning::Failure(entry) => {
                 let dropped = backend.pipeline.take_dropped();
                 self.undo(&dropped, backend);
+                dropped.iter().for_each(|it| self.deallocates_no_more(it));
                 if let Some(tenancy) = &mut self.tenancy {
                     tenancy.failed();
                 }
@@ -239,6 +240,7 @@ impl Session {
         match entry.whose {
             Whose::Client => {
                 self.answered(entry, backend);
+                self.deallocates_no_more(&entry);
                 if let Some(tenancy) = &mut self.tenancy {
                     if backend.status == Status::Idle
                         && backend.pipeline.has_come_to(tenancy.owned_at())

@@ -19,7 +19,7 @@ use std::{
     },
 };
 
-use super::{Profile, prepared::UnnamedTag, reading::Act, schema::Schema};
+use super::{Profile, prepared::UnnamedTag, reading::Act, renamed::Renamed, schema::Schema};
 use crate::{
     sql::Dialect,
     sync::Mutex,
@@ -94,6 +94,11 @@ pub(super) struct ServerName {
 const MOST_SERVER_NAME: usize = PREFIX.len() + 17;
 
 impl ServerName {
+    /// As it stands in SQL.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
     /// With its NUL.
     pub(super) fn terminated(&self) -> &[u8] {
         self.bytes.get(..=self.length).unwrap_or_default()
@@ -294,13 +299,21 @@ pub(super) struct Meaning {
     pub(super) act: Act,
     /// The tenant of the comment that it was prepared under.
     pub(super) tenant: Option<Known>,
+    /// The statements of the driver that it names in SQL, and what it does to them.
+    pub(super) renamed: Option<Arc<Renamed>>,
 }
 
 impl Meaning {
+    /// The statements of the driver that it names in SQL.
+    pub(super) fn uses(&self) -> &[Arc<Statement>] {
+        self.renamed.as_ref().map_or(&[], |renamed| &renamed.uses)
+    }
+
     /// Of a statement that nothing is known of.
     pub(super) const UNSURE: Self = Self {
         act: Act::UNSURE,
         tenant: None,
+        renamed: None,
     };
 }
 
@@ -406,6 +419,11 @@ impl Names {
                 }
             }
         }
+    }
+
+    /// SQL has deallocated it. Returns its number.
+    pub(super) fn forget(&mut self, name: &[u8]) -> Option<u64> {
+        self.named.remove(name).map(|named| named.statement.id)
     }
 
     /// The server has deallocated everything.

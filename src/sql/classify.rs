@@ -1,8 +1,13 @@
 //! What kind of statement something is, as far as a pooler must know.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
-use super::{cursor::Cursor, decode, lexer::TokenKind, set};
+use super::{
+    cursor::Cursor,
+    decode,
+    lexer::{Dialect, TokenKind},
+    set,
+};
 
 /// A name as PostgreSQL keeps it: folded, without its quotes, at most 63 bytes long.
 pub type Name<'a> = Cow<'a, [u8]>;
@@ -340,6 +345,21 @@ fn deallocate(mut cursor: Cursor<'_>) -> Option<Kind<'_>> {
         return Some(Kind::DeallocateAll);
     }
     cursor.last_name().map(Kind::Deallocate)
+}
+
+/// Where the name stands in an `EXECUTE` or a `DEALLOCATE`.
+pub fn prepared_name(statement: &[u8], dialect: Dialect) -> Option<Range<usize>> {
+    let mut cursor = Cursor::new(statement, dialect);
+    if !cursor.eat(b"execute") {
+        if !cursor.eat(b"deallocate") {
+            return None;
+        }
+        let whole = cursor.clone();
+        if !cursor.eat(b"prepare") || cursor.done() || cursor.kind() == TokenKind::Semicolon {
+            cursor = whole;
+        }
+    }
+    cursor.at_name().then(|| cursor.range())
 }
 
 fn declare(mut cursor: Cursor<'_>) -> Option<Kind<'_>> {

@@ -59,6 +59,11 @@ pub fn may_touch_session(text: &[u8]) -> bool {
         || memchr2_iter(b'p', b'P', text).any(|at| precedes(at, b"tem"))
 }
 
+/// Whether a text may speak of prepared statements by their names. A coarse question too.
+pub fn may_name_prepared(text: &[u8]) -> bool {
+    occurs(text, b"execute") || occurs(text, b"deallocate")
+}
+
 /// Does `needle` occur, in whatever case? Looks for its rarest byte first.
 pub(super) fn occurs(text: &[u8], needle: &[u8]) -> bool {
     let rarest = needle

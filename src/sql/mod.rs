@@ -22,9 +22,9 @@ mod set;
 mod statement;
 mod vacates;
 
-pub use classify::{CopyWay, Discard, Kind, Name, Scope, Value};
+pub use classify::{CopyWay, Discard, Kind, Name, Scope, Value, prepared_name};
 pub use lexer::Dialect;
-pub use mention::{may_touch_session, mentions};
+pub use mention::{may_name_prepared, may_touch_session, mentions};
 pub use notable::{Argument, Notable, SetConfig};
 pub use statement::{Statement, Statements, statements};
 pub use vacates::vacates;

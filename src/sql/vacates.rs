@@ -11,13 +11,17 @@ use super::{
 /// The database that the first statement of a text needs to itself: one that is dropped, renamed,
 /// moved or copied. These statements stand alone in their text, or nearly always do. The text may end
 /// with a zero byte, as messages do.
+#[inline]
 pub fn vacates(text: &[u8], dialect: Dialect) -> Option<Cow<'_, [u8]>> {
-    // Most texts say by their first letter that they are none of these; the others begin with
-    // CREATE, DROP or ALTER, or with a comment.
-    let first = text.trim_ascii_start().first()?.to_ascii_lowercase();
-    if !matches!(first, b'a' | b'c' | b'd' | b'/' | b'-') {
-        return None;
+    if may_vacate(text.trim_ascii_start()) {
+        read(text, dialect)
+    } else {
+        None
     }
+}
+
+#[cold]
+fn read(text: &[u8], dialect: Dialect) -> Option<Cow<'_, [u8]>> {
     let text = memchr::memchr(0, text).map_or(Some(text), |end| text.get(..end))?;
     if !mention::occurs(text, b"database") {
         return None;
@@ -54,6 +58,18 @@ pub fn vacates(text: &[u8], dialect: Dialect) -> Option<Cow<'_, [u8]>> {
         cursor.advance();
     }
     None
+}
+
+/// Whether a text begins as such a statement does, or with a comment. Most do not.
+#[inline]
+fn may_vacate(text: &[u8]) -> bool {
+    let Some(begins) = text.first_chunk::<4>() else {
+        return false;
+    };
+    match begins.map(|byte| byte | 0x20) {
+        [b'/', b'*', ..] | [b'-', b'-', ..] => true,
+        word => matches!(&word, b"drop" | b"alte" | b"crea"),
+    }
 }
 
 #[cfg(test)]

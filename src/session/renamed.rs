@@ -1,0 +1,172 @@
+//! Prepared statements of the driver that SQL speaks of: `EXECUTE name`, `DEALLOCATE name` (C10).
+//!
+//! On the server a client's statement goes by a number, so the name in the text is replaced by that,
+//! and the statement is parsed before if this server connection does not have it.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use super::{
+    Backend, Entry, Next, Output, Request, Session, Status, Whose,
+    client::Verdict,
+    extended::{Frame, ensure},
+    prepared::Has,
+    statements::Statement,
+};
+use crate::{
+    sql::{self, Kind},
+    wire::{
+        frame::{HEADER, Header},
+        write,
+    },
+};
+
+/// What a client deallocates in SQL, and what of it is done.
+#[derive(Debug, Default)]
+pub(super) struct Deallocations {
+    /// Names, in the order in which the server will come to them; `None` = not one of the driver's.
+    sent: VecDeque<Option<Box<[u8]>>>,
+    /// How many of the present request are done.
+    done: u16,
+}
+
+/// A text in which names were replaced.
+#[derive(Debug, Clone)]
+pub(super) struct Renamed {
+    pub(super) text: Vec<u8>,
+    /// The statements that it names.
+    pub(super) uses: Vec<Arc<Statement>>,
+    /// What it deallocates, in order.
+    pub(super) deallocates: Vec<Option<Box<[u8]>>>,
+}
+
+impl Session {
+    /// `text` with the names that the server knows; `None` = it is as it is.
+    pub(super) fn rename(&self, text: &[u8]) -> Option<Renamed> {
+        if self.names.len() == 0 || !sql::may_name_prepared(text) {
+            return None;
+        }
+        let dialect = self.dialect.sql;
+        let mut renamed = Renamed {
+            text: Vec::with_capacity(text.len() + 16),
+            uses: Vec::new(),
+            deallocates: Vec::new(),
+        };
+        let mut copied = 0;
+        for statement in sql::statements(text, dialect) {
+            let (name, gives_up) = match &statement.kind {
+                Kind::Execute(name) => (name, false),
+                Kind::Deallocate(name) => (name, true),
+                _ => continue,
+            };
+            let known = self.names.get(name).map(Arc::clone);
+            if gives_up {
+                let name = known.as_ref().map(|_| Box::from(name.as_ref()));
+                renamed.deallocates.push(name);
+            }
+            let own = text.get(statement.span.clone()).unwrap_or_default();
+            if let Some(known) = known
+                && let Some(place) = sql::prepared_name(own, dialect)
+            {
+                let start = statement.span.start + place.start;
+                let end = statement.span.start + place.end;
+                renamed.text.extend_from_slice(text.get(copied..start)?);
+                let name = Statement::server_name(known.id);
+                renamed.text.extend_from_slice(name.bytes());
+                copied = end;
+                renamed.uses.push(known);
+            }
+        }
+        renamed.text.extend_from_slice(text.get(copied..)?);
+        (!renamed.uses.is_empty()).then_some(renamed)
+    }
+
+    /// A simple query, with the names that the server knows.
+    pub(super) fn query_by_name(
+        &mut self,
+        frame: &Frame<'_>,
+        backend: &mut Backend,
+        out: &mut Output,
+    ) -> Verdict {
+        let text = frame.query_text().filter(|_| !backend.pipeline.is_open());
+        let Some(renamed) = text.and_then(|text| self.rename(text)) else {
+            return self.query(frame, backend, out);
+        };
+        if !backend.pipeline.is_empty() {
+            return Verdict::Stop(Next::Hold);
+        }
+        if backend.status != Status::Failed
+            && renamed
+                .uses
+                .iter()
+                .any(|it| backend.prepared.has(it.id) != Has::Yes)
+        {
+            for statement in &renamed.uses {
+                ensure(statement, backend, out);
+            }
+            out.to_server.own(|bytes| write::frame(bytes, b'S', |_| {}));
+            backend.prepared.batch_ends();
+            backend
+                .pipeline
+                .push(Entry::new(Request::Sync, Whose::Hidden));
+            return Verdict::Stop(Next::Hold);
+        }
+        let mut body = renamed.text;
+        body.push(0);
+        let own = Frame {
+            header: Header {
+                size: HEADER + body.len(),
+                ..frame.header
+            },
+            body: &body,
+            start: None,
+        };
+        let verdict = match self.query(&own, backend, out) {
+            Verdict::Forward => {
+                out.to_server
+                    .own(|bytes| write::frame(bytes, b'Q', |it| it.extend_from_slice(&body)));
+                Verdict::Rewritten
+            }
+            other => other,
+        };
+        if matches!(verdict, Verdict::Rewritten) {
+            let count = u16::try_from(renamed.deallocates.len()).unwrap_or(u16::MAX);
+            backend
+                .pipeline
+                .mark_last(|entry| entry.deallocates = count);
+            self.deallocations.sent.extend(renamed.deallocates);
+        }
+        verdict
+    }
+
+    /// A portal is executed that deallocates this.
+    pub(super) fn will_deallocate(&mut self, entry: &mut Entry) {
+        if let Some(name) = self.bound_deallocation.take() {
+            entry.deallocates = 1;
+            self.deallocations.sent.push_back(Some(name));
+        }
+    }
+
+    /// A statement was completed; if it was a `DEALLOCATE`, a name is gone.
+    pub(super) fn has_deallocated(&mut self, entry: Entry, tag: &[u8], backend: &mut Backend) {
+        if entry.deallocates <= self.deallocations.done || tag != b"DEALLOCATE\0" {
+            return;
+        }
+        self.deallocations.done += 1;
+        if let Some(Some(name)) = self.deallocations.sent.pop_front()
+            && let Some(id) = self.names.forget(&name)
+        {
+            backend.prepared.forget(id);
+        }
+        if entry.request == Request::Execute {
+            self.deallocations.done = 0;
+        }
+    }
+
+    /// A request is over, or will never be answered: what it has not deallocated by now it will not.
+    pub(super) fn deallocates_no_more(&mut self, entry: &Entry) {
+        let done = std::mem::take(&mut self.deallocations.done);
+        for _ in done..entry.deallocates {
+            self.deallocations.sent.pop_front();
+        }
+    }
+}
