@@ -47,7 +47,8 @@ def arguments():
     add("suites", nargs="*", metavar="SUITE", help="which [all]")
     add("--postgres", default="18", choices=["15", "18"], help="major version [18]")
     add("--select", action="append", default=[], metavar="ARG", help="to the suite's test runner")
-    add("--only", choices=["direct", "pgusher"], help="only one way; the other is from last time")
+    add("--only", choices=["direct", "pgusher", "none"],
+        help="run only that way; what is not run is taken from last time")
     add("--write", action="store_true",
         help="write docs/compatibility.md from the last runs of all suites")
     add("--list", action="store_true", help="the names of the suites")
@@ -94,7 +95,7 @@ def run_suite(name, args, binary):
     """Both ways. Names of the tests that should not differ and do."""
     suite = importlib.import_module(f"suites.{name}")
     print(f"== {suite.TITLE} {suite.VERSION}, PostgreSQL {args.postgres}", flush=True)
-    prepared = suite.prepare()
+    prepared = suite.prepare() if args.only != "none" else None
     ways = {}
     for way in ("direct", "pgusher"):
         directory = os.path.join(sources.CACHE, "results", args.postgres, name, way)
@@ -126,7 +127,7 @@ def main():
     os.makedirs(sources.CACHE, exist_ok=True)
     # So that what was started is ended then too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    binary, unknown, missing = build(), 0, []
+    binary, unknown, missing = build() if args.only in (None, "pgusher") else None, 0, []
     for name in args.suites:
         try:
             unknown += len(run_suite(name, args, binary))
