@@ -484,7 +484,13 @@ impl Client {
                 self.cancel_asked = false;
             }
             // Settings that travel in front must arrive (B3); asked again when they have.
-            Some(Whose::Settings | Whose::Tombstone | Whose::Inventory | Whose::Cleaning) => {}
+            Some(
+                Whose::Settings
+                | Whose::Restoring
+                | Whose::Tombstone
+                | Whose::Inventory
+                | Whose::Cleaning,
+            ) => {}
             Some(_) if conn.cancelling.is_on() || conn.backend.is_resetting() => {}
             Some(_) => {
                 self.cancel_asked = false;

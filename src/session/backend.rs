@@ -237,10 +237,7 @@ impl Backend {
     pub(super) fn touched(&mut self, touches: &Touches) {
         let held = self.perhaps_held();
         self.dirty |= touches.unclean;
-        self.doubts.add(touches, held, |name| match name {
-            Given::Text(name) => Some(name.clone()),
-            _ => None,
-        });
+        self.doubts.add(touches, held, Given::text);
     }
 
     /// Its client has had it for long enough, if somebody else waits: it may keep it to the end of

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{
     Backend, Entry, MOST_OUTSTANDING, Next, Output, PoolMode, Progress, Request, Session, Status,
-    WINDOW, Whose, extended::Frame, loss::Fate,
+    WINDOW, Whose, forward::Frame, loss::Fate, touches::Touches,
 };
 use crate::{
     error::{Error, Kind},
@@ -168,7 +168,10 @@ impl Session {
         backend: &mut Backend,
         out: &mut Output,
     ) -> Verdict {
-        if backend.pipeline.len() >= MOST_OUTSTANDING || self.must_yield(backend) {
+        if backend.pipeline.len() >= MOST_OUTSTANDING
+            || self.must_yield(backend)
+            || self.must_return_first(header.tag, backend)
+        {
             return Verdict::Stop(Next::Hold);
         }
         if backend.pipeline.is_skipping() && header.tag != b'S' {
@@ -205,13 +208,17 @@ impl Session {
                 if let Some(verdict) = self.function_of_tenant(backend, out) {
                     return verdict;
                 }
+                backend.touched(&Touches::of_call(body));
                 leave_batch(backend);
                 Request::Function
             }
             b'S' => {
                 backend.prepared.batch_ends();
+                // What was opened for a batch that only prepares is over with it.
+                backend.scoping.used();
                 backend.pipeline.push(Entry {
                     drops_context: std::mem::take(&mut backend.scoping.batch_drops),
+                    returns: self.returning.take_due(),
                     ..Entry::new(Request::Sync, Whose::Client)
                 });
                 return Verdict::Forward;
@@ -262,7 +269,12 @@ impl Session {
             self.forget_unnamed(backend);
         }
         leave_batch(backend);
-        backend.pipeline.push(Entry { unnamed, ..entry });
+        let returns = self.returning.take_due();
+        backend.pipeline.push(Entry {
+            unnamed,
+            returns,
+            ..entry
+        });
         Verdict::Forward
     }
 
@@ -270,6 +282,7 @@ impl Session {
     fn skip(&mut self, tag: u8, backend: Option<&Backend>, out: &mut Output) -> Verdict {
         if tag == b'S' {
             self.skipping = false;
+            self.returning.forget();
             match backend {
                 Some(backend) if backend.status != Status::Idle => {
                     let status = backend.status.byte();

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use super::{
     Backend, Entry, Next, Output, Request, Session, Status, Whose,
     client::Verdict,
-    extended::{Frame, ensure},
-    reading::{Need, Turn, touches_of_text},
+    extended::ensure,
+    forward::Frame,
+    reading::{Given, Need, Turn, touches_of_text},
     rewritten::Rewritten,
     statements::{Meaning, Statement},
     walk::{Stop, plan},
@@ -86,6 +87,7 @@ impl Session {
                 return self.refuse_request(b'Q', error, opening, backend, out);
             }
             backend.touched(touches);
+            self.note_return(touches, Given::text);
         }
         let entry = Entry {
             by_tag,
@@ -133,6 +135,7 @@ impl Session {
                 }
                 tenancy.announce(plan.effects);
                 backend.touched(&plan.touches);
+                self.note_return(&plan.touches, Given::text);
                 backend.scoping.lingers |= plan.lingers;
                 backend.scoping.used();
                 let entry = Entry {

@@ -213,10 +213,13 @@ impl Session {
             if self.must_ask(backend) {
                 self.ask(backend, out);
             }
-        } else if backend.held.is_empty() {
-            // What asked for the right to keep it was not sent after all.
-            backend.seat = None;
-            if !backend.dirty && !Arc::ptr_eq(&self.wanted, &backend.applied) {
+        } else {
+            let stays = self.mode == PoolMode::Session || !backend.held.is_empty();
+            if backend.held.is_empty() {
+                // What asked for the right to keep it was not sent after all.
+                backend.seat = None;
+            }
+            if (stays || !backend.dirty) && !Arc::ptr_eq(&self.wanted, &backend.applied) {
                 self.restore_settings(backend, out);
             }
         }
@@ -274,7 +277,11 @@ impl Session {
 
     fn send_question(&self, question: Question, backend: &mut Backend, out: &mut Output) {
         let mut sql = Vec::new();
-        let is_known = |name: &[u8]| is_role(name) || self.catalogue.default_of(name).is_some();
+        // What the client connected with may be set to the server's default, which is no reset.
+        let is_known = |name: &[u8]| {
+            let is_default_known = self.catalogue.default_of(name).is_some();
+            is_role(name) || is_default_known && self.startup.get(name).is_none()
+        };
         question.write(is_known, &mut sql);
         backend.question = Some(Box::new(question));
         if sql.is_empty() {
@@ -353,7 +360,7 @@ impl Session {
         let mut wanted = Profile::clone(&backend.applied);
         for (nth, asked) in question.settings.iter().enumerate() {
             let value = answer.values.get(&nth).and_then(Option::as_deref);
-            let value = value.filter(|value| !self.is_default(&asked.name, value, backend));
+            let value = value.filter(|value| !self.was_reset(asked, value, backend));
             actual.set(&asked.name, value);
             wanted.set(&asked.name, value.or_else(|| self.startup.get(&asked.name)));
         }
@@ -382,6 +389,18 @@ impl Session {
             true => Arc::clone(known),
             false => self.catalogue.profile(profile),
         }
+    }
+
+    /// It is as at the session's beginning, although the server's list does not say so.
+    fn was_reset(&self, asked: &Doubted, value: &[u8], backend: &Backend) -> bool {
+        let name = &asked.name;
+        if self.startup.get(name).is_none() {
+            return self.is_default(name, value, backend);
+        }
+        // Neither roles nor an application's own settings are listed.
+        let looks_so = is_role(name) && self.is_default(name, value, backend)
+            || value.is_empty() && name.contains(&b'.');
+        asked.resets && looks_so
     }
 
     fn is_default(&self, name: &[u8], value: &[u8], backend: &Backend) -> bool {

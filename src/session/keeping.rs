@@ -41,14 +41,16 @@ impl Session {
         let held = backend.perhaps_held();
         backend.dirty |= touches.unclean;
         let own = self.tenancy.as_deref().map(|it| &it.policy.setting);
-        backend.doubts.add(touches, held, |name| match name {
+        let resolve = |name: &Given| match name {
             Given::Text(name) => Some(name.clone()),
             Given::Parameter(number) => bind.text_parameter(*number).map(Box::from),
             _ => None,
-        });
+        };
+        backend.doubts.add(touches, held, resolve);
         if let Some(own) = own {
             backend.doubts.forget(|name| own.is(name));
         }
+        self.note_return(touches, resolve);
         None
     }
 

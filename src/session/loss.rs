@@ -102,6 +102,11 @@ impl Session {
     /// Writes the error for each unit of work that is unanswered, and each ReadyForQuery that is owed.
     fn answer_all(&mut self, backend: &mut Backend, error: &Error, out: &mut Output) -> Answered {
         let mut answered = Answered::Nothing;
+        if self.returning.forget() {
+            out.to_client.own(|bytes| error.write(bytes));
+            self.say_ready(out);
+            answered = Answered::Unit;
+        }
         let abandoned: Vec<Entry> = backend.pipeline.abandon().collect();
         self.undo(&abandoned, backend);
         for entry in abandoned.iter().filter(|it| it.whose == Whose::Client) {

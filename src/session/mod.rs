@@ -13,12 +13,14 @@
 //! |---|---|
 //! | `client` | what does this frame of the client need? |
 //! | `extended` | what does a server need for a statement that the client names? |
+//! | `forward` | how does a frame go on? |
 //! | `server` | whose is this frame of the server? |
 //! | `pipeline` | what does the server still owe? |
 //! | `loss` | what is owed to a client whose server, or whose turn, is gone? |
 //! | `settings` | which settings must travel? |
 //! | `touches` | what may a statement change of the session? |
 //! | `doubts`, `inventory` | and what did it change? |
+//! | `returning` | when is a client back at what it connected with? |
 //! | `keeping`, `pins` | who may keep a server connection? |
 //! | `statements` | which statements has a client prepared? |
 //! | `renamed` | which of them does SQL speak of? |
@@ -37,6 +39,7 @@ mod client;
 mod doubts;
 mod drain;
 mod extended;
+mod forward;
 mod inject;
 mod inventory;
 mod keeping;
@@ -47,6 +50,7 @@ mod pipeline;
 mod prepared;
 mod reading;
 mod renamed;
+mod returning;
 mod rewritten;
 mod schema;
 mod scoping;
@@ -76,8 +80,8 @@ pub use timers::Timeouts;
 pub use touches::Holds;
 
 use self::{
-    client::LongFrame, loss::Fate, renamed::Deallocations, settings::Reading, statements::Names,
-    tenancy::Tenancy, timers::Timers,
+    client::LongFrame, loss::Fate, renamed::Deallocations, returning::Returning, settings::Reading,
+    statements::Names, tenancy::Tenancy, timers::Timers,
 };
 use crate::{
     error::Error,
@@ -164,6 +168,8 @@ pub struct Session {
     wanted: Arc<Profile>,
     /// Those that it began with: what RESET goes back to.
     startup: Arc<Profile>,
+    /// Whether a request goes back to those.
+    returning: Returning,
     /// What the client has been told of its settings.
     seen: Arc<Reported>,
     /// The client's frame that is being streamed.
@@ -199,6 +205,7 @@ impl Session {
         Self {
             mode: start.mode,
             startup: Arc::clone(&start.wanted),
+            returning: Returning::default(),
             wanted: start.wanted,
             dialect: Reading::of(&start.seen),
             tenancy: start.tenant.map(|tenant| Box::new(Tenancy::new(tenant))),

@@ -53,6 +53,9 @@ pub enum Whose {
     Hidden,
     /// pgusher, to bring the client's settings along: the reply is swallowed, an error is not forgiven.
     Settings,
+    /// pgusher, to set again what the client connected with, where a RESET has put back something
+    /// else: the reply is swallowed, an error is forgiven.
+    Restoring,
     /// pgusher, to put the server into a failed transaction like the one that the client lost: an error is the aim.
     Tombstone,
     /// pgusher, to learn what the client has changed of its session: the reply is pgusher's.
@@ -88,6 +91,8 @@ pub struct Entry {
     pub(super) deallocates: u16,
     /// Its text was not read: command tags must tell what it does to the session.
     pub(super) by_tag: bool,
+    /// It may go back to what the server's session began with, which is not what the client's did.
+    pub(super) returns: bool,
     /// Characters of the client's text that were cut off in front.
     pub(super) cut: u16,
 }
@@ -108,6 +113,7 @@ impl Entry {
             drops_context: false,
             deallocates: 0,
             by_tag: false,
+            returns: false,
             cut: 0,
         }
     }
@@ -116,7 +122,10 @@ impl Entry {
 impl Entry {
     /// It changes nothing of the transaction.
     fn is_aside(&self) -> bool {
-        matches!(self.whose, Whose::Settings | Whose::Inventory)
+        matches!(
+            self.whose,
+            Whose::Settings | Whose::Inventory | Whose::Restoring
+        )
     }
 
     /// After it the server has a statement, or has it no more.
@@ -403,6 +412,11 @@ impl Pipeline {
         self.queue
             .front()
             .is_some_and(|head| head.whose == Whose::Client && head.request != Request::CopyEnd)
+    }
+
+    /// A request that goes back to the startup is unanswered.
+    pub(super) fn returns(&self) -> bool {
+        self.queue.iter().any(|entry| entry.returns)
     }
 
     /// Something of the client is unanswered.

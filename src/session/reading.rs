@@ -242,6 +242,14 @@ impl Naming {
 }
 
 impl Given {
+    /// The value, if it stands in the text.
+    pub(super) fn text(&self) -> Option<Box<[u8]>> {
+        match self {
+            Self::Text(text) => Some(text.clone()),
+            _ => None,
+        }
+    }
+
     pub(super) fn of(argument: &Argument<'_>) -> Self {
         match argument {
             Argument::Literal(text) => Self::Text(text.as_ref().into()),

@@ -6,14 +6,11 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    Backend, Entry, Next, Output, Request, Session, Status, Whose,
-    client::Verdict,
-    extended::{Frame, ensure},
-    prepared::Has,
-    statements::Statement,
+    Backend, Entry, Next, Output, Request, Session, Status, Whose, client::Verdict,
+    extended::ensure, forward::Frame, prepared::Has, statements::Statement,
 };
 use crate::{
-    sql::{self, Kind},
+    sql,
     wire::{
         frame::{HEADER, Header},
         write,
@@ -27,6 +24,8 @@ pub(super) struct Deallocations {
     sent: VecDeque<Option<Box<[u8]>>>,
     /// How many of the present request are done.
     done: u16,
+    /// The last one that is gone, and its number.
+    last: Option<(Box<[u8]>, u64)>,
 }
 
 /// A text in which names were replaced.
@@ -53,31 +52,34 @@ impl Session {
         };
         let mut copied = 0;
         for statement in sql::statements(text, dialect) {
-            let (name, gives_up) = match &statement.kind {
-                Kind::Execute(name) => (name, false),
-                Kind::Deallocate(name) => (name, true),
-                _ => continue,
+            let own = text.get(statement.span.clone()).unwrap_or_default();
+            let Some(named) = sql::names_prepared(own, dialect) else {
+                continue;
             };
-            let known = self.names.get(name).map(Arc::clone);
-            if gives_up {
-                let name = known.as_ref().map(|_| Box::from(name.as_ref()));
+            let known = self.names.get(&named.name).map(Arc::clone);
+            if named.gives_up {
+                let name = known.as_ref().map(|_| Box::from(named.name.as_ref()));
                 renamed.deallocates.push(name);
             }
-            let own = text.get(statement.span.clone()).unwrap_or_default();
-            if let Some(known) = known
-                && let Some(place) = sql::prepared_name(own, dialect)
-            {
-                let start = statement.span.start + place.start;
-                let end = statement.span.start + place.end;
+            if let Some(known) = known {
+                let start = statement.span.start + named.range.start;
                 renamed.text.extend_from_slice(text.get(copied..start)?);
                 let name = Statement::server_name(known.id);
                 renamed.text.extend_from_slice(name.bytes());
-                copied = end;
+                copied = statement.span.start + named.range.end;
                 renamed.uses.push(known);
             }
         }
         renamed.text.extend_from_slice(text.get(copied..)?);
         (!renamed.uses.is_empty()).then_some(renamed)
+    }
+
+    /// The client's name for what a server calls `server_name`.
+    pub(super) fn own_name(&self, server_name: &[u8]) -> Option<&[u8]> {
+        let last = self.deallocations.last.as_ref();
+        let gone = last.filter(|(_, id)| Statement::server_name(*id).bytes() == server_name);
+        let gone = gone.map(|(name, _)| name.as_ref());
+        self.names.name_of(server_name).or(gone)
     }
 
     /// A simple query, with the names that the server knows.
@@ -156,6 +158,7 @@ impl Session {
             && let Some(id) = self.names.forget(&name)
         {
             backend.prepared.forget(id);
+            self.deallocations.last = Some((name, id));
         }
         if entry.request == Request::Execute {
             self.deallocations.done = 0;

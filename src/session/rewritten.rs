@@ -193,10 +193,8 @@ const NAME_TAKEN: &[u8] = b"42P05";
 impl Session {
     /// The server's error in the client's own words: a statement has the name that the client gave it.
     pub(super) fn in_own_names(&mut self, code: &[u8], body: &[u8]) -> Option<Vec<u8>> {
-        let taken = self.names.take_taken()?;
-        if code != NAME_TAKEN {
-            return None;
-        }
+        let taken = self.names.take_taken().filter(|_| code == NAME_TAKEN);
+        memchr::memmem::find(body, statements::PREFIX)?;
         let mut renamed = None;
         let mut own = Vec::new();
         let mut fields = Reader::new(body);
@@ -210,7 +208,8 @@ impl Session {
             let mut quoted = text.splitn(3, |byte| *byte == b'"');
             match (field, quoted.next(), quoted.next(), quoted.next()) {
                 (b'M', Some(before), Some(name), Some(after)) if statements::is_reserved(name) => {
-                    own.extend([before, b"\"", &taken, b"\"", after].concat());
+                    let own_name = taken.as_deref().or_else(|| self.own_name(name));
+                    own.extend([before, b"\"", own_name.unwrap_or(name), b"\"", after].concat());
                     renamed = Some(());
                 }
                 _ => own.extend_from_slice(text),

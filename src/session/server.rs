@@ -70,6 +70,7 @@ impl Session {
         self.timers.moved(Some(backend), now);
         self.reset_context(backend, out);
         self.settle(backend, out);
+        self.end_return(backend, out);
         let done = used == input.len() && matches!(next, Next::Read) && self.may_release(backend);
         Progress {
             used,
@@ -98,9 +99,20 @@ impl Session {
                             self.catalogue.schema_has_changed();
                             backend.changes_tables = true;
                         }
+                        if entry.whose == Whose::Client && body == b"ROLLBACK\0" {
+                            self.returning.rolled_back();
+                        }
                     }
                     (b'D', Some(entry)) if entry.whose == Whose::Inventory => {
                         Self::inventory_row(backend, body);
+                    }
+                    (b'N', Some(entry)) if entry.whose == Whose::Client => {
+                        // A warning may point into the text too.
+                        if let Some(own) = in_clients_text(entry, body, backend) {
+                            out.to_client
+                                .own(|bytes| write::frame(bytes, tag, |it| it.extend(own)));
+                            return Ok(false);
+                        }
                     }
                     _ => {}
                 }
@@ -108,7 +120,7 @@ impl Session {
                 Ok(tag == b'A' || is_for_client(entry))
             }
             Meaning::Parameter(entry) => {
-                if is_for_client(entry) {
+                if is_for_client(entry) && !entry.is_some_and(|entry| entry.returns) {
                     // It goes to the client, so the client has seen it.
                     self.follow_view(body);
                     return Ok(true);
@@ -195,7 +207,7 @@ impl Session {
     ) -> Result<bool, Next> {
         match entry.map(|entry| entry.whose) {
             Some(Whose::Settings) => Err(Next::Lost(loss::setting_lost(body))),
-            Some(Whose::Tombstone | Whose::Cleaning) => Ok(false),
+            Some(Whose::Restoring | Whose::Tombstone | Whose::Cleaning) => Ok(false),
             Some(Whose::Inventory) => {
                 Self::inventory_failed(backend, body);
                 Ok(false)
@@ -252,7 +264,10 @@ impl Session {
                 }
                 self.timers.answered(now);
                 backend.answered = backend.answered.saturating_add(1);
-                Ok(true)
+                if entry.returns {
+                    self.go_back(backend, out);
+                }
+                Ok(!entry.returns)
             }
             Whose::Settings => {
                 self.tell_news(backend, out);
@@ -272,7 +287,7 @@ impl Session {
                 self.inventory_answered(backend, out);
                 Ok(false)
             }
-            Whose::Cleaning => Ok(false),
+            Whose::Restoring | Whose::Cleaning => Ok(false),
         }
     }
 }
@@ -297,16 +312,7 @@ impl Session {
         backend: &mut Backend,
         out: &mut Output,
     ) -> Result<bool, Next> {
-        let rewritten = backend
-            .scoping
-            .rewritten
-            .front()
-            .filter(|_| entry.rewritten);
-        let own = wire::with_position(body, |position| match rewritten {
-            Some(rewritten) => rewritten.position(position),
-            None => Some(position + usize::from(entry.cut)),
-        });
-        let Some(own) = own else {
+        let Some(own) = in_clients_text(entry, body, backend) else {
             return self.failure(Some(entry), body, backend, out);
         };
         if self.failure(Some(entry), &own, backend, out)? {
@@ -315,6 +321,20 @@ impl Session {
         }
         Ok(false)
     }
+}
+
+/// An error or a warning with its position moved to where the client has it in its text; `None`: it
+/// is there, or has none.
+fn in_clients_text(entry: Entry, body: &[u8], backend: &Backend) -> Option<Vec<u8>> {
+    if !entry.rewritten && entry.cut == 0 {
+        return None;
+    }
+    let rewritten = backend.scoping.rewritten.front();
+    let rewritten = rewritten.filter(|_| entry.rewritten);
+    wire::with_position(body, |position| match rewritten {
+        Some(rewritten) => rewritten.position(position),
+        None => Some(position + usize::from(entry.cut)),
+    })
 }
 
 /// What nobody asked for (notices, notifications) is for the client that holds the connection.

@@ -132,11 +132,6 @@ impl Profile {
             current.get(name) != Some(value) || was_reset && is_role(name)
         };
         let new = || self.iter().filter(is_new);
-        let rank = |name: &[u8]| match name {
-            b"session_authorization" => 1,
-            b"role" => 2,
-            _ => 0,
-        };
         let mut opened = false;
         for (name, value) in
             (0..=2).flat_map(|nth| new().filter(move |(name, _)| rank(name) == nth))
@@ -147,14 +142,24 @@ impl Profile {
             push_literal(sql, name);
             sql.push(b',');
             push_literal(sql, value);
-            sql.extend_from_slice(b",false)");
+            // The value itself may be one that the client's encoding cannot say.
+            sql.extend_from_slice(b",false)IS NULL");
         }
     }
 }
 
 /// A setting that says who the session is.
 fn is_role(name: &[u8]) -> bool {
-    matches!(name, b"role" | b"session_authorization")
+    rank(name) > 0
+}
+
+/// In which order settings are given.
+pub(super) fn rank(name: &[u8]) -> u8 {
+    match name {
+        b"session_authorization" => 1,
+        b"role" => 2,
+        _ => 0,
+    }
 }
 
 /// A string constant that means `text` under any setting: `E''` knows backslash escapes whatever
@@ -182,7 +187,7 @@ pub(super) fn push_literal(sql: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// A quoted name, dot by dot: `"app"."tenant_id"`.
-fn push_identifier(sql: &mut Vec<u8>, name: &[u8]) {
+pub(super) fn push_identifier(sql: &mut Vec<u8>, name: &[u8]) {
     for (nth, part) in name.split(|byte| *byte == b'.').enumerate() {
         if nth > 0 {
             sql.push(b'.');
@@ -319,12 +324,12 @@ mod tests {
         assert_eq!(change(&[("a", "1")], &[("a", "1")]), "");
         assert_eq!(
             change(&[], &[("A.b", "1")]),
-            "SELECT pg_catalog.set_config( E'a.b', E'1',false)"
+            "SELECT pg_catalog.set_config( E'a.b', E'1',false)IS NULL"
         );
         assert_eq!(
             change(&[("a", "1"), ("x.y", "2")], &[("a", "3"), ("b", "")]),
-            "RESET \"x\".\"y\";SELECT pg_catalog.set_config( E'a', E'3',false),\
-             pg_catalog.set_config( E'b', E'',false)"
+            "RESET \"x\".\"y\";SELECT pg_catalog.set_config( E'a', E'3',false)IS NULL,\
+             pg_catalog.set_config( E'b', E'',false)IS NULL"
         );
     }
 
@@ -333,7 +338,7 @@ mod tests {
     fn a_date_style_starts_afresh() {
         assert_eq!(
             change(&[("datestyle", "ISO, DMY")], &[("datestyle", "SQL")]),
-            "RESET \"datestyle\";SELECT pg_catalog.set_config( E'datestyle', E'SQL',false)"
+            "RESET \"datestyle\";SELECT pg_catalog.set_config( E'datestyle', E'SQL',false)IS NULL"
         );
         let first = change(&[], &[("datestyle", "SQL")]);
         assert!(first.starts_with("SELECT"), "{first}");
@@ -351,7 +356,7 @@ mod tests {
     fn hostile_text_stays_text() {
         assert_eq!(
             change(&[("x\"; drop", "")], &[("a'", "b\\'\n\u{e9}")]),
-            "RESET \"x\"\"; drop\";SELECT pg_catalog.set_config( E'a''', E'b\\\\''\\012\\303\\251',false)"
+            "RESET \"x\"\"; drop\";SELECT pg_catalog.set_config( E'a''', E'b\\\\''\\012\\303\\251',false)IS NULL"
         );
     }
 

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// What server-side names begin with.
-const PREFIX: &[u8] = b"pgusher_";
+pub(super) const PREFIX: &[u8] = b"pgusher_";
 
 /// Statements that a pool remembers although no client has them now, so that short-lived clients
 /// find them again.
@@ -419,6 +419,15 @@ impl Names {
                 }
             }
         }
+    }
+
+    /// The client's name for what a server calls `server_name`.
+    pub(super) fn name_of(&self, server_name: &[u8]) -> Option<&[u8]> {
+        let is_it =
+            |named: &Named| Statement::server_name(named.statement.id).bytes() == server_name;
+        let mut all = self.named.iter();
+        all.find(|(_, named)| is_it(named))
+            .map(|(name, _)| name.as_ref())
     }
 
     /// SQL has deallocated it. Returns its number.

@@ -4,7 +4,10 @@
 //! ([`inventory`](super::inventory)). So nothing here knows of rollbacks, savepoints or errors.
 
 use super::reading::{Given, begins_with, truth};
-use crate::sql::{Discard, Kind, Notable, Scope, Statement, Value};
+use crate::{
+    sql::{Discard, Kind, Notable, Scope, Statement, Value},
+    wire::reader::{Malformed, Reader},
+};
 
 /// What lives on a server connection and cannot be carried to another: a set of kinds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -124,12 +127,14 @@ pub(super) struct Touches {
     pub(super) unclean: bool,
 }
 
-/// These are of the transaction, whatever their names say; `seed` cannot be asked for.
-const OF_TRANSACTION: [&[u8]; 4] = [
+/// These are of the transaction, whatever their names say; `seed` cannot be asked for, and
+/// `is_superuser` not be set.
+const OF_TRANSACTION: [&[u8]; 5] = [
     b"transaction_isolation",
     b"transaction_read_only",
     b"transaction_deferrable",
     b"seed",
+    b"is_superuser",
 ];
 
 /// A setting that is not the session's.
@@ -262,6 +267,11 @@ impl Touches {
 
     /// Adds what another statement may change.
     pub(super) fn add(&mut self, other: &Self) {
+        if other.resets_all {
+            for touched in &mut self.settings {
+                touched.resets = true;
+            }
+        }
         self.settings.extend_from_slice(&other.settings);
         self.resets_all |= other.resets_all;
         self.any |= other.any;
@@ -270,6 +280,23 @@ impl Touches {
         self.keeps = self.keeps.or(other.keeps);
         self.frees = self.frees.or(other.frees);
         self.unclean |= other.unclean;
+    }
+
+    /// What a FunctionCall may change: PostgreSQL's own functions have the same numbers everywhere.
+    pub(super) fn of_call(body: &[u8]) -> Self {
+        const SET_CONFIG: u32 = 2078;
+        let mut touches = Self::default();
+        let mut reader = Reader::new(body);
+        match reader.u32() {
+            Ok(SET_CONFIG) => match first_argument(reader) {
+                Ok(name) => touches.setting(name, true),
+                Err(Malformed) => touches.unknown = true,
+            },
+            Ok(2880..=2883 | 2886..=2889) => touches.takes = Holds::LOCKS,
+            Ok(2884 | 2885 | 2890..=2892) => touches.frees = Holds::LOCKS,
+            _ => {}
+        }
+        touches
     }
 
     /// What a command may change whose text was not read; `tag` says what it was.
@@ -309,6 +336,16 @@ impl Touches {
             },
         }
     }
+}
+
+/// The first argument of a FunctionCall; `reader` is behind the function's number.
+fn first_argument(mut reader: Reader<'_>) -> Result<&[u8], Malformed> {
+    for _ in 0..reader.u16()? {
+        reader.u16()?;
+    }
+    reader.u16()?;
+    let length = usize::try_from(reader.i32()?).map_err(|_| Malformed)?;
+    reader.take(length)
 }
 
 /// `ON COMMIT DROP`: a temporary table that does not outlive its transaction.

@@ -347,19 +347,47 @@ fn deallocate(mut cursor: Cursor<'_>) -> Option<Kind<'_>> {
     cursor.last_name().map(Kind::Deallocate)
 }
 
-/// Where the name stands in an `EXECUTE` or a `DEALLOCATE`.
-pub fn prepared_name(statement: &[u8], dialect: Dialect) -> Option<Range<usize>> {
+/// A prepared statement that another statement names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamesPrepared<'a> {
+    /// Which.
+    pub name: Name<'a>,
+    /// Where the name stands.
+    pub range: Range<usize>,
+    /// It is given up.
+    pub gives_up: bool,
+}
+
+/// The prepared statement that `EXECUTE`, `EXPLAIN EXECUTE`, `CREATE TABLE AS EXECUTE` or
+/// `DEALLOCATE` names.
+pub fn names_prepared(statement: &[u8], dialect: Dialect) -> Option<NamesPrepared<'_>> {
     let mut cursor = Cursor::new(statement, dialect);
-    if !cursor.eat(b"execute") {
-        if !cursor.eat(b"deallocate") {
-            return None;
-        }
+    let gives_up = cursor.eat(b"deallocate");
+    if gives_up {
         let whole = cursor.clone();
         if !cursor.eat(b"prepare") || cursor.done() || cursor.kind() == TokenKind::Semicolon {
             cursor = whole;
         }
+        if cursor.at(b"all") {
+            return None;
+        }
+    } else {
+        if cursor.at_any(&[b"explain", b"create"]) {
+            while !cursor.done() && !cursor.at(b"execute") {
+                cursor.advance();
+            }
+        }
+        if !cursor.eat(b"execute") {
+            return None;
+        }
     }
-    cursor.at_name().then(|| cursor.range())
+    let range = cursor.range();
+    let name = cursor.name()?;
+    Some(NamesPrepared {
+        name,
+        range,
+        gives_up,
+    })
 }
 
 fn declare(mut cursor: Cursor<'_>) -> Option<Kind<'_>> {

@@ -22,7 +22,7 @@ mod set;
 mod statement;
 mod vacates;
 
-pub use classify::{CopyWay, Discard, Kind, Name, Scope, Value, prepared_name};
+pub use classify::{CopyWay, Discard, Kind, Name, Scope, Value, names_prepared};
 pub use lexer::Dialect;
 pub use mention::{may_name_prepared, may_touch_session, mentions};
 pub use notable::{Argument, Notable, SetConfig};

@@ -334,3 +334,24 @@ fn quoting() {
     quote::setting(&mut out, b"app.te\"nant\\");
     assert_eq!(out, b"\"app\".\"te\"\"nant\\\"");
 }
+
+#[test]
+fn prepared_statements_are_named_in_four_ways() {
+    let names = |text: &'static str| {
+        let found = names_prepared(text.as_bytes(), Dialect::default())?;
+        let name = String::from_utf8(found.name.into_owned()).unwrap();
+        Some((name, &text[found.range], found.gives_up))
+    };
+    let used = |name: &str, typed| Some((name.to_owned(), typed, false));
+    let given_up = |name: &str, typed| Some((name.to_owned(), typed, true));
+    assert_eq!(names("EXECUTE Mine(1)"), used("mine", "Mine"));
+    assert_eq!(names("execute \"My own\";"), used("My own", "\"My own\""));
+    assert_eq!(names("EXPLAIN (ANALYZE) EXECUTE s"), used("s", "s"));
+    assert_eq!(names("CREATE TABLE t AS EXECUTE s (1)"), used("s", "s"));
+    assert_eq!(names("DEALLOCATE s"), given_up("s", "s"));
+    assert_eq!(names("DEALLOCATE PREPARE s;"), given_up("s", "s"));
+    assert_eq!(names("DEALLOCATE prepare"), given_up("prepare", "prepare"));
+    assert_eq!(names("DEALLOCATE ALL"), None);
+    assert_eq!(names("DEALLOCATE PREPARE ALL"), None);
+    assert_eq!(names("SELECT 'EXECUTE s'"), None);
+}

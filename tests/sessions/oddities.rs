@@ -3,7 +3,7 @@
 
 use crate::{
     stage::Stage,
-    support::{Postgres, both_versions},
+    support::{Postgres, Way, both_versions},
 };
 
 fn as_directly(server: &Postgres, scripts: &[&[&str]]) {
@@ -53,14 +53,22 @@ both_versions! {
 
 both_versions! {
     /// J15: what pgusher says itself is not heard, however much is to be told.
-    all_messages, |server| as_directly(server, &[
+    all_messages, |server| {
+        let mut stage = Stage::new(server);
+        // A prepared statement's name on the server is told too, where all is.
+        let script = &["SET client_min_messages = debug5", "SELECT 1", "SHOW work_mem", "RESET client_min_messages", "SELECT 1"];
+        for way in [Way::Simple, Way::SimplePipelined, Way::Extended] {
+            stage.run(&format!("{way:?}: {script:?}"), &[], &way.writes(script), true);
+        }
+        stage.tell_all(&[
         &["SET client_min_messages = debug1", "SET work_mem = '1234kB'", "CREATE TABLE made (v int PRIMARY KEY)", "DROP TABLE made", "RESET ALL", "SELECT 1"],
-        &["SET client_min_messages = debug5", "SELECT 1", "SHOW work_mem", "RESET client_min_messages", "SELECT 1"],
         &["SET client_min_messages = error", "SET LOCAL work_mem = '1234kB'", "SELECT 1"],
         &["SET client_min_messages = log", "SET log_statement_stats = on", "SELECT 1"],
         &["SET debug_print_plan = on", "SET debug_pretty_print = off", "SELECT 1", "SELECT pg_advisory_unlock(1)", "SELECT 1"],
         &["SET log_min_messages = debug5", "SELECT 1"],
-    ])
+        ]);
+        stage.finish();
+    }
 }
 
 both_versions! {

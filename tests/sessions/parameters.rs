@@ -151,7 +151,7 @@ both_versions! {
                 query_of("SELECT length(current_setting('app.one'))"), query_of("SET NAMES 'UTF8'"), own()]),
             ("SQL_ASCII", vec![query_of("SET client_encoding = 'SQL_ASCII'"), raw("SET app.one = 'grüße'".as_bytes()), own(), query_of("SET NAMES 'LATIN1'"), own()]),
             ("names", vec![query_of("SET NAMES 'LATIN1'"), raw(b"SET application_name = 'gr\xfc\xdfe'"), query_of("SHOW application_name"),
-                raw(b"SET search_path = 'gr\xfc\xdfe', public"), query_of("SHOW search_path"), query_of("SET NAMES 'UTF8'"), query_of("SHOW search_path")]),
+                raw(b"SET search_path = 'gr\xfc\xdfe', public"), query_of("SHOW search_path"), query_of("RESET ALL"), query_of("SHOW search_path")]),
         ]);
     }
 }

@@ -286,10 +286,23 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// Tells one script with each statement in a request of its own.
+    pub(crate) fn tell_apart(&mut self, script: &[&str]) {
+        for way in [Way::Simple, Way::SimplePipelined, Way::Extended, Way::Named] {
+            let name = format!("{way:?}: {}", shown(script));
+            self.run(&name, &[], &way.writes(script), false);
+        }
+    }
+
     /// The same, by a client that connected with these parameters.
     pub(crate) fn tell_with(&mut self, parameters: Parameters<'static>, scripts: &[&[&str]]) {
         for script in scripts {
+            let apart = script.iter().any(|text| goes_back(text));
+            let is_apart = |way| !matches!(way, Way::OneText | Way::OneBatch);
             for (way, look) in WAYS {
+                if apart && !parameters.is_empty() && !is_apart(way) {
+                    continue;
+                }
                 let name = format!("{way:?}, looking: {look}: {}", shown(script));
                 self.run(&name, parameters, &way.writes(script), look);
             }
@@ -547,6 +560,14 @@ pub(crate) fn roles(server: &Postgres) {
             END IF;
         END $$; COMMIT",
     );
+}
+
+/// What follows in the same text or batch sees what the server's own session began with, and not what
+/// the client's did: see `startup::in_one_text`.
+fn goes_back(text: &str) -> bool {
+    ["RESET", "DEFAULT", "DISCARD ALL", "ZONE LOCAL"]
+        .iter()
+        .any(|word| text.contains(word))
 }
 
 /// May this change something that is not the session's?

@@ -1,6 +1,13 @@
 //! What a client connected with is what RESET, RESET ALL and DISCARD ALL go back to.
 
-use crate::{Parameters, stage::Stage, support::both_versions};
+use crate::{
+    Parameters, login,
+    stage::Stage,
+    support::{
+        Pgusher, both_versions,
+        message::{extended, query, sync},
+    },
+};
 
 const OPTIONS: Parameters<'static> = &[(
     "options",
@@ -36,7 +43,7 @@ const SCRIPTS: &[&[&str]] = &[
     &[
         "SET work_mem TO DEFAULT",
         "SHOW work_mem",
-        "SELECT set_config('work_mem', NULL, false)",
+        "SELECT set_config('work_mem', NULL, false) IS NOT NULL",
         "SHOW work_mem",
     ],
     &[
@@ -120,7 +127,7 @@ const SCRIPTS: &[&[&str]] = &[
     &["SET work_mem = '1111kB'", "RESET work_mem", "SHOW work_mem"],
     &["RESET ALL", "DISCARD ALL", "SHOW work_mem"],
     &[
-        "SELECT setting, reset_val FROM pg_settings WHERE name = 'work_mem'",
+        "SELECT setting, boot_val FROM pg_settings WHERE name = 'work_mem'",
         "SELECT count(*) FROM t",
     ],
 ];
@@ -163,5 +170,32 @@ both_versions! {
         let mut stage = Stage::alternating(server);
         stage.tell_with(NAMED, SCRIPTS);
         stage.finish();
+    }
+}
+
+both_versions! {
+    /// Where pgusher is not PostgreSQL: what stands in the same text or batch behind a RESET sees the
+    /// server's default, as do `reset_val` and what `set_config` answers to NULL. The next request
+    /// does not.
+    in_one_text, |server| {
+        let database = server.fresh_database();
+        let pgusher = Pgusher::in_front_of(server).pool_size(1).start();
+        let mut client = login(pgusher.port(), "app", &database.name, &[("work_mem", "1111kB")]);
+        let seen = |client: &mut crate::support::Raw, bytes: &[u8]| -> Vec<String> {
+            let answer = client.ask(bytes).text();
+            let rows = answer.lines().filter_map(|line| line.strip_prefix("D "));
+            rows.map(str::to_owned).collect()
+        };
+        let batch = [extended("RESET work_mem", &[]), extended("SHOW work_mem", &[]), sync()].concat();
+        for (bytes, expected) in [
+            (query("RESET work_mem; SHOW work_mem"), "4MB"),
+            (batch, "4MB"),
+            (query("SELECT set_config('work_mem', NULL, false)"), "4MB"),
+            (query("BEGIN; RESET ALL; SHOW work_mem"), "4MB"),
+            (query("COMMIT; SELECT reset_val FROM pg_settings WHERE name = 'work_mem'"), "4096"),
+        ] {
+            assert_eq!(seen(&mut client, &bytes), [expected]);
+            assert_eq!(seen(&mut client, &query("SHOW work_mem")), ["1111kB"]);
+        }
     }
 }

@@ -11,7 +11,7 @@ fn settings_go_in_front_and_their_answers_stay_here() {
         c: Q show a
           lease
         lease
-          >s Q SELECT pg_catalog.set_config( E'timezone', E'UTC',false) | Q show a
+          >s Q SELECT pg_catalog.set_config( E'timezone', E'UTC',false)IS NULL | Q show a
         s: T | D row | S TimeZone UTC | C SELECT 1 | Z I
           >c S TimeZone UTC
         s: C SELECT 1 | Z I
@@ -36,7 +36,7 @@ fn settings_that_fail_are_not_forgiven() {
         c: Q show a
           lease
         lease
-          >s Q SELECT pg_catalog.set_config( E'a.b', E'1',false) | Q show a
+          >s Q SELECT pg_catalog.set_config( E'a.b', E'1',false)IS NULL | Q show a
         s: E 22023
           lost SettingLost
           >c E 08006 | Z I
@@ -68,7 +68,7 @@ fn the_client_is_told_what_differs_on_another_server() {
         c: Q show b
           lease
         lease
-          >s Q SELECT pg_catalog.set_config( E'timezone', E'UTC',false) | Q show b
+          >s Q SELECT pg_catalog.set_config( E'timezone', E'UTC',false)IS NULL | Q show b
         s: S TimeZone UTC | C SELECT 1 | Z I
         s: C SHOW | Z I
           >c C SHOW | Z I
@@ -209,6 +209,59 @@ fn a_listener_keeps_its_connection() {
           >c C UNLISTEN | Z I
         s: C SELECT 0 | Z I
           release
+        ",
+    );
+}
+
+// What RESET goes back to is the client's own, before it hears that it is there, and before what it
+// sends behind is sent.
+#[test]
+fn a_reset_goes_back_to_the_startup() {
+    let mut player = Player::new(Timeouts::default(), &[("DateStyle", "SQL")]);
+    player.play(
+        "
+        c: Q reset datestyle | Q show datestyle
+          lease
+        lease
+          >s Q SELECT pg_catalog.set_config( E'datestyle', E'SQL',false)IS NULL | Q reset datestyle
+          hold
+        s: S DateStyle SQL | C SELECT 1 | Z I
+          >c S DateStyle SQL
+        s: C RESET | S DateStyle ISO | Z I
+          >s Q ?
+          >c C RESET
+        s: row d 0 49534f | C SELECT 1 | Z I
+          >s Q SELECT pg_catalog.set_config( E'datestyle', E'SQL',false)IS NULL
+        s: C SELECT 1 | S DateStyle SQL | Z I
+          >c Z I
+          release
+        ",
+    );
+}
+
+// Within a transaction it is set again, without a snapshot, and ends with the transaction.
+#[test]
+fn a_reset_in_a_transaction_goes_back_to_the_startup() {
+    let mut player = Player::new(Timeouts::default(), &[("a.b", "1"), ("role", "c")]);
+    player.play(
+        "
+        c: Q begin
+          lease
+        lease
+          >s Q SELECT pg_catalog.set_config( E'a.b', E'1',false)IS NULL,pg_catalog.set_config( E'role', E'c',false)IS NULL | Q begin
+        s: C SELECT 1 | Z I | C BEGIN | Z T
+          >c C BEGIN | Z T
+        c: Q reset role; reset all; reset x.y
+          >s Q reset role; reset all; reset x.y
+        s: C RESET | C RESET | C RESET | Z T
+          >s Q SET \"a\".\"b\" TO E'1';SET \"role\" TO E'c';
+          >c C RESET | C RESET | C RESET
+        s: C SET | C SET | Z T
+          >c Z T
+        c: Q reset all; set a.b = 2
+          >s Q reset all; set a.b = 2
+        s: E 22023 | Z E
+          >c E 22023 | Z E
         ",
     );
 }
