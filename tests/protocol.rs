@@ -49,19 +49,6 @@ const fn told(scenario: &'static str) -> Exception {
     }
 }
 
-/// State of a session that transaction mode does not carry from one server connection to the
-/// next, or does not follow: SET (E1), its reports (E5), LISTEN (E3), DEALLOCATE of one (C10).
-const NOT_CARRIED: &[&str] = &[
-    "set_and_show",
-    "reported_setting",
-    "listen_and_notify",
-    "deallocate",
-];
-
-/// RESET goes back to the server's own setting and not to the one of the client's startup
-/// message, which the next request brings along again: reported twice (E5).
-const STARTUP_SETTINGS: &[&str] = &["discard_all"];
-
 /// Where a session may begin.
 struct Way<'a> {
     port: u16,
@@ -165,13 +152,13 @@ fn assert_same_alone<'a>(
 both_versions!(
     /// Transaction mode, one server connection, one thread.
     transaction_mode_with_one_server,
-    |pg| assert_same_alone(pg, quiet(pg, 1, 1), all_but(&[NOT_CARRIED]))
+    |pg| assert_same_alone(pg, quiet(pg, 1, 1), all_but(&[]))
 );
 
 both_versions!(
     /// Transaction mode, several server connections and threads.
     transaction_mode_with_three_servers,
-    |pg| assert_same_alone(pg, quiet(pg, 3, 2), all_but(&[NOT_CARRIED]))
+    |pg| assert_same_alone(pg, quiet(pg, 3, 2), all_but(&[]))
 );
 
 both_versions!(
@@ -194,7 +181,7 @@ both_versions!(
         before.cut_up(3);
         behind.cut_up(7);
         let way = Way { port: before.port(), database: &database.name, schema: None };
-        assert_same(pg, &way, all_but(&[NOT_CARRIED]));
+        assert_same(pg, &way, all_but(&[]));
     }
 );
 
@@ -211,7 +198,7 @@ both_versions!(
                     database: &database.name,
                     schema: Some(schema),
                 };
-                let scenarios = all_but(&[NOT_CARRIED, STARTUP_SETTINGS]);
+                let scenarios = all_but(&[]);
                 scope.spawn(move || assert_same(pg, &way, scenarios));
             }
         });
@@ -232,16 +219,6 @@ both_versions!(
         }
     }
 );
-
-/// What transaction mode should carry and does not yet.
-#[test]
-#[ignore = "session state is not carried between server connections yet (E1, E3, E5, C10, C11)"]
-fn not_carried() {
-    let names = [NOT_CARRIED].concat();
-    let scenarios = names.into_iter().map(scenarios::named);
-    let pg = support::postgres(Version::V18);
-    assert_same_alone(pg, quiet(pg, 3, 2), scenarios);
-}
 
 /// No scenario is forgotten.
 #[test]
