@@ -574,7 +574,9 @@ pub(crate) fn roles(server: &Postgres) {
 /// What follows in the same text or batch sees what the server's own session began with, and not what
 /// the client's did: see `startup::in_one_text`.
 fn goes_back(text: &str) -> bool {
-    ["RESET", "DEFAULT", "DISCARD ALL", "ZONE LOCAL"].iter().any(|word| text.contains(word))
+    ["RESET", "DEFAULT", "DISCARD ALL", "ZONE LOCAL"]
+        .iter()
+        .any(|word| text.contains(word))
 }
 
 /// May this change something that is not the session's?
