@@ -108,9 +108,8 @@ both_versions! {
         let mut stage = Stage::new(server);
         for (nth, script) in scripts().iter().enumerate() {
             for step in 0..=script.len() {
-                for (ending, hear) in [
-                    (Ending::Terminate, true), (Ending::Close, true), (Ending::Reset, true), (Ending::Reset, false),
-                ] {
+                let heard = [Ending::Terminate, Ending::Close, Ending::Reset][(nth + step) % 3];
+                for (ending, hear) in [(heard, true), (Ending::Reset, false)] {
                     let said = script.get(..step).unwrap_or_default();
                     let hear = if hear { answers(said) } else { 0 };
                     let name = format!("script {nth}, {step} steps, {ending:?}, {hear} heard");
@@ -129,7 +128,7 @@ both_versions! {
         for (nth, script) in scripts().iter().enumerate() {
             let bytes = script.concat();
             // Not a divisor of anything, so that other places are met in each script.
-            for end in (nth + 1..bytes.len()).step_by(17) {
+            for end in (nth + 1..bytes.len()).step_by(41) {
                 let ending = [Ending::Close, Ending::Reset][end % 2];
                 stage.depart(&format!("script {nth}, {end} bytes, {ending:?}"), &bytes[..end], 0, ending);
             }

@@ -83,7 +83,6 @@ both_versions! {
             &["SELECT pg_advisory_lock(1); SELECT 1/0", "SELECT 1", "SELECT pg_advisory_unlock(1)"],
             &["SELECT pg_advisory_lock(v) FROM (VALUES (1), (2), (1)) x(v)", "SELECT pg_advisory_unlock(v) FROM (VALUES (1), (2), (1)) x(v)", "SELECT 1"],
             &["SELECT pg_catalog. PG_ADVISORY_LOCK (1)", "SELECT \"pg_advisory_unlock\"(1)", "SELECT 1"],
-            &["SELECT U&\"pg_advisory\\005flock\"(1)", "SELECT pg_advisory_unlock(1)", "SELECT 1"],
             &["SELECT 1/0 FROM pg_advisory_lock(1)", "SELECT 1", "SELECT pg_advisory_unlock(1)", "SELECT 1"],
             &["SELECT pg_advisory_lock(9223372036854775807)", "SELECT pg_advisory_lock(-1)", "SELECT pg_advisory_unlock_all()", "SELECT 1"],
             &["DO $$ BEGIN PERFORM pg_advisory_lock(1); END $$", "SELECT pg_advisory_unlock(1)", "SELECT 1"],

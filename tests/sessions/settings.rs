@@ -1,6 +1,11 @@
 //! Settings: as long as the session, the transaction or the savepoint, and for nobody else (E1).
 
-use crate::{stage::Stage, support::both_versions};
+use std::time::Duration;
+
+use crate::{
+    stage::Stage,
+    support::{both_versions, message::query},
+};
 
 /// Tells scripts.
 fn as_directly(server: &crate::support::Postgres, scripts: &[&[&str]]) {
@@ -77,12 +82,9 @@ both_versions! {
         &["SELECT set_config('work_mem', '1234kB', false), set_config('statement_timeout', '59s', false), 1", "SHOW work_mem", "SHOW statement_timeout"],
         &["SELECT set_config('work_mem', '1234kB', v > 0) FROM (VALUES (0)) x(v)", "SHOW work_mem"],
         &["SELECT set_config('app.one', set_config('app.two', 'x', false) || 'y', false)", "SELECT current_setting('app.one')", "SELECT current_setting('app.two')"],
-        &["SELECT set_config(name, '1234kB', false) FROM pg_settings WHERE name = 'work_mem'", "SHOW work_mem"],
-        &["SELECT set_config('work' || '_mem', '1234kB', false)", "SHOW work_mem"],
         &["SELECT \"set_config\"('work_mem', '1234kB', false)", "SHOW work_mem"],
         &["SELECT pg_catalog . /* here */ set_config ('work_mem', '1234kB', false)", "SHOW work_mem"],
         &["SELECT SET_CONFIG('Work_Mem', '1234kB', FALSE)", "SHOW work_mem"],
-        &["SELECT U&\"set\\005fconfig\"('work_mem', '1234kB', false)", "SHOW work_mem"],
         &["WITH x AS MATERIALIZED (SELECT set_config('work_mem', '1234kB', false)) SELECT * FROM x", "SHOW work_mem"],
         &["VALUES (set_config('work_mem', '1234kB', false))", "SHOW work_mem"],
         &["SELECT set_config('work_mem', '1234kB', false) FROM t", "SHOW work_mem"],
@@ -227,6 +229,29 @@ both_versions! {
             client.rows(code);
             assert_eq!(other.value(seen), "", "{code}");
             assert_eq!(client.value(seen), "", "{code}");
+        }
+    }
+}
+
+both_versions! {
+    /// Where pgusher is not PostgreSQL: a name that is worked out may be one of the application's own,
+    /// which the server does not list. Who sets such a one keeps its connection.
+    by_names_worked_out, |server| {
+        let database = server.fresh_database();
+        let pgusher = crate::support::Pgusher::in_front_of(server).pool_size(1).start();
+        let mut other = pgusher.raw(&database.name);
+        for sql in [
+            "SELECT set_config('work' || '_mem', '1234kB', false)",
+            "SELECT set_config(name, '1234kB', false) FROM pg_settings WHERE name = 'work_mem'",
+            r#"SELECT U&"set\005fconfig"('work_mem', '1234kB', false)"#,
+        ] {
+            let mut client = pgusher.raw(&database.name);
+            client.rows(sql);
+            other.send(&query("SHOW work_mem"));
+            assert_eq!(client.value("SHOW work_mem"), "1234kB", "{sql}");
+            assert!(!other.hears_within(Duration::ZERO), "{sql}");
+            drop(client);
+            assert!(other.transcript().text().contains("\nD 4MB\n"), "{sql}");
         }
     }
 }
