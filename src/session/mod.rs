@@ -26,6 +26,7 @@
 //! | `renamed` | which of them does SQL speak of? |
 //! | `schema` | have tables changed since? |
 //! | `prepared` | which of them has a server connection parsed? |
+//! | `provide` | what does it need so that the client finds them? |
 //! | `reading` | what does a statement mean to a session? |
 //! | `tenancy` | whose is this session, and this transaction? |
 //! | `inject` | what must stand in front of it? |
@@ -49,6 +50,7 @@ mod output;
 mod pins;
 mod pipeline;
 mod prepared;
+mod provide;
 mod reading;
 mod renamed;
 mod returning;

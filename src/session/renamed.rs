@@ -6,8 +6,8 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    Backend, Entry, Next, Output, Request, Session, Status, Whose, client::Verdict,
-    extended::ensure, forward::Frame, prepared::Has, statements::Statement,
+    Backend, Entry, Next, Output, Request, Session, Status, Whose, client::Verdict, forward::Frame,
+    prepared::Has, provide::ensure, statements::Statement,
 };
 use crate::{
     sql,
