@@ -128,7 +128,7 @@ impl Session {
             self.catalogue.statement(rest, &self.flavour)
         };
         let id = statement.id;
-        self.names.add(name, statement, read.meaning);
+        self.names.add(name, Arc::clone(&statement), read.meaning);
         let entry = Entry {
             statement: id,
             journaled: true,
@@ -143,7 +143,7 @@ impl Session {
             self.answer_locally(backend, out);
             return Verdict::Drop;
         }
-        make_room(id, backend, out);
+        make_room(&statement, backend, out);
         let server_name = Statement::server_name(id);
         if read.stripped.is_some() {
             write_parse(server_name.terminated(), rest, out);
@@ -240,6 +240,9 @@ impl Session {
         let Ok(bind) = Bind::read(frame.body) else {
             return sent(Request::Bind, backend);
         };
+        if let Some(verdict) = self.compare(b'B', bind.statement, backend, out) {
+            return verdict;
+        }
         let mut meaning = self.names.meaning(bind.statement).cloned();
         if self.tenancy.is_some() {
             // One whose text was not read, or that was prepared in SQL: it may be anything.
@@ -280,10 +283,13 @@ impl Session {
         Verdict::Rewritten
     }
 
-    fn describe(&self, frame: &Frame<'_>, backend: &mut Backend, out: &mut Output) -> Verdict {
+    fn describe(&mut self, frame: &Frame<'_>, backend: &mut Backend, out: &mut Output) -> Verdict {
         let Ok(Target::Statement(name)) = frontend::target(frame.body) else {
             return sent(Request::Describe, backend);
         };
+        if let Some(verdict) = self.compare(b'D', name, backend, out) {
+            return verdict;
+        }
         let entry = Entry::new(Request::Describe, Whose::Client);
         let Some(id) = self.find(name, backend, out) else {
             backend.pipeline.push(entry);

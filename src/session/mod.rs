@@ -25,6 +25,7 @@
 //! | `statements` | which statements has a client prepared? |
 //! | `renamed` | which of them does SQL speak of? |
 //! | `schema` | have tables changed since? |
+//! | `shape` | and is a statement still what it was? |
 //! | `prepared` | which of them has a server connection parsed? |
 //! | `provide` | what does it need so that the client finds them? |
 //! | `reading` | what does a statement mean to a session? |
@@ -59,6 +60,7 @@ mod schema;
 mod scoping;
 mod server;
 mod settings;
+mod shape;
 mod statements;
 mod tenancy;
 #[cfg(test)]

@@ -98,7 +98,7 @@ pub(super) fn ensure(statement: &Statement, backend: &mut Backend, out: &mut Out
     if backend.prepared.has(statement.id) == Has::Yes {
         return;
     }
-    make_room(statement.id, backend, out);
+    make_room(statement, backend, out);
     out.to_server.own(|bytes| {
         write::frame(bytes, b'P', |frame| {
             frame.extend_from_slice(Statement::server_name(statement.id).terminated());
@@ -121,15 +121,15 @@ pub(super) fn write_parse(name: &[u8], rest: &[u8], out: &mut Output) {
     });
 }
 
-/// Notes that the server parses `id`, and makes room for it: closes another if the server has too
-/// many, and `id` itself if the server may have it. The Close goes in front, in order with
+/// Notes that the server parses `statement`, and makes room for it: closes another if the server has too
+/// many, and itself if the server may have it. The Close goes in front, in order with
 /// everything that was sent, so it overtakes no Bind (C5).
-pub(super) fn make_room(id: u64, backend: &mut Backend, out: &mut Output) {
-    if backend.prepared.has(id) == Has::Perhaps {
-        close_on_server(id, backend, out);
+pub(super) fn make_room(statement: &Statement, backend: &mut Backend, out: &mut Output) {
+    if backend.prepared.has(statement.id) == Has::Perhaps {
+        close_on_server(statement.id, backend, out);
     }
     let in_batch = backend.pipeline.is_open();
-    if let Some(evicted) = backend.prepared.parses(id, in_batch) {
+    if let Some(evicted) = backend.prepared.parses(statement, in_batch) {
         close_on_server(evicted, backend, out);
     }
 }
