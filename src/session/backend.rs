@@ -105,6 +105,8 @@ pub struct Backend {
     pub(super) scoping: Scoping,
     /// Requests of its present client that it has answered.
     pub(super) answered: u32,
+    /// It was sent what the client's next message needs, and that message waits for the answer.
+    pub(super) is_prepared_for: bool,
     /// Somebody else waits for it, and its client has had it for long enough.
     pub is_wanted: bool,
     /// What its transaction has changed of the database's tables.

@@ -100,6 +100,9 @@ impl Session {
                 }
                 Verdict::Stop(next) => break next,
             };
+            if let Some(backend) = backend.as_deref_mut() {
+                backend.is_prepared_for = false;
+            }
             self.long_request = LongFrame::after(header.size, seen, forward);
             used += seen;
         };
@@ -191,9 +194,8 @@ impl Session {
         {
             return verdict;
         }
-        let keeps_names = self.mode == PoolMode::Transaction || self.tenancy.is_some();
         let request = match header.tag {
-            b'P' | b'B' | b'D' | b'C' if keeps_names => {
+            b'P' | b'B' | b'D' | b'C' if self.keeps_names() => {
                 return self.extended_frame(header, body, start, backend, out);
             }
             b'Q' => {

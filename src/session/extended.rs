@@ -52,8 +52,11 @@ impl Session {
         let Ok(name) = Reader::new(frame.body).cstr() else {
             return sent(Request::Parse, backend);
         };
+        if let Some(verdict) = self.await_name(name, backend, out) {
+            return verdict;
+        }
         let rest = frame.body.get(name.len() + 1..).unwrap_or_default();
-        let read = match self.read_parse(frame, rest) {
+        let read = match self.read_parse(frame, rest, backend) {
             Ok(read) => read,
             Err(error) => {
                 let opening = self.opening(backend);
@@ -94,6 +97,9 @@ impl Session {
             return Verdict::Rewritten;
         }
         if let Some(known) = self.names.get(name).map(Arc::clone) {
+            if self.goes_by(name, &known, backend) {
+                return sent(Request::Parse, backend);
+            }
             // PostgreSQL says that the name is taken (C11): under its server-side name it is.
             ensure(&known, backend, out);
             let taken = Statement::server_name(known.id);
@@ -128,6 +134,7 @@ impl Session {
             self.catalogue.statement(rest, &self.flavour)
         };
         let id = statement.id;
+        let by_own_name = self.goes_by(name, &statement, backend);
         self.names.add(name, Arc::clone(&statement), read.meaning);
         let entry = Entry {
             statement: id,
@@ -135,6 +142,17 @@ impl Session {
             cut: read.cut,
             ..Entry::new(Request::Parse, Whose::Client)
         };
+        if by_own_name {
+            backend.pipeline.push(Entry {
+                statement: 0,
+                ..entry
+            });
+            if read.stripped.is_none() {
+                return Verdict::Forward;
+            }
+            write_parse(&[name, b"\0"].concat(), rest, out);
+            return Verdict::Rewritten;
+        }
         if backend.prepared.has(id) == Has::Yes {
             backend.pipeline.push(Entry {
                 local: true,
@@ -156,7 +174,12 @@ impl Session {
     }
 
     /// What a Parse means, and its body without the comment that names the tenant.
-    fn read_parse(&self, frame: &Frame<'_>, rest: &[u8]) -> Result<Parsed, Error> {
+    fn read_parse(
+        &self,
+        frame: &Frame<'_>,
+        rest: &[u8],
+        backend: &Backend,
+    ) -> Result<Parsed, Error> {
         let text = Reader::new(rest).cstr().ok().filter(|_| frame.is_whole());
         let Some(tenancy) = self.tenancy.as_deref() else {
             let unread = (None, true);
@@ -175,7 +198,7 @@ impl Session {
                 }),
                 ..Parsed::default()
             };
-            parsed.rename(text.and_then(|text| self.rename(text)), rest);
+            parsed.rename(text.and_then(|text| self.rename(text, backend)), rest);
             return Ok(parsed);
         };
         let Some(text) = text else {
@@ -232,7 +255,7 @@ impl Session {
         let stripped = parsed.stripped.clone();
         let rest = stripped.as_deref().unwrap_or(rest);
         let text = Reader::new(rest).cstr().unwrap_or_default();
-        parsed.rename(self.rename(text), rest);
+        parsed.rename(self.rename(text, backend), rest);
         Ok(parsed)
     }
 
@@ -240,6 +263,9 @@ impl Session {
         let Ok(bind) = Bind::read(frame.body) else {
             return sent(Request::Bind, backend);
         };
+        if let Some(verdict) = self.await_name(bind.statement, backend, out) {
+            return verdict;
+        }
         if let Some(verdict) = self.compare(b'B', bind.statement, backend, out) {
             return verdict;
         }
@@ -287,6 +313,9 @@ impl Session {
         let Ok(Target::Statement(name)) = frontend::target(frame.body) else {
             return sent(Request::Describe, backend);
         };
+        if let Some(verdict) = self.await_name(name, backend, out) {
+            return verdict;
+        }
         if let Some(verdict) = self.compare(b'D', name, backend, out) {
             return verdict;
         }
@@ -310,6 +339,9 @@ impl Session {
         let Ok(Target::Statement(name)) = frontend::target(frame.body) else {
             return sent(Request::Close, backend);
         };
+        if let Some(verdict) = self.await_name(name, backend, out) {
+            return verdict;
+        }
         if name.is_empty() {
             self.forget_unnamed(backend);
             backend.pipeline.push(Entry {
@@ -319,6 +351,18 @@ impl Session {
             return Verdict::Forward;
         }
         let entry = Entry::new(Request::Close, Whose::Client);
+        let by_own_name = match self.names.get(name) {
+            Some(statement) => self.goes_by(name, statement, backend),
+            None => false,
+        };
+        if by_own_name {
+            self.names.remove(name);
+            backend.pipeline.push(Entry {
+                journaled: true,
+                ..entry
+            });
+            return Verdict::Forward;
+        }
         if self.names.remove(name) {
             // Others may use it on the server; only this client's name for it goes.
             backend.pipeline.push(Entry {
@@ -352,9 +396,10 @@ impl Session {
             return None;
         }
         match self.names.get(name).map(Arc::clone) {
+            Some(statement) if self.goes_by(name, &statement, backend) => None,
             // Its text was not kept, and the connection that had parsed it is gone.
             Some(statement)
-                if statement.body.is_empty() && backend.prepared.has(statement.id) == Has::No =>
+                if statement.is_private() && backend.prepared.has(statement.id) == Has::No =>
             {
                 Some(Found::Reserved)
             }

@@ -86,6 +86,9 @@ impl Session {
                 let opening = self.opening(backend);
                 return self.refuse_request(b'Q', error, opening, backend, out);
             }
+            if let Some(verdict) = self.name_for(touches, backend, out) {
+                return verdict;
+            }
             backend.touched(touches);
             self.note_return(touches, Given::text);
         }
@@ -123,6 +126,9 @@ impl Session {
             Ok(mut plan) => {
                 if let Err(error) = self.may_keep(&plan.touches, backend) {
                     return self.refuse_request(b'Q', error, opening, backend, out);
+                }
+                if let Some(verdict) = self.name_for(&plan.touches, backend, out) {
+                    return verdict;
                 }
                 let Some(tenancy) = self.tenancy.as_deref_mut() else {
                     return Verdict::Forward;

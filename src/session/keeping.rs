@@ -38,6 +38,9 @@ impl Session {
             };
             return Some(self.refuse_request(b'B', error, opening, backend, out));
         }
+        if let Some(verdict) = self.name_for(touches, backend, out) {
+            return Some(verdict);
+        }
         let held = backend.perhaps_held();
         backend.dirty |= touches.unclean;
         let own = self.tenancy.as_deref().map(|it| &it.policy.setting);

@@ -24,6 +24,7 @@
 //! | `keeping`, `pins` | who may keep a server connection? |
 //! | `statements` | which statements has a client prepared? |
 //! | `renamed` | which of them does SQL speak of? |
+//! | `own_names` | and when must a server know them by the client's own names? |
 //! | `schema` | have tables changed since? |
 //! | `shape` | and is a statement still what it was? |
 //! | `prepared` | which of them has a server connection parsed? |
@@ -48,6 +49,7 @@ mod inventory;
 mod keeping;
 mod loss;
 mod output;
+mod own_names;
 mod pins;
 mod pipeline;
 mod prepared;
@@ -287,6 +289,7 @@ impl Session {
             && backend.held.is_empty()
             && backend.is_known()
             && self.is_at_rest(backend)
+            && !backend.is_prepared_for
             && backend.scoping.is_clean()
     }
 

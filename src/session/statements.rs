@@ -65,6 +65,11 @@ pub(super) struct Statement {
 }
 
 impl Statement {
+    /// Its text was too long to be kept.
+    pub(super) fn is_private(&self) -> bool {
+        self.body.is_empty()
+    }
+
     /// Its name on servers.
     pub(super) fn server_name(id: u64) -> ServerName {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -317,6 +322,8 @@ impl Meaning {
 pub(super) struct Named {
     statement: Arc<Statement>,
     meaning: Option<Meaning>,
+    /// How many were prepared before it.
+    place: u64,
 }
 
 /// A client's unnamed statement.
@@ -342,6 +349,8 @@ pub(super) struct Names {
     taken: Option<Box<[u8]>>,
     /// The tables were like this when the oldest of its statements was prepared.
     oldest: Option<u64>,
+    /// How many were ever added.
+    added: u64,
     unnamed: Option<Unnamed>,
     /// What it was before each change that is not answered yet. As many as the server was sent
     /// and has not read, which is what fits into the sockets' buffers.
@@ -374,6 +383,15 @@ impl Names {
         self.named.len()
     }
 
+    /// All that have names, as they were prepared.
+    pub(super) fn in_order(&self) -> Vec<(&[u8], &Arc<Statement>)> {
+        let mut all: Vec<_> = self.named.iter().collect();
+        all.sort_unstable_by_key(|(_, named)| named.place);
+        all.into_iter()
+            .map(|(name, named)| (name.as_ref(), &named.statement))
+            .collect()
+    }
+
     /// Some of them may be from before the tables were as in `version`.
     pub(super) fn are_older_than(&self, version: u64) -> bool {
         self.oldest.is_some_and(|oldest| oldest != version)
@@ -383,7 +401,12 @@ impl Names {
         if self.named.is_empty() {
             self.oldest = Some(statement.version);
         }
-        let named = Named { statement, meaning };
+        self.added += 1;
+        let named = Named {
+            statement,
+            meaning,
+            place: self.added,
+        };
         self.named.insert(name.into(), named);
         self.journal.push_back(Change::Added(name.into()));
     }

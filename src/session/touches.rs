@@ -125,6 +125,11 @@ pub(super) struct Touches {
     pub(super) frees: Holds,
     /// Nobody can say for certain what it leaves.
     pub(super) unclean: bool,
+    /// The client may give up all its prepared statements.
+    pub(super) deallocates_all: bool,
+    /// The client's prepared statements must go by its own names: it looks at them, or SQL
+    /// prepares another.
+    pub(super) own_names: bool,
 }
 
 /// These are of the transaction, whatever their names say; `seed` cannot be asked for, and
@@ -153,6 +158,8 @@ impl Touches {
         frees: Holds::ASKABLE,
         keeps: Holds::NONE,
         unclean: true,
+        deallocates_all: false,
+        own_names: false,
     };
 
     pub(super) fn is_empty(&self) -> bool {
@@ -206,6 +213,7 @@ impl Touches {
                 self.resets_all = true;
                 self.setting(b"session_authorization", true);
                 self.frees = Holds::ASKABLE;
+                self.deallocates_all = true;
             }
             Kind::Discard(Discard::Temp) => self.frees = Holds::TEMPORARY,
             Kind::CreateTemp => self.takes = Holds::TEMPORARY,
@@ -213,8 +221,15 @@ impl Touches {
             Kind::Unlisten(_) | Kind::UnlistenAll => self.frees = Holds::CHANNELS,
             Kind::Declare { hold: true, .. } => self.takes = Holds::CURSORS,
             Kind::Close(_) | Kind::CloseAll => self.frees = Holds::CURSORS,
-            Kind::Prepare(_) => self.takes = Holds::STATEMENTS,
-            Kind::Deallocate(_) | Kind::DeallocateAll => self.frees = Holds::STATEMENTS,
+            Kind::Prepare(_) => {
+                self.takes = Holds::STATEMENTS;
+                self.own_names = true;
+            }
+            Kind::Deallocate(_) => self.frees = Holds::STATEMENTS,
+            Kind::DeallocateAll => {
+                self.frees = Holds::STATEMENTS;
+                self.deallocates_all = true;
+            }
             // What was prepared may call anything that was seen when it was.
             Kind::Execute(_) => {
                 self.any = true;
@@ -232,6 +247,7 @@ impl Touches {
 
     fn read_calls(&mut self, calls: &Notable<'_>, is_own: &impl Fn(&[u8]) -> bool) {
         self.unknown |= calls.more_set_config || calls.obscured;
+        self.own_names |= calls.statements_view || calls.obscured;
         if calls.advisory_lock || calls.obscured {
             self.takes = self.takes.or(Holds::LOCKS);
         }
@@ -280,6 +296,8 @@ impl Touches {
         self.keeps = self.keeps.or(other.keeps);
         self.frees = self.frees.or(other.frees);
         self.unclean |= other.unclean;
+        self.deallocates_all |= other.deallocates_all;
+        self.own_names |= other.own_names;
     }
 
     /// What a FunctionCall may change: PostgreSQL's own functions have the same numbers everywhere.

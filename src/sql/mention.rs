@@ -14,8 +14,8 @@ pub fn mentions(text: &[u8], name: &[u8]) -> bool {
     memchr::memchr(b'\\', text).is_some() || occurs(text, part) || occurs(text, b"uescape")
 }
 
-/// Whether a text may change its session beyond the transaction: a setting, a lock, a temporary
-/// table. A coarse question as well: `false` is certain.
+/// Whether a text may change its session beyond the transaction (a setting, a lock, a temporary
+/// table), or look at what it has prepared. A coarse question as well: `false` is certain.
 pub fn may_touch_session(text: &[u8]) -> bool {
     /// Statements that change nothing but data, if nothing in them says otherwise.
     const PLAIN: [&[u8]; 14] = [
@@ -53,7 +53,10 @@ pub fn may_touch_session(text: &[u8]) -> bool {
     memchr2_iter(b';', b'&', text)
         .any(|at| follows(at, b"\"") || text.get(at) == Some(&b';') && at + 1 < text.len())
         || memchr_iter(b'_', text).any(|at| {
-            follows(at, b"config") || follows(at, b"advisory") || follows(at, b"settings")
+            follows(at, b"config")
+                || follows(at, b"advisory")
+                || follows(at, b"settings")
+                || follows(at, b"prepared")
         })
         // `INTO TEMPORARY`, `pg_temp`
         || memchr2_iter(b'p', b'P', text).any(|at| precedes(at, b"tem"))
