@@ -74,6 +74,8 @@ impl Session {
                 if forward {
                     out.to_server.input(used..used + taken);
                 }
+                let passed = rest.get(..taken).unwrap_or_default();
+                self.skim(passed, backend.as_deref_mut());
                 used += taken;
                 continue;
             }
@@ -104,6 +106,9 @@ impl Session {
                 backend.is_prepared_for = false;
             }
             self.long_request = LongFrame::after(header.size, seen, forward);
+            if forward && self.long_request.is_some() {
+                self.begin_to_skim(header, body);
+            }
             used += seen;
         };
         self.timers.moved(backend.as_deref(), now);

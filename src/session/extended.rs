@@ -73,17 +73,15 @@ impl Session {
         }
         let rest = read.stripped.as_deref().unwrap_or(rest);
         if name.is_empty() {
-            if frame.is_whole() {
-                let tag = self.names.set_unnamed(rest, read.meaning, self.dialect.sql);
-                backend
-                    .prepared
-                    .replaces_unnamed(Some(tag), backend.pipeline.is_open());
-            } else {
-                // Too long to be kept, and so to be parsed again elsewhere.
-                self.forget_unnamed(backend);
-                if let Err(error) = self.keep_text(backend) {
-                    return self.refuse_long(error, backend, out);
-                }
+            self.free_unbound(backend);
+            // Too long to be kept, and so to be parsed again elsewhere.
+            let kept = if frame.is_whole() { rest } else { b"" };
+            let tag = self.names.set_unnamed(kept, read.meaning, self.dialect.sql);
+            backend
+                .prepared
+                .replaces_unnamed(Some(tag), backend.pipeline.is_open());
+            if !frame.is_whole() {
+                self.keep_unbound(backend);
             }
             backend.pipeline.push(Entry {
                 unnamed: true,
@@ -185,6 +183,7 @@ impl Session {
             let unread = (None, true);
             let (touches, by_tag) =
                 text.map_or(unread, |text| touches_of_text(text, self.dialect.sql));
+            let is_skimmed = text.is_none();
             let noteworthy = touches.is_some() || by_tag;
             let act = Act {
                 touches,
@@ -194,6 +193,7 @@ impl Session {
             let mut parsed = Parsed {
                 meaning: noteworthy.then_some(Meaning {
                     act,
+                    is_skimmed,
                     ..Meaning::UNSURE
                 }),
                 ..Parsed::default()
@@ -205,14 +205,14 @@ impl Session {
             let leading = sql::comment::leading(rest, self.dialect.sql);
             let named = comment_of(tenancy, leading, self.dialect.sql)?;
             let tenant = named.and_then(|comment| comment.tenant);
-            // An unnamed one is not remembered: by then the tenant must be known otherwise.
             tenancy.with(tenant.clone())?;
             let act = Act::UNSURE;
             return Ok(Parsed {
                 meaning: Some(Meaning {
                     act,
                     tenant,
-                    renamed: None,
+                    is_skimmed: true,
+                    ..Meaning::UNSURE
                 }),
                 ..Parsed::default()
             });
@@ -224,7 +224,7 @@ impl Session {
             parsed.meaning = Some(Meaning {
                 act,
                 tenant,
-                renamed: None,
+                ..Meaning::UNSURE
             });
             return Ok(parsed);
         }
@@ -250,7 +250,7 @@ impl Session {
         parsed.meaning = Some(Meaning {
             act,
             tenant: named,
-            renamed: None,
+            ..Meaning::UNSURE
         });
         let stripped = parsed.stripped.clone();
         let rest = stripped.as_deref().unwrap_or(rest);
@@ -269,6 +269,10 @@ impl Session {
         if let Some(verdict) = self.compare(b'B', bind.statement, backend, out) {
             return verdict;
         }
+        if bind.statement.is_empty() {
+            self.free_unbound(backend);
+        }
+        self.bound_by_tag &= !bind.portal.is_empty();
         let mut meaning = self.names.meaning(bind.statement).cloned();
         if self.tenancy.is_some() {
             // One whose text was not read, or that was prepared in SQL: it may be anything.
@@ -390,7 +394,7 @@ impl Session {
     }
 
     /// Makes sure that the server has what the client calls `name`; `None` = the client's own words will do.
-    fn find(&self, name: &[u8], backend: &mut Backend, out: &mut Output) -> Option<Found> {
+    fn find(&mut self, name: &[u8], backend: &mut Backend, out: &mut Output) -> Option<Found> {
         if name.is_empty() {
             self.ensure_unnamed(backend, out);
             return None;

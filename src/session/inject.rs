@@ -263,7 +263,7 @@ impl Session {
         out: &mut Output,
     ) -> Option<Verdict> {
         let act = &meaning.act;
-        if let Some(verdict) = self.touch_by_bind(act, bind, backend, out) {
+        if let Some(verdict) = self.touch_by_bind(meaning, bind, backend, out) {
             return Some(verdict);
         }
         self.tenancy.as_ref()?;
@@ -434,6 +434,8 @@ impl Session {
     pub(super) fn before_execute(&mut self, body: &[u8]) -> Entry {
         let mut entry = Entry::new(Request::Execute, Whose::Client);
         self.will_deallocate(&mut entry);
+        // What is executed is the unnamed portal, if it was bound like this.
+        entry.by_tag = self.bound_by_tag && body.first() == Some(&0);
         let Some(tenancy) = self.tenancy.as_deref_mut() else {
             return entry;
         };

@@ -19,6 +19,7 @@
 //! | `loss` | what is owed to a client whose server, or whose turn, is gone? |
 //! | `settings` | which settings must travel? |
 //! | `touches` | what may a statement change of the session? |
+//! | `skim` | and one that is too long to be held? |
 //! | `doubts`, `inventory` | and what did it change? |
 //! | `returning` | when is a client back at what it connected with? |
 //! | `keeping`, `pins` | who may keep a server connection? |
@@ -63,6 +64,7 @@ mod scoping;
 mod server;
 mod settings;
 mod shape;
+mod skim;
 mod statements;
 mod tenancy;
 #[cfg(test)]
@@ -88,7 +90,7 @@ pub use touches::Holds;
 
 use self::{
     client::LongFrame, loss::Fate, renamed::Deallocations, returning::Returning, settings::Reading,
-    statements::Names, tenancy::Tenancy, timers::Timers,
+    skim::Skim, statements::Names, tenancy::Tenancy, timers::Timers,
 };
 use crate::{
     error::Error,
@@ -183,6 +185,8 @@ pub struct Session {
     seen: Arc<Reported>,
     /// The client's frame that is being streamed.
     long_request: Option<LongFrame>,
+    /// What was seen of its text.
+    skim: Option<Box<Skim>>,
     /// The server's frame that is being streamed.
     long_reply: Option<LongFrame>,
     /// The client's messages are dropped up to its next Sync: they follow one that failed here.
@@ -199,6 +203,8 @@ pub struct Session {
     deallocations: Deallocations,
     /// What the portal that was bound last deallocates.
     bound_deallocation: Option<Box<[u8]>>,
+    /// The unnamed portal runs a text that was not read.
+    bound_by_tag: bool,
     /// The pinned server connections of the pool.
     pins: Arc<Pins>,
     /// Who the tenant is; `None` = this client works without.
@@ -222,6 +228,7 @@ impl Session {
             tenancy: start.tenant.map(|tenant| Box::new(Tenancy::new(tenant))),
             seen: start.seen,
             long_request: None,
+            skim: None,
             long_reply: None,
             skipping: false,
             fate: Fate::Whole,
@@ -230,6 +237,7 @@ impl Session {
             flavour: start.flavour,
             deallocations: Deallocations::default(),
             bound_deallocation: None,
+            bound_by_tag: false,
             pins: start.pins,
             pid: start.pid,
             timers: Timers::new(start.timeouts, now),

@@ -8,12 +8,19 @@ use crate::wire::write;
 
 impl Session {
     /// The unnamed statement must be this client's, on whatever connection it is bound (C8).
-    pub(super) fn ensure_unnamed(&self, backend: &mut Backend, out: &mut Output) {
-        let own = self.names.unnamed();
+    pub(super) fn ensure_unnamed(&mut self, backend: &mut Backend, out: &mut Output) {
         let in_batch = backend.pipeline.is_open();
-        if backend.prepared.unnamed() == own.map(|(tag, _)| tag) {
+        if backend.prepared.unnamed() == self.names.unnamed().map(|(tag, _)| tag) {
             return;
         }
+        if self
+            .names
+            .unnamed()
+            .is_some_and(|(_, text)| text.is_empty())
+        {
+            self.names.lose_unnamed();
+        }
+        let own = self.names.unnamed();
         match own {
             Some((_, body)) => {
                 out.to_server.own(|bytes| {
@@ -38,6 +45,7 @@ impl Session {
     /// The unnamed statement is given up, by the client and with it on the server. The message
     /// that does it is marked as `unnamed`.
     pub(super) fn forget_unnamed(&mut self, backend: &mut Backend) {
+        self.free_unbound(backend);
         self.names.drop_unnamed();
         backend
             .prepared
@@ -61,6 +69,7 @@ impl Session {
     pub(super) fn answered(&mut self, entry: Entry, backend: &mut Backend) {
         if entry.journaled {
             self.names.confirm();
+            self.free_texts(backend);
         }
         if entry.request == Request::Parse && entry.statement != 0 {
             backend.prepared.parsed(entry.statement);

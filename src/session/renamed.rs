@@ -211,6 +211,7 @@ impl Session {
             && let Some(id) = self.names.forget(&name)
         {
             backend.prepared.forget(id);
+            self.free_texts(backend);
             self.deallocations.last = Some((name, id));
         }
         if entry.request == Request::Execute {

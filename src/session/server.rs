@@ -187,6 +187,7 @@ impl Session {
         if matches!(body, b"DEALLOCATE ALL\0" | b"DISCARD ALL\0") {
             self.names.clear();
             backend.prepared.clear();
+            self.free_texts(backend);
         }
     }
 

@@ -21,6 +21,7 @@ use std::{
 
 use super::{
     Profile, prepared::UnnamedTag, reading::Act, renamed::Renamed, schema::Schema, shape::Shape,
+    touches::Touches,
 };
 use crate::{
     sql::Dialect,
@@ -301,6 +302,8 @@ pub(super) struct Meaning {
     pub(super) tenant: Option<Known>,
     /// The statements of the driver that it names in SQL, and what it does to them.
     pub(super) renamed: Option<Arc<Renamed>>,
+    /// Its text was not held, but skimmed as it passed.
+    pub(super) is_skimmed: bool,
 }
 
 impl Meaning {
@@ -314,6 +317,7 @@ impl Meaning {
         act: Act::UNSURE,
         tenant: None,
         renamed: None,
+        is_skimmed: false,
     };
 }
 
@@ -332,7 +336,7 @@ struct Unnamed {
     meaning: Option<Meaning>,
     /// How it was read.
     dialect: Dialect,
-    /// What followed the empty name in its Parse.
+    /// What followed the empty name in its Parse; nothing, if that was too long to be kept.
     text: Vec<u8>,
 }
 
@@ -458,6 +462,24 @@ impl Names {
             .map(|(name, _)| name.as_ref())
     }
 
+    /// The text of a statement has passed: this is what it may do to the session.
+    pub(super) fn touch(&mut self, name: &[u8], touches: Touches) {
+        let meaning = match name.is_empty() {
+            true => self.unnamed.as_mut().and_then(|it| it.meaning.as_mut()),
+            false => self.named.get_mut(name).and_then(|it| it.meaning.as_mut()),
+        };
+        if let Some(meaning) = meaning
+            && !touches.is_empty()
+        {
+            meaning.act.touches = Some(Box::new(touches));
+        }
+    }
+
+    /// Some statement's text was too long to be kept.
+    pub(super) fn has_private(&self) -> bool {
+        self.named.values().any(|it| it.statement.is_private())
+    }
+
     /// SQL has deallocated it. Returns its number.
     pub(super) fn forget(&mut self, name: &[u8]) -> Option<u64> {
         self.named.remove(name).map(|named| named.statement.id)
@@ -503,6 +525,11 @@ impl Names {
         let unnamed = self.unnamed.as_ref()?;
         let same = unnamed.text == body && unnamed.dialect == dialect;
         unnamed.meaning.as_ref().filter(|_| same).map(|it| &it.act)
+    }
+
+    /// The unnamed statement was too long to be kept, and the connection that had parsed it is gone.
+    pub(super) fn lose_unnamed(&mut self) {
+        self.unnamed = None;
     }
 
     /// The client gave the unnamed statement up.

@@ -11,7 +11,7 @@ use crate::{
 
 /// What lives on a server connection and cannot be carried to another: a set of kinds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Holds(u8);
+pub struct Holds(u16);
 
 impl Holds {
     /// Nothing.
@@ -32,11 +32,13 @@ impl Holds {
     pub const SETTINGS: Self = Self(64);
     /// A prepared statement whose text is too long to be kept.
     pub const TEXT: Self = Self(128);
+    /// One without a name that was not bound yet.
+    pub const UNBOUND: Self = Self(256);
 
     /// Those that a server can be asked for.
     pub(super) const ASKABLE: Self = Self(31);
 
-    const NAMES: [(Self, &'static str); 8] = [
+    const NAMES: [(Self, &'static str); 9] = [
         (Self::CHANNELS, "a channel that is listened to"),
         (Self::TEMPORARY, "a temporary table"),
         (Self::LOCKS, "an advisory lock of the session"),
@@ -48,6 +50,10 @@ impl Holds {
             "a setting whose name is worked out when it is set",
         ),
         (Self::TEXT, "a prepared statement of more than 32 KiB"),
+        (
+            Self::UNBOUND,
+            "a statement of more than 32 KiB that is about to be run",
+        ),
     ];
 
     /// Nothing is held.
@@ -79,13 +85,13 @@ impl Holds {
     }
 
     /// As a number, for a question.
-    pub(super) const fn number(self) -> u8 {
+    pub(super) const fn number(self) -> u16 {
         self.0
     }
 
     /// One kind that a server can be asked for.
     pub(super) fn from_number(number: usize) -> Option<Self> {
-        let one = Self(u8::try_from(number).ok()?);
+        let one = Self(u16::try_from(number).ok()?);
         (one.0.count_ones() == 1 && Self::ASKABLE.has(one)).then_some(one)
     }
 
