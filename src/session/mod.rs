@@ -22,6 +22,7 @@
 //! | `skim` | and one that is too long to be held? |
 //! | `doubts`, `inventory` | and what did it change? |
 //! | `returning` | when is a client back at what it connected with? |
+//! | `processes` | who is behind a process of the server? |
 //! | `keeping`, `pins` | who may keep a server connection? |
 //! | `statements` | which statements has a client prepared? |
 //! | `renamed` | which of them does SQL speak of? |
@@ -54,6 +55,7 @@ mod own_names;
 mod pins;
 mod pipeline;
 mod prepared;
+mod processes;
 mod provide;
 mod reading;
 mod renamed;
@@ -81,6 +83,7 @@ pub use loss::printable;
 pub use output::{Gather, Output};
 pub use pins::{PinRules, Pins};
 pub use pipeline::{Entry, Pipeline, Request, Whose};
+pub use processes::Processes;
 pub use schema::Schema;
 pub use settings::{Profile, Reported};
 pub use statements::Catalogue;
@@ -251,6 +254,7 @@ impl Session {
         self.timers.attached(now);
         (backend.answered, backend.is_wanted) = (0, false);
         backend.changes.are_of(self.catalogue.schema());
+        backend.process.works_for(self.pid);
         if !Arc::ptr_eq(&self.wanted, &backend.applied) {
             self.restore_settings(backend, out);
         }

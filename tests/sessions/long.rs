@@ -17,8 +17,10 @@ fn long(sql: &str) -> String {
     format!("{nothing}{sql}\n{nothing}")
 }
 
-/// In how many ways a text can be sent.
-fn ways() -> [(&'static str, fn(&str) -> Write); 3] {
+/// How a text is sent.
+type Tell = fn(&str) -> Write;
+
+fn ways() -> [(&'static str, Tell); 3] {
     [
         ("Query", |sql| (query(&long(sql)), 1)),
         ("one batch", |sql| batch(&[extended(&long(sql), &[])])),
