@@ -118,9 +118,9 @@ impl Session {
 
     /// The connection stays with the client for as long as there is something on it.
     pub(super) fn keep_or_free(&self, backend: &mut Backend) {
-        if backend.held.is_empty() {
+        if backend.held.is_empty() || self.mode == PoolMode::Session {
             backend.seat = None;
-        } else if self.mode == PoolMode::Transaction && !self.pins.are_allowed() {
+        } else if !self.pins.are_allowed() {
             // It came to be where nobody could see it, and may not stay.
             backend.held = Holds::NONE;
             backend.dirty = true;

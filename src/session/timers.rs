@@ -113,7 +113,7 @@ impl Timers {
             (Phase::Cancelling, Some(backend)) if !backend.pipeline.is_empty() => Phase::Cancelling,
             (_, Some(backend)) if !backend.pipeline.is_empty() => Phase::Running,
             (_, Some(backend)) if !backend.is_free() => Phase::Between,
-            (_, Some(backend)) if !backend.held().is_empty() => Phase::Keeping,
+            (_, Some(backend)) if backend.seat.is_some() => Phase::Keeping,
             (_, Some(_)) => Phase::Idle,
         };
         let is_silent = |phase| matches!(phase, Phase::Idle | Phase::Keeping);

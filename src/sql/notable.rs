@@ -31,8 +31,6 @@ pub struct Notable<'a> {
     pub advisory_unlock: bool,
     /// All are given back: `pg_advisory_unlock_all`.
     pub advisory_unlock_all: bool,
-    /// The session's memory of sequences is asked: `currval`, `lastval`.
-    pub sequence_memory: bool,
     /// The view `pg_settings` is named, and an `UPDATE` of it sets settings.
     pub settings_view: bool,
     /// The list of prepared statements is named: `pg_prepared_statements`, or the function behind it.
@@ -102,12 +100,7 @@ impl<'a> Notable<'a> {
             _ => return,
         };
         // Most names are none of these.
-        if bytes.len() < 7
-            || !matches!(
-                bytes.first(),
-                Some(b's' | b'S' | b'p' | b'P' | b'c' | b'C' | b'l' | b'L')
-            )
-        {
+        if bytes.len() < 7 || !matches!(bytes.first(), Some(b's' | b'S' | b'p' | b'P')) {
             return;
         }
         self.named(lexer, bytes);
@@ -132,8 +125,6 @@ impl<'a> Notable<'a> {
             self.advisory_unlock = true;
         } else if is(name, b"pg_advisory_unlock_all") {
             self.advisory_unlock_all = true;
-        } else if any(&[b"currval", b"lastval"]) {
-            self.sequence_memory = true;
         } else if is(name, b"pg_prepared_statement") {
             self.statements_view = true;
         }

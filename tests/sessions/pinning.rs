@@ -216,6 +216,23 @@ both_versions! {
 }
 
 both_versions! {
+    /// In session mode a connection is not pinned, whatever is on it.
+    no_pins_in_session_mode, |server| {
+        let database = server.fresh_database();
+        let pgusher = with(server, 1, "pool_mode = \"session\"\npinning = \"off\"", "[timeouts]\npin_timeout = \"50ms\"");
+        let mut client = crate::login(pgusher.port(), "app", &database.name, &[("options", "-c work_mem=1234kB")]);
+        for (pin, _) in PINS {
+            // Some make what another has made.
+            client.ask(&query(pin));
+            // So that pgusher asks what there is.
+            client.rows("RESET work_mem");
+        }
+        assert_eq!(server.value("SELECT pg_sleep(0.2)"), "");
+        assert_eq!(client.value("SHOW work_mem"), "1234kB");
+    }
+}
+
+both_versions! {
     /// LOAD has no opposite: it keeps the connection until its client leaves.
     load, |server| {
         let database = server.fresh_database();
