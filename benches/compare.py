@@ -12,13 +12,14 @@ processors. Contenders take turns, round by round, so that whatever else the mac
 all of them; figures are medians over the rounds.
 
 Needs Python, cargo and PostgreSQL (PG_BIN names its directory). PgBouncer is taken from PGBOUNCER,
-the PATH or Debian. Everything it starts it ends; its files are in a temporary directory but for
+the PATH or Debian, as one that can keep prepared statements if there is one. Everything it starts it ends; its files are in a temporary directory but for
 the results in target/bench/.
 """
 
 import argparse
 import collections
 import contextlib
+import functools
 import os
 import resource
 import shutil
@@ -72,8 +73,12 @@ def arguments():
     return args
 
 
-def find_contenders(server, wanted, skipped, tenants):
+def find_contenders(server, wanted, skipped, tenants, directory):
     """Those that can take part; why the others cannot goes to `skipped`."""
+
+    @functools.cache
+    def pgbouncer():
+        return contenders.PgBouncer(server, contenders.find_pgbouncer(directory))
 
     def pgusher(workers, tenants=False):
         binary = os.environ.get("PGUSHER") or os.path.join(
@@ -88,7 +93,7 @@ def find_contenders(server, wanted, skipped, tenants):
     makers = {
         "direct": lambda: contenders.Direct(server),
         "floor": floor,
-        "PgBouncer": lambda: contenders.PgBouncer(server, contenders.find_pgbouncer()),
+        "PgBouncer": pgbouncer,
         "pgusher, 1 worker": lambda: pgusher(1),
         "pgusher, 2 workers": lambda: pgusher(2),
     }
@@ -96,9 +101,7 @@ def find_contenders(server, wanted, skipped, tenants):
         del makers["floor"]
         by_hand = contenders.ByHand
         makers["direct, by hand"] = lambda: by_hand(contenders.Direct(server))
-        makers["PgBouncer, by hand"] = lambda: by_hand(
-            contenders.PgBouncer(server, contenders.find_pgbouncer())
-        )
+        makers["PgBouncer, by hand"] = lambda: by_hand(pgbouncer())
         makers["pgusher, 1 worker, tenants"] = lambda: pgusher(1, True)
         makers["pgusher, 2 workers, tenants"] = lambda: pgusher(2, True)
     found = []
@@ -220,7 +223,7 @@ def main():
         cleanup.callback(server.stop)
         server.start()
 
-        found = find_contenders(server, args.only, skipped, args.tenants)
+        found = find_contenders(server, args.only, skipped, args.tenants, directory)
         running = {}
         for contender in found:
             # Alone, nobody needs to run who does not pool.
@@ -232,6 +235,8 @@ def main():
             except Failed as why:
                 skip(skipped, contender.name, why)
 
+        if not running:
+            sys.exit("nobody can take part")
         names = [contender.name for contender in running]
         results = run_rounds(args, server, running, skipped, directory)
         idle = measure_idle(args, list(running), skipped, directory)

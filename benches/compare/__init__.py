@@ -5,6 +5,7 @@
     postgres   a throw-away PostgreSQL server
     scram      a client that can log in and then do nothing
     contenders what is compared: how each is configured and started
+    debian     a newer PgBouncer than the system may have
     load       one pgbench run
     memory     what an idle client costs
     report     the tables
