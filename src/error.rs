@@ -54,6 +54,14 @@ macro_rules! kinds {
                 match self { $(Self::$kind => $code,)* }
             }
 
+            /// PostgreSQL's own routine that says the same, where drivers look for it.
+            const fn routine(self) -> Option<&'static str> {
+                match self {
+                    Self::PlanChanged => Some("RevalidateCachedQuery"),
+                    _ => None,
+                }
+            }
+
             /// What becomes of the connection.
             pub const fn severity(self) -> Severity {
                 match self { $(Self::$kind => Severity::$severity,)* }
@@ -100,6 +108,7 @@ kinds! {
     SettingLost           "08006" Error Database "A setting of the client's session could not be restored on the server connection; the request may not have had it.";
     RowCut                "08006" Fatal Database "The connection to the database server broke in the middle of a row that was already on its way to the client.";
     TooManyStatements     "54000" Fatal Client   "The client has prepared more statements, and closed none, than one client may have.";
+    PlanChanged           "0A000" Error Client   "Tables have changed since the statement was prepared, and it takes or gives something else now. PostgreSQL's own words, said in its place where the statement meets a server connection that had not parsed it before.";
     PinRefused            "0A000" Error Client   "The statement would leave something on its server connection that outlives the transaction, and `pinning` is off. Nothing of the request was run.";
     TooManyPinned         "53400" Error Limit    "The statement would keep its server connection beyond the transaction, and `max_pinned` clients do so already. Nothing of the request was run.";
     PinTimeout            "57P05" Fatal Limit    "The client kept a server connection to itself and was silent for `pin_timeout`.";
@@ -163,6 +172,7 @@ impl Error {
             message: &self.message,
             detail: self.detail.as_deref(),
             hint: self.hint.as_deref(),
+            routine: self.kind.routine(),
         };
         write::report(out, b'E', &report);
     }

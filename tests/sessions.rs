@@ -28,6 +28,8 @@ mod pinning;
 mod roles;
 #[path = "sessions/settings.rs"]
 mod settings;
+#[path = "sessions/shapes.rs"]
+mod shapes;
 #[path = "sessions/stage.rs"]
 mod stage;
 #[path = "sessions/startup.rs"]

@@ -265,6 +265,7 @@ proptest! {
         message in text(),
         detail in proptest::option::of(text()),
         hint in proptest::option::of(text()),
+        routine in proptest::option::of(text()),
         fatal: bool,
     ) {
         let severity = if fatal { "FATAL" } else { "ERROR" };
@@ -274,6 +275,7 @@ proptest! {
             message: &message,
             detail: detail.as_deref(),
             hint: hint.as_deref(),
+            routine: routine.as_deref(),
         };
         let mut bytes = Vec::new();
         write::report(&mut bytes, b'E', &report);
@@ -298,6 +300,7 @@ proptest! {
             prop_assert_eq!(view, written.as_deref().unwrap_or_default().as_bytes());
             prop_assert_eq!(field(code), written);
         }
+        prop_assert_eq!(field(b'R'), routine);
     }
 
     #[test]

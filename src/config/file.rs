@@ -135,14 +135,20 @@ section! {
         /// Most server connections that one pool opens at the same time, so that a restarted
         /// database is not run over.
         max_connecting: usize = 4;
-        /// When a server connection is reset before somebody else gets it: when its client changed
-        /// the session, or always.
+        /// When a server connection is reset before somebody else gets it: `dirty`, when it is not
+        /// certain what its client has left there, or `always`. Settings that are known to be
+        /// changed are taken back one by one and need no reset. What functions do inside, and
+        /// PostgreSQL does not report, is only undone by `always`; statements that were prepared are
+        /// parsed again after each reset.
         server_reset: ServerReset = ServerReset::Dirty;
         /// May a client keep a server connection for what cannot be carried to another one: temporary
-        /// tables, LISTEN, advisory locks of the session, cursors WITH HOLD, PREPARE in SQL, LOAD?
-        /// `off` refuses such statements.
+        /// tables, LISTEN, advisory locks of the session, cursors WITH HOLD, PREPARE in SQL, LOAD, a
+        /// prepared text of more than 32 KiB? `off` refuses such statements (0A000), and what a `DO`
+        /// block leaves is undone. Has no meaning in session mode.
         pinning: Pinning = Pinning::On;
-        /// Most server connections of one pool that clients keep in this way.
+        /// Most server connections of one pool that clients keep in this way; a statement that would
+        /// keep one more is refused (53400). What is found only when it is there (a lock that a `DO`
+        /// block took) is counted and not refused.
         max_pinned: Limit = Limit(None);
         flatten timeouts: Overrides;
     }
@@ -208,8 +214,8 @@ timeouts! {
     transaction_timeout = Timeout::OFF;
     /// Longest silence of a client outside a transaction; it is disconnected then.
     client_idle_timeout = Timeout::OFF;
-    /// Longest silence, outside a transaction, of a client that keeps a server connection to itself;
-    /// it is disconnected then.
+    /// Longest silence, outside a transaction, of a client that keeps a server connection to itself
+    /// (see `pinning`); it is disconnected then.
     pin_timeout = Timeout::OFF;
     /// Longest time to connect and log in to the server.
     server_connect_timeout = Timeout::secs(15);

@@ -8,6 +8,7 @@ use super::{
     forward::Frame,
     pipeline::Entry,
     prepared::Has,
+    provide::{ensure, make_room, write_parse},
     reading::{Act, touches_of_text},
     renamed::Renamed,
     statements::{self, MOST_NAMES, Meaning, ServerName, Statement},
@@ -21,7 +22,6 @@ use crate::{
         frame::Header,
         frontend::{self, Bind, Target},
         reader::Reader,
-        write,
     },
 };
 
@@ -128,7 +128,7 @@ impl Session {
             self.catalogue.statement(rest, &self.flavour)
         };
         let id = statement.id;
-        self.names.add(name, statement, read.meaning);
+        self.names.add(name, Arc::clone(&statement), read.meaning);
         let entry = Entry {
             statement: id,
             journaled: true,
@@ -143,7 +143,7 @@ impl Session {
             self.answer_locally(backend, out);
             return Verdict::Drop;
         }
-        make_room(id, backend, out);
+        make_room(&statement, backend, out);
         let server_name = Statement::server_name(id);
         if read.stripped.is_some() {
             write_parse(server_name.terminated(), rest, out);
@@ -240,6 +240,9 @@ impl Session {
         let Ok(bind) = Bind::read(frame.body) else {
             return sent(Request::Bind, backend);
         };
+        if let Some(verdict) = self.compare(b'B', bind.statement, backend, out) {
+            return verdict;
+        }
         let mut meaning = self.names.meaning(bind.statement).cloned();
         if self.tenancy.is_some() {
             // One whose text was not read, or that was prepared in SQL: it may be anything.
@@ -280,10 +283,13 @@ impl Session {
         Verdict::Rewritten
     }
 
-    fn describe(&self, frame: &Frame<'_>, backend: &mut Backend, out: &mut Output) -> Verdict {
+    fn describe(&mut self, frame: &Frame<'_>, backend: &mut Backend, out: &mut Output) -> Verdict {
         let Ok(Target::Statement(name)) = frontend::target(frame.body) else {
             return sent(Request::Describe, backend);
         };
+        if let Some(verdict) = self.compare(b'D', name, backend, out) {
+            return verdict;
+        }
         let entry = Entry::new(Request::Describe, Whose::Client);
         let Some(id) = self.find(name, backend, out) else {
             backend.pipeline.push(entry);
@@ -359,92 +365,6 @@ impl Session {
             None => statements::is_reserved(name).then_some(Found::Reserved),
         }
     }
-
-    /// The unnamed statement must be this client's, on whatever connection it is bound (C8).
-    fn ensure_unnamed(&self, backend: &mut Backend, out: &mut Output) {
-        let own = self.names.unnamed();
-        let in_batch = backend.pipeline.is_open();
-        if backend.prepared.unnamed() == own.map(|(tag, _)| tag) {
-            return;
-        }
-        match own {
-            Some((_, body)) => {
-                out.to_server.own(|bytes| {
-                    write::frame(bytes, b'P', |frame| {
-                        frame.push(0);
-                        frame.extend_from_slice(body);
-                    });
-                });
-            }
-            // It has none. Somebody else's must not be found in its place.
-            None => write_close(b"\0", out),
-        }
-        let request = own.map_or(Request::Close, |_| Request::Parse);
-        backend.pipeline.push(Entry {
-            unnamed: true,
-            ..Entry::new(request, Whose::Hidden)
-        });
-        let tag = own.map(|(tag, _)| tag);
-        backend.prepared.replaces_unnamed(tag, in_batch);
-    }
-
-    /// The unnamed statement is given up, by the client and with it on the server. The message
-    /// that does it is marked as `unnamed`.
-    pub(super) fn forget_unnamed(&mut self, backend: &mut Backend) {
-        self.names.drop_unnamed();
-        backend
-            .prepared
-            .replaces_unnamed(None, backend.pipeline.is_open());
-    }
-
-    /// Gives the answers that no server is asked for, once all before them have been given.
-    pub(super) fn answer_locally(&mut self, backend: &mut Backend, out: &mut Output) {
-        while let Some(entry) = backend.pipeline.take_local() {
-            let tag = if entry.request == Request::Parse {
-                b'1'
-            } else {
-                b'3'
-            };
-            out.to_client.own(|bytes| write::frame(bytes, tag, |_| {}));
-            self.answered(entry, backend);
-        }
-    }
-
-    /// A request that may have concerned a statement has succeeded.
-    pub(super) fn answered(&mut self, entry: Entry, backend: &mut Backend) {
-        if entry.journaled {
-            self.names.confirm();
-        }
-        if entry.request == Request::Parse && entry.statement != 0 {
-            backend.prepared.parsed(entry.statement);
-        }
-        if entry.unnamed {
-            if entry.whose == Whose::Client {
-                self.names.confirm_unnamed();
-            }
-            if !self.names.awaits_unnamed() {
-                let tag = self.names.unnamed().map(|(tag, _)| tag);
-                backend.prepared.replaced_unnamed(tag);
-            }
-        }
-    }
-
-    /// Requests that concerned statements will never be answered: the first of them failed, the rest was skipped.
-    pub(super) fn undo(&mut self, dropped: &[Entry], backend: &mut Backend) {
-        let count = |what: fn(&&Entry) -> bool| dropped.iter().filter(what).count();
-        self.names.undo(count(|entry| entry.journaled));
-        let of_client = |entry: &Entry| entry.unnamed && entry.whose == Whose::Client;
-        self.names.undo_unnamed(
-            count(|entry| entry.unnamed && entry.whose == Whose::Client),
-            dropped.first().is_some_and(of_client),
-        );
-        let unnamed = backend.prepared.unnamed();
-        backend.doubt(dropped);
-        if self.names.awaits_unnamed() {
-            // Another was sent behind those.
-            backend.prepared.replaces_unnamed(unnamed, true);
-        }
-    }
 }
 
 /// A Parse, as it was read.
@@ -501,65 +421,7 @@ impl Found {
     }
 }
 
-/// Parses the statement on the server, if it has not been.
-pub(super) fn ensure(statement: &Statement, backend: &mut Backend, out: &mut Output) {
-    if backend.prepared.has(statement.id) == Has::Yes {
-        return;
-    }
-    make_room(statement.id, backend, out);
-    out.to_server.own(|bytes| {
-        write::frame(bytes, b'P', |frame| {
-            frame.extend_from_slice(Statement::server_name(statement.id).terminated());
-            frame.extend_from_slice(&statement.body);
-        });
-    });
-    backend.pipeline.push(Entry {
-        statement: statement.id,
-        ..Entry::new(Request::Parse, Whose::Hidden)
-    });
-}
-
-/// A Parse with another `name`, which ends with its NUL.
-fn write_parse(name: &[u8], rest: &[u8], out: &mut Output) {
-    out.to_server.own(|bytes| {
-        write::frame(bytes, b'P', |frame| {
-            frame.extend_from_slice(name);
-            frame.extend_from_slice(rest);
-        });
-    });
-}
-
 fn sent(request: Request, backend: &mut Backend) -> Verdict {
     backend.pipeline.push(Entry::new(request, Whose::Client));
     Verdict::Forward
-}
-
-/// Notes that the server parses `id`, and makes room for it: closes another if the server has too
-/// many, and `id` itself if the server may have it. The Close goes in front, in order with
-/// everything that was sent, so it overtakes no Bind (C5).
-fn make_room(id: u64, backend: &mut Backend, out: &mut Output) {
-    if backend.prepared.has(id) == Has::Perhaps {
-        close_on_server(id, backend, out);
-    }
-    let in_batch = backend.pipeline.is_open();
-    if let Some(evicted) = backend.prepared.parses(id, in_batch) {
-        close_on_server(evicted, backend, out);
-    }
-}
-
-fn close_on_server(statement: u64, backend: &mut Backend, out: &mut Output) {
-    write_close(Statement::server_name(statement).terminated(), out);
-    backend.pipeline.push(Entry {
-        statement,
-        ..Entry::new(Request::Close, Whose::Hidden)
-    });
-}
-
-fn write_close(name: &[u8], out: &mut Output) {
-    out.to_server.own(|bytes| {
-        write::frame(bytes, b'C', |frame| {
-            frame.push(b'S');
-            frame.extend_from_slice(name);
-        });
-    });
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::{
     Backend, Entry, Next, Output, Request, Session, Status, Whose,
     client::Verdict,
-    extended::ensure,
     forward::Frame,
+    provide::ensure,
     reading::{Given, Need, Turn, touches_of_text},
     rewritten::Rewritten,
     statements::{Meaning, Statement},

@@ -25,7 +25,9 @@
 //! | `statements` | which statements has a client prepared? |
 //! | `renamed` | which of them does SQL speak of? |
 //! | `schema` | have tables changed since? |
+//! | `shape` | and is a statement still what it was? |
 //! | `prepared` | which of them has a server connection parsed? |
+//! | `provide` | what does it need so that the client finds them? |
 //! | `reading` | what does a statement mean to a session? |
 //! | `tenancy` | whose is this session, and this transaction? |
 //! | `inject` | what must stand in front of it? |
@@ -49,6 +51,7 @@ mod output;
 mod pins;
 mod pipeline;
 mod prepared;
+mod provide;
 mod reading;
 mod renamed;
 mod returning;
@@ -57,6 +60,7 @@ mod schema;
 mod scoping;
 mod server;
 mod settings;
+mod shape;
 mod statements;
 mod tenancy;
 #[cfg(test)]

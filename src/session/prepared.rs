@@ -4,7 +4,12 @@
 //! the middle of a batch it is skipped if one before it fails (C2); so until it is answered it
 //! counts for that batch only, and a later one sends it again.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
+
+use super::{
+    shape::{Compared, Shape},
+    statements::Statement,
+};
 
 /// Statements on one server connection. Beyond it the one that was not used for longest is closed.
 const MOST_PREPARED: usize = 500;
@@ -33,11 +38,14 @@ pub(super) enum Has {
     Perhaps,
 }
 
+#[derive(Default)]
 struct Known {
     /// When it was last used.
     used: u64,
     /// The only batch that may rely on it; `None` = every one.
     only_in: Option<u64>,
+    shape: Arc<Shape>,
+    compared: Compared,
 }
 
 /// The statements that one server connection has parsed.
@@ -84,13 +92,15 @@ impl Prepared {
     }
 
     /// Its Parse is sent. Returns another that must be closed to make room.
-    pub(super) fn parses(&mut self, id: u64, in_batch: bool) -> Option<u64> {
-        let only_in = in_batch.then_some(self.batch);
+    pub(super) fn parses(&mut self, statement: &Statement, in_batch: bool) -> Option<u64> {
         self.clock += 1;
-        let used = self.clock;
-        if self.known.insert(id, Known { used, only_in }).is_some()
-            || self.known.len() <= MOST_PREPARED
-        {
+        let parsed = Known {
+            used: self.clock,
+            only_in: in_batch.then_some(self.batch),
+            shape: Arc::clone(&statement.shape),
+            compared: Compared::No,
+        };
+        if self.known.insert(statement.id, parsed).is_some() || self.known.len() <= MOST_PREPARED {
             return None;
         }
         let (oldest, _) = self.known.iter().min_by_key(|(_, known)| known.used)?;
@@ -113,9 +123,40 @@ impl Prepared {
 
     /// A Parse or a Close of it has failed or was skipped.
     pub(super) fn doubts(&mut self, id: u64) {
-        let used = self.clock;
-        let only_in = Some(NO_BATCH);
-        self.known.insert(id, Known { used, only_in });
+        let known = self.known.entry(id).or_default();
+        *known = Known {
+            used: self.clock,
+            only_in: Some(NO_BATCH),
+            shape: Arc::clone(&known.shape),
+            compared: Compared::No,
+        };
+    }
+
+    /// The server is asked what it takes and gives, to compare that with what is known.
+    pub(super) fn asked(&mut self, id: u64) {
+        if let Some(known) = self.known.get_mut(&id) {
+            known.compared = Compared::Asked;
+        }
+    }
+
+    /// The server has described it, in part or to the end.
+    pub(super) fn described(&mut self, id: u64, tag: u8, body: &[u8]) {
+        let Some(known) = self.known.get_mut(&id) else {
+            return;
+        };
+        let same = known.shape.is_as(tag, body);
+        known.compared = match known.compared {
+            Compared::Asked if !same => Compared::Differs,
+            Compared::Asked if tag != b't' => Compared::Same,
+            as_before => as_before,
+        };
+    }
+
+    /// Whether it is what clients were told of it.
+    pub(super) fn compared(&self, id: u64) -> Compared {
+        self.known
+            .get(&id)
+            .map_or(Compared::No, |known| known.compared)
     }
 
     /// A Sync is sent.

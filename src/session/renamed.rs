@@ -6,8 +6,13 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    Backend, Entry, Next, Output, Request, Session, Status, Whose, client::Verdict,
-    extended::ensure, forward::Frame, prepared::Has, statements::Statement,
+    Backend, Entry, Next, Output, Request, Session, Status, Whose,
+    client::Verdict,
+    forward::Frame,
+    prepared::Has,
+    provide::ensure,
+    shape::{Compared, describe},
+    statements::Statement,
 };
 use crate::{
     sql,
@@ -103,7 +108,11 @@ impl Session {
                 .any(|it| backend.prepared.has(it.id) != Has::Yes)
         {
             for statement in &renamed.uses {
+                let compares = self.is_to_be_compared(statement, backend);
                 ensure(statement, backend, out);
+                if compares {
+                    describe(statement, backend, out);
+                }
             }
             out.to_server.own(|bytes| write::frame(bytes, b'S', |_| {}));
             backend.prepared.batch_ends();
@@ -111,6 +120,11 @@ impl Session {
                 .pipeline
                 .push(Entry::new(Request::Sync, Whose::Hidden));
             return Verdict::Stop(Next::Hold);
+        }
+        let differs = |it: &&Arc<Statement>| backend.prepared.compared(it.id) == Compared::Differs;
+        if let Some(changed) = renamed.uses.iter().find(differs) {
+            let opening = self.opening(backend);
+            return self.refuse_changed(b'Q', changed, opening, backend, out);
         }
         let mut body = renamed.text;
         body.push(0);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{
     Backend, Entry, Meaning, Next, Output, Progress, Request, Session, Status, WINDOW, Whose,
-    client::LongFrame, loss, settings::Reading,
+    client::LongFrame, loss, settings::Reading, shape::PLAN_CHANGED,
 };
 use crate::{
     error::{Error, Kind},
@@ -14,9 +14,6 @@ use crate::{
         write,
     },
 };
-
-/// PostgreSQL's words for a statement whose tables were changed under it (C12).
-const PLAN_CHANGED: &[u8] = b"cached plan must not change result type";
 
 impl Session {
     /// Reads bytes of the server. `input` begins at the beginning of a frame, or in the middle of a streamed one.
@@ -98,6 +95,9 @@ impl Session {
                         if entry.whose == Whose::Client && body == b"ROLLBACK\0" {
                             self.returning.rolled_back();
                         }
+                    }
+                    (b't' | b'T' | b'n', Some(entry)) if entry.statement != 0 => {
+                        backend.prepared.described(entry.statement, tag, body);
                     }
                     (b'D', Some(entry)) if entry.whose == Whose::Inventory => {
                         Self::inventory_row(backend, body);
@@ -239,7 +239,7 @@ impl Session {
                     return Ok(false);
                 }
                 let statement = entry.map_or(0, |entry| entry.statement);
-                if statement != 0 && fields.message == PLAN_CHANGED {
+                if statement != 0 && fields.message == PLAN_CHANGED.as_bytes() {
                     self.catalogue.retire(statement);
                 }
                 match self.in_own_names(fields.code, body) {

@@ -19,7 +19,9 @@ use std::{
     },
 };
 
-use super::{Profile, prepared::UnnamedTag, reading::Act, renamed::Renamed, schema::Schema};
+use super::{
+    Profile, prepared::UnnamedTag, reading::Act, renamed::Renamed, schema::Schema, shape::Shape,
+};
 use crate::{
     sql::Dialect,
     sync::Mutex,
@@ -56,6 +58,10 @@ pub(super) struct Statement {
     pub(super) body: Box<[u8]>,
     /// Settings that it was parsed under: they may change what it means (C13).
     flavour: Arc<Profile>,
+    /// The tables were as they were then.
+    pub(super) version: u64,
+    /// What clients were told of it.
+    pub(super) shape: Arc<Shape>,
 }
 
 impl Statement {
@@ -173,12 +179,7 @@ impl Catalogue {
         if let Some(statement) = found {
             return Arc::clone(statement);
         }
-        let flavour = Arc::clone(flavour);
-        let statement = Arc::new(Statement {
-            id: self.number(),
-            body: body.into(),
-            flavour,
-        });
+        let statement = self.unshared(body, flavour);
         if shared.count >= MOST_SHARED || shared.bytes + body.len() > MOST_SHARED_BYTES {
             shared.forget_unused();
         }
@@ -201,6 +202,8 @@ impl Catalogue {
             id: self.number(),
             body: body.into(),
             flavour: Arc::clone(flavour),
+            version: self.schema.version(),
+            shape: Arc::default(),
         })
     }
 
@@ -235,11 +238,7 @@ impl Catalogue {
 
     /// A statement whose text is too long to be kept: it lives where it was parsed, and nowhere else.
     pub(super) fn private(&self, flavour: &Arc<Profile>) -> Arc<Statement> {
-        Arc::new(Statement {
-            id: self.number(),
-            body: Box::default(),
-            flavour: Arc::clone(flavour),
-        })
+        self.unshared(b"", flavour)
     }
 
     /// The statement that gives the tenant's context.
@@ -252,11 +251,7 @@ impl Catalogue {
         let mut body = context.statement().into_bytes();
         // Its end, and no parameter types.
         body.extend_from_slice(&[0, 0, 0]);
-        let statement = Arc::new(Statement {
-            id: self.number(),
-            body: body.into(),
-            flavour: Arc::default(),
-        });
+        let statement = self.unshared(&body, &Arc::default());
         injections.push((shape, Arc::clone(&statement)));
         statement
     }
@@ -345,6 +340,8 @@ pub(super) struct Names {
     journal: VecDeque<Change>,
     /// The name that an error is about.
     taken: Option<Box<[u8]>>,
+    /// The tables were like this when the oldest of its statements was prepared.
+    oldest: Option<u64>,
     unnamed: Option<Unnamed>,
     /// What it was before each change that is not answered yet. As many as the server was sent
     /// and has not read, which is what fits into the sockets' buffers.
@@ -377,7 +374,15 @@ impl Names {
         self.named.len()
     }
 
+    /// Some of them may be from before the tables were as in `version`.
+    pub(super) fn are_older_than(&self, version: u64) -> bool {
+        self.oldest.is_some_and(|oldest| oldest != version)
+    }
+
     pub(super) fn add(&mut self, name: &[u8], statement: Arc<Statement>, meaning: Option<Meaning>) {
+        if self.named.is_empty() {
+            self.oldest = Some(statement.version);
+        }
         let named = Named { statement, meaning };
         self.named.insert(name.into(), named);
         self.journal.push_back(Change::Added(name.into()));
@@ -438,6 +443,7 @@ impl Names {
     /// The server has deallocated everything.
     pub(super) fn clear(&mut self) {
         self.named = HashMap::new();
+        self.oldest = None;
     }
 
     /// The client's name that the last error is about, if it is about one that was taken.

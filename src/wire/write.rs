@@ -88,6 +88,8 @@ pub struct Report<'a> {
     pub detail: Option<&'a str>,
     /// What to do about it.
     pub hint: Option<&'a str>,
+    /// The routine of the source that says it.
+    pub routine: Option<&'a str>,
 }
 
 /// ErrorResponse (`E`) or NoticeResponse (`N`).
@@ -106,6 +108,9 @@ pub fn report(out: &mut Vec<u8>, tag: u8, report: &Report<'_>) {
         }
         if let Some(hint) = report.hint {
             field(b'H', hint);
+        }
+        if let Some(routine) = report.routine {
+            field(b'R', routine);
         }
         body.push(0);
     });
@@ -198,12 +203,17 @@ mod tests {
             message: "m",
             detail: None,
             hint: None,
+            routine: None,
         };
         let short = written(|out| super::report(out, b'E', &report));
         assert_eq!(short, b"E\0\0\0\x1dSERROR\0VERROR\0C53300\0Mm\0\0");
         (report.detail, report.hint) = (Some("d"), Some("h"));
+        report.routine = Some("r");
         let long = written(|out| super::report(out, b'N', &report));
-        assert_eq!(long, b"N\0\0\0\x23SERROR\0VERROR\0C53300\0Mm\0Dd\0Hh\0\0");
+        assert_eq!(
+            long,
+            b"N\0\0\0\x26SERROR\0VERROR\0C53300\0Mm\0Dd\0Hh\0Rr\0\0"
+        );
     }
 
     #[test]

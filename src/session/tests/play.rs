@@ -207,6 +207,7 @@ fn encode(frames: &str) -> Vec<u8> {
             message: "no",
             detail: None,
             hint: None,
+            routine: None,
         };
         match tag {
             "F!" => write::report(&mut bytes, b'E', &report("FATAL")),
