@@ -15,6 +15,7 @@ const TEXT: &[u8] = b"select abalance from accounts where aid = $1";
 pub(crate) fn operations() {
     attach();
     simple();
+    mapped();
     block();
     unnamed();
     named();
@@ -43,6 +44,16 @@ fn simple() {
     let mut desk = Desk::new("checkout");
     let (query, rows) = (query(b"select 1"), reply(b"TDCZ"));
     count("session: simple query", || desk.transaction(&query, &rows));
+}
+
+/// What a mapper writes: what it costs to look through a text grows with it.
+fn mapped() {
+    let mut desk = Desk::new("checkout");
+    let text = br#"SELECT "account"."aid" AS "account_aid", "account"."bid" AS "account_bid", "account"."abalance" AS "account_abalance", "account"."filler" AS "account_filler" FROM "pgbench_accounts" AS "account" WHERE "account"."aid" = 4711 AND "account"."abalance" > -1000"#;
+    let (query, rows) = (query(text), reply(b"TDCZ"));
+    count("session: simple query of 250 bytes", || {
+        desk.transaction(&query, &rows);
+    });
 }
 
 /// Three queries, one after the other, on one lease.
