@@ -14,6 +14,8 @@
 mod departures;
 #[path = "sessions/listening.rs"]
 mod listening;
+#[path = "sessions/long.rs"]
+mod long;
 #[path = "sessions/modes.rs"]
 mod modes;
 #[path = "sessions/objects.rs"]

@@ -305,6 +305,7 @@ async fn take_a_seat(
 
     let mut out = Vec::new();
     write::authentication(&mut out, 0, &[]);
+    out.extend_from_slice(&welcome.notices);
     for (name, value) in welcome.seen.iter() {
         write::parameter_status(&mut out, name, value);
     }

@@ -25,7 +25,7 @@ use crate::{
     config::settings::{self, Address, ServerReset},
     error::Error,
     pool::{Asked, Database, Given, PoolId, PoolSizes, Ticket, Work},
-    session::{Catalogue, Pins, Schema, Timeouts},
+    session::{Catalogue, Pins, Processes, Schema, Timeouts},
     sync::Mutex,
 };
 
@@ -49,6 +49,8 @@ pub(crate) struct Db {
     logins: Mutex<Logins>,
     /// Its tables, which all its pools share.
     schema: Arc<Schema>,
+    /// The processes of its server behind the connections of all its pools.
+    pub(super) processes: Arc<Processes>,
 }
 
 /// What became of the logins to a database's server so far.
@@ -110,6 +112,7 @@ impl Db {
             pools: Mutex::default(),
             logins: Mutex::default(),
             schema: Arc::default(),
+            processes: Arc::default(),
         })
     }
 

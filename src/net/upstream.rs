@@ -163,7 +163,9 @@ async fn connect_and_log_in(pool: &Pool, worker: usize) -> Result<Box<ServerConn
     let audited = audit(pool, &mut dialogue).await;
     audited.map_err(|error| pool.unreachable(&format!("behind the login: {error}")))?;
     let mut backend = Backend::new(pool.welcomes.share(reported));
-    backend.pid = key.as_ref().map_or(0, |(pid, _)| *pid);
+    if let Some((pid, _)) = key {
+        backend.runs_in(pid, &pool.db.processes);
+    }
     let cancel_key = key.map(|(pid, secret)| CancelKey { pid, secret, place });
     let now = Instant::now();
     let expires = pool

@@ -8,6 +8,7 @@ use super::{
     pins::Seat,
     pipeline::{Entry, Pipeline, Request, Unexpected, Whose},
     prepared::Prepared,
+    processes::{Process, Processes},
     reading::Given,
     rewritten::Completed,
     schema::Changes,
@@ -97,14 +98,16 @@ pub struct Backend {
     pub(super) held: Holds,
     /// The right to do so.
     pub(super) seat: Option<Seat>,
-    /// The server's process; 0 = it did not say.
-    pub pid: u32,
+    /// The server's process.
+    pub(super) process: Process,
     /// The user that logged in.
     pub(super) login: Option<Box<[u8]>>,
     /// What is known of the tenant's context.
     pub(super) scoping: Scoping,
     /// Requests of its present client that it has answered.
     pub(super) answered: u32,
+    /// It was sent what the client's next message needs, and that message waits for the answer.
+    pub(super) is_prepared_for: bool,
     /// Somebody else waits for it, and its client has had it for long enough.
     pub is_wanted: bool,
     /// What its transaction has changed of the database's tables.
@@ -121,6 +124,11 @@ impl Backend {
             reported,
             ..Self::default()
         }
+    }
+
+    /// The server has told that its process is `pid`, one of `all` that work for us.
+    pub fn runs_in(&mut self, pid: u32, all: &Arc<Processes>) {
+        self.process = Process::new(pid, all);
     }
 
     /// Nothing is owed, nothing is open: the next one may have it (C1), once it is clean.

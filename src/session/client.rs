@@ -74,6 +74,8 @@ impl Session {
                 if forward {
                     out.to_server.input(used..used + taken);
                 }
+                let passed = rest.get(..taken).unwrap_or_default();
+                self.skim(passed, backend.as_deref_mut());
                 used += taken;
                 continue;
             }
@@ -100,7 +102,13 @@ impl Session {
                 }
                 Verdict::Stop(next) => break next,
             };
+            if let Some(backend) = backend.as_deref_mut() {
+                backend.is_prepared_for = false;
+            }
             self.long_request = LongFrame::after(header.size, seen, forward);
+            if forward && self.long_request.is_some() {
+                self.begin_to_skim(header, body);
+            }
             used += seen;
         };
         self.timers.moved(backend.as_deref(), now);
@@ -191,9 +199,8 @@ impl Session {
         {
             return verdict;
         }
-        let keeps_names = self.mode == PoolMode::Transaction || self.tenancy.is_some();
         let request = match header.tag {
-            b'P' | b'B' | b'D' | b'C' if keeps_names => {
+            b'P' | b'B' | b'D' | b'C' if self.keeps_names() => {
                 return self.extended_frame(header, body, start, backend, out);
             }
             b'Q' => {

@@ -52,8 +52,11 @@ impl Session {
         let Ok(name) = Reader::new(frame.body).cstr() else {
             return sent(Request::Parse, backend);
         };
+        if let Some(verdict) = self.await_name(name, backend, out) {
+            return verdict;
+        }
         let rest = frame.body.get(name.len() + 1..).unwrap_or_default();
-        let read = match self.read_parse(frame, rest) {
+        let read = match self.read_parse(frame, rest, backend) {
             Ok(read) => read,
             Err(error) => {
                 let opening = self.opening(backend);
@@ -70,17 +73,15 @@ impl Session {
         }
         let rest = read.stripped.as_deref().unwrap_or(rest);
         if name.is_empty() {
-            if frame.is_whole() {
-                let tag = self.names.set_unnamed(rest, read.meaning, self.dialect.sql);
-                backend
-                    .prepared
-                    .replaces_unnamed(Some(tag), backend.pipeline.is_open());
-            } else {
-                // Too long to be kept, and so to be parsed again elsewhere.
-                self.forget_unnamed(backend);
-                if let Err(error) = self.keep_text(backend) {
-                    return self.refuse_long(error, backend, out);
-                }
+            self.free_unbound(backend);
+            // Too long to be kept, and so to be parsed again elsewhere.
+            let kept = if frame.is_whole() { rest } else { b"" };
+            let tag = self.names.set_unnamed(kept, read.meaning, self.dialect.sql);
+            backend
+                .prepared
+                .replaces_unnamed(Some(tag), backend.pipeline.is_open());
+            if !frame.is_whole() {
+                self.keep_unbound(backend);
             }
             backend.pipeline.push(Entry {
                 unnamed: true,
@@ -94,6 +95,9 @@ impl Session {
             return Verdict::Rewritten;
         }
         if let Some(known) = self.names.get(name).map(Arc::clone) {
+            if self.goes_by(name, &known, backend) {
+                return sent(Request::Parse, backend);
+            }
             // PostgreSQL says that the name is taken (C11): under its server-side name it is.
             ensure(&known, backend, out);
             let taken = Statement::server_name(known.id);
@@ -128,6 +132,7 @@ impl Session {
             self.catalogue.statement(rest, &self.flavour)
         };
         let id = statement.id;
+        let by_own_name = self.goes_by(name, &statement, backend);
         self.names.add(name, Arc::clone(&statement), read.meaning);
         let entry = Entry {
             statement: id,
@@ -135,6 +140,17 @@ impl Session {
             cut: read.cut,
             ..Entry::new(Request::Parse, Whose::Client)
         };
+        if by_own_name {
+            backend.pipeline.push(Entry {
+                statement: 0,
+                ..entry
+            });
+            if read.stripped.is_none() {
+                return Verdict::Forward;
+            }
+            write_parse(&[name, b"\0"].concat(), rest, out);
+            return Verdict::Rewritten;
+        }
         if backend.prepared.has(id) == Has::Yes {
             backend.pipeline.push(Entry {
                 local: true,
@@ -156,12 +172,18 @@ impl Session {
     }
 
     /// What a Parse means, and its body without the comment that names the tenant.
-    fn read_parse(&self, frame: &Frame<'_>, rest: &[u8]) -> Result<Parsed, Error> {
+    fn read_parse(
+        &self,
+        frame: &Frame<'_>,
+        rest: &[u8],
+        backend: &Backend,
+    ) -> Result<Parsed, Error> {
         let text = Reader::new(rest).cstr().ok().filter(|_| frame.is_whole());
         let Some(tenancy) = self.tenancy.as_deref() else {
             let unread = (None, true);
             let (touches, by_tag) =
                 text.map_or(unread, |text| touches_of_text(text, self.dialect.sql));
+            let is_skimmed = text.is_none();
             let noteworthy = touches.is_some() || by_tag;
             let act = Act {
                 touches,
@@ -171,25 +193,26 @@ impl Session {
             let mut parsed = Parsed {
                 meaning: noteworthy.then_some(Meaning {
                     act,
+                    is_skimmed,
                     ..Meaning::UNSURE
                 }),
                 ..Parsed::default()
             };
-            parsed.rename(text.and_then(|text| self.rename(text)), rest);
+            parsed.rename(text.and_then(|text| self.rename(text, backend)), rest);
             return Ok(parsed);
         };
         let Some(text) = text else {
             let leading = sql::comment::leading(rest, self.dialect.sql);
             let named = comment_of(tenancy, leading, self.dialect.sql)?;
             let tenant = named.and_then(|comment| comment.tenant);
-            // An unnamed one is not remembered: by then the tenant must be known otherwise.
             tenancy.with(tenant.clone())?;
             let act = Act::UNSURE;
             return Ok(Parsed {
                 meaning: Some(Meaning {
                     act,
                     tenant,
-                    renamed: None,
+                    is_skimmed: true,
+                    ..Meaning::UNSURE
                 }),
                 ..Parsed::default()
             });
@@ -201,7 +224,7 @@ impl Session {
             parsed.meaning = Some(Meaning {
                 act,
                 tenant,
-                renamed: None,
+                ..Meaning::UNSURE
             });
             return Ok(parsed);
         }
@@ -227,12 +250,12 @@ impl Session {
         parsed.meaning = Some(Meaning {
             act,
             tenant: named,
-            renamed: None,
+            ..Meaning::UNSURE
         });
         let stripped = parsed.stripped.clone();
         let rest = stripped.as_deref().unwrap_or(rest);
         let text = Reader::new(rest).cstr().unwrap_or_default();
-        parsed.rename(self.rename(text), rest);
+        parsed.rename(self.rename(text, backend), rest);
         Ok(parsed)
     }
 
@@ -240,9 +263,16 @@ impl Session {
         let Ok(bind) = Bind::read(frame.body) else {
             return sent(Request::Bind, backend);
         };
+        if let Some(verdict) = self.await_name(bind.statement, backend, out) {
+            return verdict;
+        }
         if let Some(verdict) = self.compare(b'B', bind.statement, backend, out) {
             return verdict;
         }
+        if bind.statement.is_empty() {
+            self.free_unbound(backend);
+        }
+        self.bound_by_tag &= !bind.portal.is_empty();
         let mut meaning = self.names.meaning(bind.statement).cloned();
         if self.tenancy.is_some() {
             // One whose text was not read, or that was prepared in SQL: it may be anything.
@@ -287,6 +317,9 @@ impl Session {
         let Ok(Target::Statement(name)) = frontend::target(frame.body) else {
             return sent(Request::Describe, backend);
         };
+        if let Some(verdict) = self.await_name(name, backend, out) {
+            return verdict;
+        }
         if let Some(verdict) = self.compare(b'D', name, backend, out) {
             return verdict;
         }
@@ -310,6 +343,9 @@ impl Session {
         let Ok(Target::Statement(name)) = frontend::target(frame.body) else {
             return sent(Request::Close, backend);
         };
+        if let Some(verdict) = self.await_name(name, backend, out) {
+            return verdict;
+        }
         if name.is_empty() {
             self.forget_unnamed(backend);
             backend.pipeline.push(Entry {
@@ -319,6 +355,18 @@ impl Session {
             return Verdict::Forward;
         }
         let entry = Entry::new(Request::Close, Whose::Client);
+        let by_own_name = match self.names.get(name) {
+            Some(statement) => self.goes_by(name, statement, backend),
+            None => false,
+        };
+        if by_own_name {
+            self.names.remove(name);
+            backend.pipeline.push(Entry {
+                journaled: true,
+                ..entry
+            });
+            return Verdict::Forward;
+        }
         if self.names.remove(name) {
             // Others may use it on the server; only this client's name for it goes.
             backend.pipeline.push(Entry {
@@ -346,15 +394,16 @@ impl Session {
     }
 
     /// Makes sure that the server has what the client calls `name`; `None` = the client's own words will do.
-    fn find(&self, name: &[u8], backend: &mut Backend, out: &mut Output) -> Option<Found> {
+    fn find(&mut self, name: &[u8], backend: &mut Backend, out: &mut Output) -> Option<Found> {
         if name.is_empty() {
             self.ensure_unnamed(backend, out);
             return None;
         }
         match self.names.get(name).map(Arc::clone) {
+            Some(statement) if self.goes_by(name, &statement, backend) => None,
             // Its text was not kept, and the connection that had parsed it is gone.
             Some(statement)
-                if statement.body.is_empty() && backend.prepared.has(statement.id) == Has::No =>
+                if statement.is_private() && backend.prepared.has(statement.id) == Has::No =>
             {
                 Some(Found::Reserved)
             }

@@ -86,6 +86,9 @@ impl Session {
                 let opening = self.opening(backend);
                 return self.refuse_request(b'Q', error, opening, backend, out);
             }
+            if let Some(verdict) = self.name_for(touches, backend, out) {
+                return verdict;
+            }
             backend.touched(touches);
             self.note_return(touches, Given::text);
         }
@@ -123,6 +126,9 @@ impl Session {
             Ok(mut plan) => {
                 if let Err(error) = self.may_keep(&plan.touches, backend) {
                     return self.refuse_request(b'Q', error, opening, backend, out);
+                }
+                if let Some(verdict) = self.name_for(&plan.touches, backend, out) {
+                    return verdict;
                 }
                 let Some(tenancy) = self.tenancy.as_deref_mut() else {
                     return Verdict::Forward;
@@ -257,7 +263,7 @@ impl Session {
         out: &mut Output,
     ) -> Option<Verdict> {
         let act = &meaning.act;
-        if let Some(verdict) = self.touch_by_bind(act, bind, backend, out) {
+        if let Some(verdict) = self.touch_by_bind(meaning, bind, backend, out) {
             return Some(verdict);
         }
         self.tenancy.as_ref()?;
@@ -428,6 +434,8 @@ impl Session {
     pub(super) fn before_execute(&mut self, body: &[u8]) -> Entry {
         let mut entry = Entry::new(Request::Execute, Whose::Client);
         self.will_deallocate(&mut entry);
+        // What is executed is the unnamed portal, if it was bound like this.
+        entry.by_tag = self.bound_by_tag && body.first() == Some(&0);
         let Some(tenancy) = self.tenancy.as_deref_mut() else {
             return entry;
         };

@@ -4,7 +4,8 @@ use super::{
     Backend, Output, PoolMode, Session,
     client::Verdict,
     inject::Opening,
-    reading::{Act, Given},
+    reading::Given,
+    statements::Meaning,
     touches::{Holds, Touches},
 };
 use crate::{error::Error, wire::frontend::Bind};
@@ -22,12 +23,15 @@ impl Session {
     /// What a statement may change of the session when it is executed; `Some`: it is not sent.
     pub(super) fn touch_by_bind(
         &mut self,
-        act: &Act,
+        meaning: &Meaning,
         bind: &Bind<'_>,
         backend: &mut Backend,
         out: &mut Output,
     ) -> Option<Verdict> {
-        if act.by_tag {
+        let act = &meaning.act;
+        if meaning.is_skimmed && bind.portal.is_empty() {
+            self.bound_by_tag = true;
+        } else if act.by_tag {
             backend.touched(&Touches::UNREAD);
         }
         let touches = act.touches.as_deref()?;
@@ -37,6 +41,9 @@ impl Session {
                 false => self.opening(backend),
             };
             return Some(self.refuse_request(b'B', error, opening, backend, out));
+        }
+        if let Some(verdict) = self.name_for(touches, backend, out) {
+            return Some(verdict);
         }
         let held = backend.perhaps_held();
         backend.dirty |= touches.unclean;
@@ -56,7 +63,21 @@ impl Session {
 
     /// A statement is too long to be parsed again elsewhere: the client must keep its connection.
     pub(super) fn keep_text(&self, backend: &mut Backend) -> Result<(), Error> {
-        let keeps = Holds::TEXT;
+        if self.mode == PoolMode::Transaction {
+            self.keep_certainly(Holds::TEXT, backend)?;
+        }
+        Ok(())
+    }
+
+    /// The same without a name. Most are bound at once and never again, so that nothing is refused for them:
+    /// what is bound too late is not found.
+    pub(super) fn keep_unbound(&self, backend: &mut Backend) {
+        if self.mode == PoolMode::Transaction {
+            let _ = self.keep_certainly(Holds::UNBOUND, backend);
+        }
+    }
+
+    fn keep_certainly(&self, keeps: Holds, backend: &mut Backend) -> Result<(), Error> {
         let touches = Touches {
             keeps,
             ..Touches::default()
@@ -64,6 +85,25 @@ impl Session {
         self.may_keep(&touches, backend)?;
         backend.held = backend.held.or(keeps);
         Ok(())
+    }
+
+    /// It is bound, or gives way to another.
+    pub(super) fn free_unbound(&self, backend: &mut Backend) {
+        self.free(Holds::UNBOUND, backend);
+    }
+
+    /// The client has given up names of statements: perhaps also those that kept its connection.
+    pub(super) fn free_texts(&self, backend: &mut Backend) {
+        if backend.held.has(Holds::TEXT) && !self.names.has_private() {
+            self.free(Holds::TEXT, backend);
+        }
+    }
+
+    fn free(&self, what: Holds, backend: &mut Backend) {
+        if backend.held.has(what) {
+            backend.held = backend.held.without(what);
+            self.keep_or_free(backend);
+        }
     }
 
     pub(super) fn refuse_long(

@@ -19,11 +19,14 @@
 //! | `loss` | what is owed to a client whose server, or whose turn, is gone? |
 //! | `settings` | which settings must travel? |
 //! | `touches` | what may a statement change of the session? |
+//! | `skim` | and one that is too long to be held? |
 //! | `doubts`, `inventory` | and what did it change? |
 //! | `returning` | when is a client back at what it connected with? |
+//! | `processes` | who is behind a process of the server? |
 //! | `keeping`, `pins` | who may keep a server connection? |
 //! | `statements` | which statements has a client prepared? |
 //! | `renamed` | which of them does SQL speak of? |
+//! | `own_names` | and when must a server know them by the client's own names? |
 //! | `schema` | have tables changed since? |
 //! | `shape` | and is a statement still what it was? |
 //! | `prepared` | which of them has a server connection parsed? |
@@ -48,9 +51,11 @@ mod inventory;
 mod keeping;
 mod loss;
 mod output;
+mod own_names;
 mod pins;
 mod pipeline;
 mod prepared;
+mod processes;
 mod provide;
 mod reading;
 mod renamed;
@@ -61,6 +66,7 @@ mod scoping;
 mod server;
 mod settings;
 mod shape;
+mod skim;
 mod statements;
 mod tenancy;
 #[cfg(test)]
@@ -77,6 +83,7 @@ pub use loss::printable;
 pub use output::{Gather, Output};
 pub use pins::{PinRules, Pins};
 pub use pipeline::{Entry, Pipeline, Request, Whose};
+pub use processes::Processes;
 pub use schema::Schema;
 pub use settings::{Profile, Reported};
 pub use statements::Catalogue;
@@ -86,7 +93,7 @@ pub use touches::Holds;
 
 use self::{
     client::LongFrame, loss::Fate, renamed::Deallocations, returning::Returning, settings::Reading,
-    statements::Names, tenancy::Tenancy, timers::Timers,
+    skim::Skim, statements::Names, tenancy::Tenancy, timers::Timers,
 };
 use crate::{
     error::Error,
@@ -181,6 +188,8 @@ pub struct Session {
     seen: Arc<Reported>,
     /// The client's frame that is being streamed.
     long_request: Option<LongFrame>,
+    /// What was seen of its text.
+    skim: Option<Box<Skim>>,
     /// The server's frame that is being streamed.
     long_reply: Option<LongFrame>,
     /// The client's messages are dropped up to its next Sync: they follow one that failed here.
@@ -197,6 +206,8 @@ pub struct Session {
     deallocations: Deallocations,
     /// What the portal that was bound last deallocates.
     bound_deallocation: Option<Box<[u8]>>,
+    /// The unnamed portal runs a text that was not read.
+    bound_by_tag: bool,
     /// The pinned server connections of the pool.
     pins: Arc<Pins>,
     /// Who the tenant is; `None` = this client works without.
@@ -220,6 +231,7 @@ impl Session {
             tenancy: start.tenant.map(|tenant| Box::new(Tenancy::new(tenant))),
             seen: start.seen,
             long_request: None,
+            skim: None,
             long_reply: None,
             skipping: false,
             fate: Fate::Whole,
@@ -228,6 +240,7 @@ impl Session {
             flavour: start.flavour,
             deallocations: Deallocations::default(),
             bound_deallocation: None,
+            bound_by_tag: false,
             pins: start.pins,
             pid: start.pid,
             timers: Timers::new(start.timeouts, now),
@@ -241,6 +254,7 @@ impl Session {
         self.timers.attached(now);
         (backend.answered, backend.is_wanted) = (0, false);
         backend.changes.are_of(self.catalogue.schema());
+        backend.process.works_for(self.pid);
         if !Arc::ptr_eq(&self.wanted, &backend.applied) {
             self.restore_settings(backend, out);
         }
@@ -288,6 +302,7 @@ impl Session {
             && backend.held.is_empty()
             && backend.is_known()
             && self.is_at_rest(backend)
+            && !backend.is_prepared_for
             && backend.scoping.is_clean()
     }
 

@@ -54,7 +54,7 @@ pub enum Whose {
     /// pgusher, to bring the client's settings along: the reply is swallowed, an error is not forgiven.
     Settings,
     /// pgusher, to set again what the client connected with, where a RESET has put back something
-    /// else: the reply is swallowed, an error is forgiven.
+    /// else, or to call its statements by its names: the reply is swallowed, an error is forgiven.
     Restoring,
     /// pgusher, to put the server into a failed transaction like the one that the client lost: an error is the aim.
     Tombstone,

@@ -7,6 +7,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
+    own_names::Naming,
     shape::{Compared, Shape},
     statements::Statement,
 };
@@ -51,6 +52,8 @@ struct Known {
 /// The statements that one server connection has parsed.
 pub(super) struct Prepared {
     known: HashMap<u64, Known>,
+    /// How they are called.
+    pub(super) naming: Naming,
     clock: u64,
     /// The number of the batch that is being sent.
     batch: u64,
@@ -67,6 +70,7 @@ impl Default for Prepared {
     fn default() -> Self {
         Self {
             known: HashMap::new(),
+            naming: Naming::ByNumber,
             clock: 0,
             batch: NO_BATCH + 1,
             unnamed: None,
@@ -114,6 +118,11 @@ impl Prepared {
         if let Some(known) = self.known.get_mut(&id) {
             known.only_in = None;
         }
+    }
+
+    /// Those that it may have.
+    pub(super) fn all(&self) -> Vec<u64> {
+        self.known.keys().copied().collect()
     }
 
     /// The server has it no more.
@@ -197,6 +206,7 @@ impl Prepared {
     /// Nothing is there any more.
     pub(super) fn clear(&mut self) {
         self.known = HashMap::new();
+        self.naming = Naming::ByNumber;
         self.ends_unnamed();
     }
 }

@@ -1,18 +1,26 @@
 //! What a server connection needs so that the client finds its statements on it, and what became of it.
 
 use super::{
-    Backend, Entry, Output, Request, Session, Whose, prepared::Has, statements::Statement,
+    Backend, Entry, Output, Request, Session, Whose, own_names::Naming, prepared::Has,
+    statements::Statement,
 };
 use crate::wire::write;
 
 impl Session {
     /// The unnamed statement must be this client's, on whatever connection it is bound (C8).
-    pub(super) fn ensure_unnamed(&self, backend: &mut Backend, out: &mut Output) {
-        let own = self.names.unnamed();
+    pub(super) fn ensure_unnamed(&mut self, backend: &mut Backend, out: &mut Output) {
         let in_batch = backend.pipeline.is_open();
-        if backend.prepared.unnamed() == own.map(|(tag, _)| tag) {
+        if backend.prepared.unnamed() == self.names.unnamed().map(|(tag, _)| tag) {
             return;
         }
+        if self
+            .names
+            .unnamed()
+            .is_some_and(|(_, text)| text.is_empty())
+        {
+            self.names.lose_unnamed();
+        }
+        let own = self.names.unnamed();
         match own {
             Some((_, body)) => {
                 out.to_server.own(|bytes| {
@@ -37,6 +45,7 @@ impl Session {
     /// The unnamed statement is given up, by the client and with it on the server. The message
     /// that does it is marked as `unnamed`.
     pub(super) fn forget_unnamed(&mut self, backend: &mut Backend) {
+        self.free_unbound(backend);
         self.names.drop_unnamed();
         backend
             .prepared
@@ -60,6 +69,7 @@ impl Session {
     pub(super) fn answered(&mut self, entry: Entry, backend: &mut Backend) {
         if entry.journaled {
             self.names.confirm();
+            self.free_texts(backend);
         }
         if entry.request == Request::Parse && entry.statement != 0 {
             backend.prepared.parsed(entry.statement);
@@ -86,6 +96,11 @@ impl Session {
         );
         let unnamed = backend.prepared.unnamed();
         backend.doubt(dropped);
+        if backend.prepared.naming == Naming::Changing
+            && dropped.iter().any(|entry| entry.whose == Whose::Hidden)
+        {
+            backend.prepared.naming = Naming::ByNumber;
+        }
         if self.names.awaits_unnamed() {
             // Another was sent behind those.
             backend.prepared.replaces_unnamed(unnamed, true);
@@ -126,19 +141,24 @@ pub(super) fn write_parse(name: &[u8], rest: &[u8], out: &mut Output) {
 /// everything that was sent, so it overtakes no Bind (C5).
 pub(super) fn make_room(statement: &Statement, backend: &mut Backend, out: &mut Output) {
     if backend.prepared.has(statement.id) == Has::Perhaps {
-        close_on_server(statement.id, backend, out);
+        close_on_server(statement.id, Whose::Hidden, backend, out);
     }
     let in_batch = backend.pipeline.is_open();
     if let Some(evicted) = backend.prepared.parses(statement, in_batch) {
-        close_on_server(evicted, backend, out);
+        close_on_server(evicted, Whose::Hidden, backend, out);
     }
 }
 
-pub(super) fn close_on_server(statement: u64, backend: &mut Backend, out: &mut Output) {
+pub(super) fn close_on_server(
+    statement: u64,
+    whose: Whose,
+    backend: &mut Backend,
+    out: &mut Output,
+) {
     write_close(Statement::server_name(statement).terminated(), out);
     backend.pipeline.push(Entry {
         statement,
-        ..Entry::new(Request::Close, Whose::Hidden)
+        ..Entry::new(Request::Close, whose)
     });
 }
 

@@ -31,6 +31,16 @@ pub(super) struct Deallocations {
     done: u16,
     /// The last one that is gone, and its number.
     last: Option<(Box<[u8]>, u64)>,
+    /// What was sent may deallocate all there are.
+    all: bool,
+}
+
+impl Deallocations {
+    /// Whether there is still a statement of this name is only known when all is answered.
+    fn may_concern(&self, name: &[u8]) -> bool {
+        let is_it = |gone: &Option<Box<[u8]>>| gone.as_deref() == Some(name);
+        self.all || self.sent.iter().any(is_it)
+    }
 }
 
 /// A text in which names were replaced.
@@ -45,7 +55,7 @@ pub(super) struct Renamed {
 
 impl Session {
     /// `text` with the names that the server knows; `None` = it is as it is.
-    pub(super) fn rename(&self, text: &[u8]) -> Option<Renamed> {
+    pub(super) fn rename(&self, text: &[u8], backend: &Backend) -> Option<Renamed> {
         if self.names.len() == 0 || !sql::may_name_prepared(text) {
             return None;
         }
@@ -66,7 +76,9 @@ impl Session {
                 let name = known.as_ref().map(|_| Box::from(named.name.as_ref()));
                 renamed.deallocates.push(name);
             }
-            if let Some(known) = known {
+            if let Some(known) = known
+                && !self.goes_by(&named.name, &known, backend)
+            {
                 let start = statement.span.start + named.range.start;
                 renamed.text.extend_from_slice(text.get(copied..start)?);
                 let name = Statement::server_name(known.id);
@@ -76,7 +88,8 @@ impl Session {
             }
         }
         renamed.text.extend_from_slice(text.get(copied..)?);
-        (!renamed.uses.is_empty()).then_some(renamed)
+        let names_any = !renamed.uses.is_empty() || renamed.deallocates.iter().any(Option::is_some);
+        names_any.then_some(renamed)
     }
 
     /// The client's name for what a server calls `server_name`.
@@ -95,7 +108,7 @@ impl Session {
         out: &mut Output,
     ) -> Verdict {
         let text = frame.query_text().filter(|_| !backend.pipeline.is_open());
-        let Some(renamed) = text.and_then(|text| self.rename(text)) else {
+        let Some(renamed) = text.and_then(|text| self.rename(text, backend)) else {
             return self.query(frame, backend, out);
         };
         if !backend.pipeline.is_empty() {
@@ -119,6 +132,7 @@ impl Session {
             backend
                 .pipeline
                 .push(Entry::new(Request::Sync, Whose::Hidden));
+            backend.is_prepared_for = true;
             return Verdict::Stop(Next::Hold);
         }
         let differs = |it: &&Arc<Statement>| backend.prepared.compared(it.id) == Compared::Differs;
@@ -154,6 +168,31 @@ impl Session {
         verdict
     }
 
+    /// A statement is sent that may give up all names.
+    pub(super) fn may_deallocate_all(&mut self) {
+        self.deallocations.all = true;
+    }
+
+    /// A message of the client says a name that is perhaps being given up: it waits until that is known.
+    pub(super) fn await_name(
+        &mut self,
+        name: &[u8],
+        backend: &Backend,
+        out: &mut Output,
+    ) -> Option<Verdict> {
+        if backend.pipeline.is_empty() {
+            self.deallocations.all = false;
+            return None;
+        }
+        if name.is_empty() || !self.deallocations.may_concern(name) {
+            return None;
+        }
+        if backend.pipeline.is_open() {
+            out.to_server.own(|bytes| write::frame(bytes, b'H', |_| {}));
+        }
+        Some(Verdict::Stop(Next::Hold))
+    }
+
     /// A portal is executed that deallocates this.
     pub(super) fn will_deallocate(&mut self, entry: &mut Entry) {
         if let Some(name) = self.bound_deallocation.take() {
@@ -172,6 +211,7 @@ impl Session {
             && let Some(id) = self.names.forget(&name)
         {
             backend.prepared.forget(id);
+            self.free_texts(backend);
             self.deallocations.last = Some((name, id));
         }
         if entry.request == Request::Execute {

@@ -187,25 +187,27 @@ impl Session {
         if matches!(body, b"DEALLOCATE ALL\0" | b"DISCARD ALL\0") {
             self.names.clear();
             backend.prepared.clear();
+            self.free_texts(backend);
         }
     }
 
-    /// Who notifies itself is told so: it knows its server by the process id that it was told at its
-    /// login, and drivers compare the two. What others sent passes as it is.
+    /// Who sent a notification is named as clients know each other: by the process id that it was told
+    /// at its login, which drivers compare with their own. What came from elsewhere passes as it is.
     fn notification(&self, body: &[u8], backend: &Backend, out: &mut Output) -> bool {
-        let (own, whole) = (backend.pid.to_be_bytes(), HEADER + body.len() < WINDOW);
-        match body.strip_prefix(&own) {
-            Some(rest) if whole && backend.pid != 0 && self.pid != 0 => {
-                out.to_client.own(|bytes| {
-                    write::frame(bytes, b'A', |frame| {
-                        frame.extend_from_slice(&self.pid.to_be_bytes());
-                        frame.extend_from_slice(rest);
-                    });
-                });
-                false
-            }
-            _ => true,
-        }
+        let whole = HEADER + body.len() < WINDOW;
+        let Some((pid, rest)) = body.split_first_chunk().filter(|_| whole) else {
+            return true;
+        };
+        let Some(client) = backend.process.client_behind(u32::from_be_bytes(*pid)) else {
+            return true;
+        };
+        out.to_client.own(|bytes| {
+            write::frame(bytes, b'A', |frame| {
+                frame.extend_from_slice(&client.to_be_bytes());
+                frame.extend_from_slice(rest);
+            });
+        });
+        false
     }
 
     fn follow_view(&mut self, body: &[u8]) {

@@ -131,11 +131,9 @@ impl Profile {
         let is_new = |(name, value): &(&[u8], &[u8])| {
             current.get(name) != Some(value) || was_reset && is_role(name)
         };
-        let new = || self.iter().filter(is_new);
         let mut opened = false;
-        for (name, value) in
-            (0..=2).flat_map(|nth| new().filter(move |(name, _)| rank(name) == nth))
-        {
+        let in_turn = |nth| self.iter().filter(move |(name, _)| turn(name) == nth);
+        for (name, value) in (0..=3).flat_map(in_turn).filter(is_new) {
             sql.extend_from_slice(if opened { b"," } else { b"SELECT " });
             opened = true;
             sql.extend_from_slice(b"pg_catalog.set_config(");
@@ -151,6 +149,15 @@ impl Profile {
 /// A setting that says who the session is.
 fn is_role(name: &[u8]) -> bool {
     rank(name) > 0
+}
+
+/// When a setting's turn comes. What is to be heard of the others comes before them, as it does where
+/// it stands in `options`; whether it stood behind them in the startup message is not known any more.
+fn turn(name: &[u8]) -> u8 {
+    match rank(name) {
+        0 if name == b"client_min_messages" => 0,
+        rank => rank + 1,
+    }
 }
 
 /// In which order settings are given.
@@ -349,6 +356,24 @@ mod tests {
         assert!(first.starts_with("SELECT"), "{first}");
         let same = [("datestyle", "SQL")];
         assert_eq!(change(&same, &same), "");
+    }
+
+    // A16: what is to be heard is known before there is something to hear.
+    #[test]
+    fn the_level_of_messages_comes_first_and_roles_last() {
+        let wanted = [
+            ("a", ""),
+            ("client_min_messages", ""),
+            ("role", ""),
+            ("z", ""),
+        ];
+        let sql = change(&[], &wanted);
+        let names: Vec<_> = sql.split("config( E'").skip(1).collect();
+        let names: Vec<_> = names
+            .iter()
+            .filter_map(|it| it.split('\'').next())
+            .collect();
+        assert_eq!(names, ["client_min_messages", "a", "z", "role"]);
     }
 
     #[test]

@@ -110,6 +110,9 @@ impl Session {
             return None;
         }
         let statement = self.names.get(name).map(Arc::clone)?;
+        if self.goes_by(name, &statement, backend) {
+            return None;
+        }
         match backend.prepared.compared(statement.id) {
             Compared::Differs => {
                 let opening = match backend.pipeline.is_open() {
@@ -132,7 +135,7 @@ impl Session {
     pub(super) fn is_to_be_compared(&self, statement: &Statement, backend: &mut Backend) -> bool {
         statement.version != self.catalogue.schema().version()
             && statement.shape.is_known()
-            && !statement.body.is_empty()
+            && !statement.is_private()
             && backend.prepared.has(statement.id) != Has::Yes
     }
 

@@ -21,6 +21,7 @@ use std::{
 
 use super::{
     Profile, prepared::UnnamedTag, reading::Act, renamed::Renamed, schema::Schema, shape::Shape,
+    touches::Touches,
 };
 use crate::{
     sql::Dialect,
@@ -65,6 +66,11 @@ pub(super) struct Statement {
 }
 
 impl Statement {
+    /// Its text was too long to be kept.
+    pub(super) fn is_private(&self) -> bool {
+        self.body.is_empty()
+    }
+
     /// Its name on servers.
     pub(super) fn server_name(id: u64) -> ServerName {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -296,6 +302,8 @@ pub(super) struct Meaning {
     pub(super) tenant: Option<Known>,
     /// The statements of the driver that it names in SQL, and what it does to them.
     pub(super) renamed: Option<Arc<Renamed>>,
+    /// Its text was not held, but skimmed as it passed.
+    pub(super) is_skimmed: bool,
 }
 
 impl Meaning {
@@ -309,6 +317,7 @@ impl Meaning {
         act: Act::UNSURE,
         tenant: None,
         renamed: None,
+        is_skimmed: false,
     };
 }
 
@@ -317,6 +326,8 @@ impl Meaning {
 pub(super) struct Named {
     statement: Arc<Statement>,
     meaning: Option<Meaning>,
+    /// How many were prepared before it.
+    place: u64,
 }
 
 /// A client's unnamed statement.
@@ -325,7 +336,7 @@ struct Unnamed {
     meaning: Option<Meaning>,
     /// How it was read.
     dialect: Dialect,
-    /// What followed the empty name in its Parse.
+    /// What followed the empty name in its Parse; nothing, if that was too long to be kept.
     text: Vec<u8>,
 }
 
@@ -342,6 +353,8 @@ pub(super) struct Names {
     taken: Option<Box<[u8]>>,
     /// The tables were like this when the oldest of its statements was prepared.
     oldest: Option<u64>,
+    /// How many were ever added.
+    added: u64,
     unnamed: Option<Unnamed>,
     /// What it was before each change that is not answered yet. As many as the server was sent
     /// and has not read, which is what fits into the sockets' buffers.
@@ -374,6 +387,15 @@ impl Names {
         self.named.len()
     }
 
+    /// All that have names, as they were prepared.
+    pub(super) fn in_order(&self) -> Vec<(&[u8], &Arc<Statement>)> {
+        let mut all: Vec<_> = self.named.iter().collect();
+        all.sort_unstable_by_key(|(_, named)| named.place);
+        all.into_iter()
+            .map(|(name, named)| (name.as_ref(), &named.statement))
+            .collect()
+    }
+
     /// Some of them may be from before the tables were as in `version`.
     pub(super) fn are_older_than(&self, version: u64) -> bool {
         self.oldest.is_some_and(|oldest| oldest != version)
@@ -383,7 +405,12 @@ impl Names {
         if self.named.is_empty() {
             self.oldest = Some(statement.version);
         }
-        let named = Named { statement, meaning };
+        self.added += 1;
+        let named = Named {
+            statement,
+            meaning,
+            place: self.added,
+        };
         self.named.insert(name.into(), named);
         self.journal.push_back(Change::Added(name.into()));
     }
@@ -435,6 +462,24 @@ impl Names {
             .map(|(name, _)| name.as_ref())
     }
 
+    /// The text of a statement has passed: this is what it may do to the session.
+    pub(super) fn touch(&mut self, name: &[u8], touches: Touches) {
+        let meaning = match name.is_empty() {
+            true => self.unnamed.as_mut().and_then(|it| it.meaning.as_mut()),
+            false => self.named.get_mut(name).and_then(|it| it.meaning.as_mut()),
+        };
+        if let Some(meaning) = meaning
+            && !touches.is_empty()
+        {
+            meaning.act.touches = Some(Box::new(touches));
+        }
+    }
+
+    /// Some statement's text was too long to be kept.
+    pub(super) fn has_private(&self) -> bool {
+        self.named.values().any(|it| it.statement.is_private())
+    }
+
     /// SQL has deallocated it. Returns its number.
     pub(super) fn forget(&mut self, name: &[u8]) -> Option<u64> {
         self.named.remove(name).map(|named| named.statement.id)
@@ -480,6 +525,11 @@ impl Names {
         let unnamed = self.unnamed.as_ref()?;
         let same = unnamed.text == body && unnamed.dialect == dialect;
         unnamed.meaning.as_ref().filter(|_| same).map(|it| &it.act)
+    }
+
+    /// The unnamed statement was too long to be kept, and the connection that had parsed it is gone.
+    pub(super) fn lose_unnamed(&mut self) {
+        self.unnamed = None;
     }
 
     /// The client gave the unnamed statement up.

@@ -11,7 +11,7 @@ use crate::{
 
 /// What lives on a server connection and cannot be carried to another: a set of kinds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Holds(u8);
+pub struct Holds(u16);
 
 impl Holds {
     /// Nothing.
@@ -32,11 +32,13 @@ impl Holds {
     pub const SETTINGS: Self = Self(64);
     /// A prepared statement whose text is too long to be kept.
     pub const TEXT: Self = Self(128);
+    /// One without a name that was not bound yet.
+    pub const UNBOUND: Self = Self(256);
 
     /// Those that a server can be asked for.
     pub(super) const ASKABLE: Self = Self(31);
 
-    const NAMES: [(Self, &'static str); 8] = [
+    const NAMES: [(Self, &'static str); 9] = [
         (Self::CHANNELS, "a channel that is listened to"),
         (Self::TEMPORARY, "a temporary table"),
         (Self::LOCKS, "an advisory lock of the session"),
@@ -48,6 +50,10 @@ impl Holds {
             "a setting whose name is worked out when it is set",
         ),
         (Self::TEXT, "a prepared statement of more than 32 KiB"),
+        (
+            Self::UNBOUND,
+            "a statement of more than 32 KiB that is about to be run",
+        ),
     ];
 
     /// Nothing is held.
@@ -79,13 +85,13 @@ impl Holds {
     }
 
     /// As a number, for a question.
-    pub(super) const fn number(self) -> u8 {
+    pub(super) const fn number(self) -> u16 {
         self.0
     }
 
     /// One kind that a server can be asked for.
     pub(super) fn from_number(number: usize) -> Option<Self> {
-        let one = Self(u8::try_from(number).ok()?);
+        let one = Self(u16::try_from(number).ok()?);
         (one.0.count_ones() == 1 && Self::ASKABLE.has(one)).then_some(one)
     }
 
@@ -125,6 +131,11 @@ pub(super) struct Touches {
     pub(super) frees: Holds,
     /// Nobody can say for certain what it leaves.
     pub(super) unclean: bool,
+    /// The client may give up all its prepared statements.
+    pub(super) deallocates_all: bool,
+    /// The client's prepared statements must go by its own names: it looks at them, or SQL
+    /// prepares another.
+    pub(super) own_names: bool,
 }
 
 /// These are of the transaction, whatever their names say; `seed` cannot be asked for, and
@@ -153,6 +164,8 @@ impl Touches {
         frees: Holds::ASKABLE,
         keeps: Holds::NONE,
         unclean: true,
+        deallocates_all: false,
+        own_names: false,
     };
 
     pub(super) fn is_empty(&self) -> bool {
@@ -206,6 +219,7 @@ impl Touches {
                 self.resets_all = true;
                 self.setting(b"session_authorization", true);
                 self.frees = Holds::ASKABLE;
+                self.deallocates_all = true;
             }
             Kind::Discard(Discard::Temp) => self.frees = Holds::TEMPORARY,
             Kind::CreateTemp => self.takes = Holds::TEMPORARY,
@@ -213,8 +227,15 @@ impl Touches {
             Kind::Unlisten(_) | Kind::UnlistenAll => self.frees = Holds::CHANNELS,
             Kind::Declare { hold: true, .. } => self.takes = Holds::CURSORS,
             Kind::Close(_) | Kind::CloseAll => self.frees = Holds::CURSORS,
-            Kind::Prepare(_) => self.takes = Holds::STATEMENTS,
-            Kind::Deallocate(_) | Kind::DeallocateAll => self.frees = Holds::STATEMENTS,
+            Kind::Prepare(_) => {
+                self.takes = Holds::STATEMENTS;
+                self.own_names = true;
+            }
+            Kind::Deallocate(_) => self.frees = Holds::STATEMENTS,
+            Kind::DeallocateAll => {
+                self.frees = Holds::STATEMENTS;
+                self.deallocates_all = true;
+            }
             // What was prepared may call anything that was seen when it was.
             Kind::Execute(_) => {
                 self.any = true;
@@ -232,6 +253,7 @@ impl Touches {
 
     fn read_calls(&mut self, calls: &Notable<'_>, is_own: &impl Fn(&[u8]) -> bool) {
         self.unknown |= calls.more_set_config || calls.obscured;
+        self.own_names |= calls.statements_view || calls.obscured;
         if calls.advisory_lock || calls.obscured {
             self.takes = self.takes.or(Holds::LOCKS);
         }
@@ -280,6 +302,8 @@ impl Touches {
         self.keeps = self.keeps.or(other.keeps);
         self.frees = self.frees.or(other.frees);
         self.unclean |= other.unclean;
+        self.deallocates_all |= other.deallocates_all;
+        self.own_names |= other.own_names;
     }
 
     /// What a FunctionCall may change: PostgreSQL's own functions have the same numbers everywhere.

@@ -14,8 +14,8 @@ pub fn mentions(text: &[u8], name: &[u8]) -> bool {
     memchr::memchr(b'\\', text).is_some() || occurs(text, part) || occurs(text, b"uescape")
 }
 
-/// Whether a text may change its session beyond the transaction: a setting, a lock, a temporary
-/// table. A coarse question as well: `false` is certain.
+/// Whether a text may change its session beyond the transaction (a setting, a lock, a temporary
+/// table), or look at what it has prepared. A coarse question as well: `false` is certain.
 pub fn may_touch_session(text: &[u8]) -> bool {
     /// Statements that change nothing but data, if nothing in them says otherwise.
     const PLAIN: [&[u8]; 14] = [
@@ -53,10 +53,54 @@ pub fn may_touch_session(text: &[u8]) -> bool {
     memchr2_iter(b';', b'&', text)
         .any(|at| follows(at, b"\"") || text.get(at) == Some(&b';') && at + 1 < text.len())
         || memchr_iter(b'_', text).any(|at| {
-            follows(at, b"config") || follows(at, b"advisory") || follows(at, b"settings")
+            follows(at, b"config")
+                || follows(at, b"advisory")
+                || follows(at, b"settings")
+                || follows(at, b"prepared")
         })
         // `INTO TEMPORARY`, `pg_temp`
         || memchr2_iter(b'p', b'P', text).any(|at| precedes(at, b"tem"))
+}
+
+/// What a text may do to its session, of which only parts are known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// It may call `set_config`.
+    pub settings: bool,
+    /// It may take or give back an advisory lock.
+    pub locks: bool,
+}
+
+/// No hint is longer than this.
+pub const LONGEST_HINT: usize = "set_config".len();
+
+impl Hints {
+    /// Looks into one more part of the text.
+    pub fn look(&mut self, part: &[u8]) {
+        let is = |range: std::ops::Range<usize>, name: &[u8]| {
+            part.get(range)
+                .is_some_and(|found| found.eq_ignore_ascii_case(name))
+        };
+        for at in memchr2_iter(b'_', b'&', part) {
+            match part.get(at) {
+                // A name in Unicode escapes.
+                Some(b'&') => {
+                    if at
+                        .checked_sub(1)
+                        .is_some_and(|before| is(before..at + 2, b"u&\""))
+                    {
+                        (self.settings, self.locks) = (true, true);
+                    }
+                }
+                _ => {
+                    let three_before = at.checked_sub(3);
+                    self.settings |=
+                        three_before.is_some_and(|start| is(start..at + 7, b"set_config"));
+                    self.locks |= is(at..at + 9, b"_advisory");
+                }
+            }
+        }
+    }
 }
 
 /// Whether a text may speak of prepared statements by their names. A coarse question too.

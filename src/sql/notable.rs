@@ -35,6 +35,8 @@ pub struct Notable<'a> {
     pub sequence_memory: bool,
     /// The view `pg_settings` is named, and an `UPDATE` of it sets settings.
     pub settings_view: bool,
+    /// The list of prepared statements is named: `pg_prepared_statements`, or the function behind it.
+    pub statements_view: bool,
     /// A name is written with Unicode escapes, so it may be any of these.
     pub obscured: bool,
 }
@@ -132,6 +134,8 @@ impl<'a> Notable<'a> {
             self.advisory_unlock_all = true;
         } else if any(&[b"currval", b"lastval"]) {
             self.sequence_memory = true;
+        } else if is(name, b"pg_prepared_statement") {
+            self.statements_view = true;
         }
     }
 

@@ -175,6 +175,7 @@ impl<'a> Pass<'a> {
             TokenKind::Quoted => match lexer.bytes(token) {
                 b"\"pg_temp\"" => self.temp(lexer),
                 b"\"pg_settings\"" => self.notable.settings_view = true,
+                b"\"pg_prepared_statements\"" => self.notable.statements_view = true,
                 _ => {}
             },
             TokenKind::QuotedUnicode => {
@@ -199,6 +200,7 @@ impl<'a> Pass<'a> {
             7 if is(word, b"uescape") => self.notable.obscured = true,
             9 if is(word, b"temporary") => self.selects_into(lexer),
             11 if is(word, b"pg_settings") => self.notable.settings_view = true,
+            22 if is(word, b"pg_prepared_statements") => self.notable.statements_view = true,
             _ => {}
         }
         if self.body == Body::Behind && !is(word, b"end") {

@@ -221,6 +221,9 @@ fn what_is_called() {
     assert!(calls("select pg_advisory_unlock_all()").advisory_unlock_all);
     assert!(calls("select a from t where b = lastval()").sequence_memory);
     assert!(calls("update pg_settings set setting = 'x'").settings_view);
+    assert!(calls("select * from pg_catalog.PG_prepared_statements").statements_view);
+    assert!(calls("select * from \"pg_prepared_statements\" p").statements_view);
+    assert!(calls("select pg_prepared_statement()").statements_view);
     assert!(calls("select U&\"set\\005fconfig\"('a', 'b', true)").obscured);
     for text in [
         "select pg_advisory_xact_lock(1)",
@@ -229,6 +232,27 @@ fn what_is_called() {
         "select \"x\"(1), U&\"x\"(2), ''",
     ] {
         assert_eq!(calls(text), Notable::default(), "{text}");
+    }
+}
+
+#[test]
+fn texts_that_may_touch_the_session() {
+    for (text, expected) in [
+        ("select 1", false),
+        (" SELECT a_b, config FROM settings;", false),
+        ("insert into t values ('x')", false),
+        ("set work_mem = 1", true),
+        ("select 1; set work_mem = 1", true),
+        ("select Set_Config('a', 'b', false)", true),
+        ("select pg_ADVISORY_lock(1)", true),
+        ("select 1 into temp t", true),
+        ("select * from pg_settings", true),
+        ("select * from pg_prepared_statements", true),
+        ("select U&\"set\\005fconfig\"('a', 'b', false)", true),
+        ("explain analyze select 1", true),
+        ("", true),
+    ] {
+        assert_eq!(may_touch_session(text.as_bytes()), expected, "{text}");
     }
 }
 

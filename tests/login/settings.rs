@@ -6,7 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Database, Pgusher, Raw, both_versions, message::Message, postgres::PASSWORD};
+use crate::support::{
+    Database, Pgusher, Raw, both_versions,
+    message::{Message, query},
+    postgres::PASSWORD,
+};
 
 type Pairs<'a> = &'a [(&'a str, &'a str)];
 
@@ -293,6 +297,76 @@ both_versions!(
                 assert_eq!(client.rows(sql), expected, "round {round}");
                 assert_eq!(client.parameters["application_name"], format!("client {nth}"));
             }
+        }
+    }
+);
+
+/// The messages of a login by their types, each type once in a row, and what notices say.
+fn hear(port: u16, database: &str, settings: Pairs<'_>) -> (String, Vec<Message>) {
+    let mut client = Raw::connect(port);
+    client.startup(&[&[("user", "app_trust"), ("database", database)], settings].concat());
+    let mut heard = client.until_ready();
+    let mut types: Vec<char> = heard
+        .iter()
+        .map(|message| char::from(message.tag))
+        .collect();
+    types.dedup();
+    heard.retain(|message| message.tag == b'N');
+    (types.into_iter().collect(), heard)
+}
+
+both_versions!(
+    /// A16: what PostgreSQL has to say about settings is said to each client that comes with them, at
+    /// the same place of the login.
+    settings_that_are_remarked_on,
+    |pg| {
+        const LONG: &str = "an application name that is longer than the sixty-three bytes that are kept of it";
+        let database = pg.fresh_database();
+        let pgusher = Pgusher::in_front_of(pg).pool_size(1).start();
+        let many = "m".repeat(3900);
+        let cases: &[(Pairs<'_>, &str)] = &[
+            (&[("application_name", LONG)], "RNSKZ"),
+            // The connection has that name already; and then it has not.
+            (&[("application_name", LONG), ("work_mem", "8MB")], "RNSKZ"),
+            (&[("application_name", "short"), ("work_mem", "8MB")], "RSKZ"),
+            (&[("application_name", &many)], "RNSKZ"),
+            (&[("application_name", "ünïcode, and much more of it than sixty-three bytes, as it seems")], "RNSKZ"),
+            (&[("application_name", LONG), ("client_encoding", "LATIN1")], "RNSKZ"),
+            // What is to be heard comes first, wherever it stands in the alphabet.
+            (&[("options", "-c client_min_messages=warning"), ("application_name", LONG)], "RSKZ"),
+            (&[("client_min_messages", "error"), ("application_name", LONG)], "RSKZ"),
+            (&[("client_min_messages", "debug1"), ("application_name", LONG)], "RNSKZ"),
+            (&[("client_min_messages", "log"), ("application_name", LONG)], "RNSKZ"),
+            (&[("work_mem", "8MB")], "RSKZ"),
+        ];
+        for (case, types) in cases {
+            let direct = hear(pg.port(), &database.name, case);
+            assert_eq!(direct.0, *types, "{case:?}");
+            for nth in ["first", "second"] {
+                let told = hear(pgusher.port(), &database.name, case);
+                assert_eq!(told, direct, "{case:?}, the {nth}");
+            }
+        }
+        // Nothing of it comes later, whoever had the connection in between.
+        let mut client = log_in(pgusher.port(), &database.name, &[("application_name", LONG)]);
+        for _ in 0..2 {
+            assert_eq!(client.ask(&query("SELECT 1")).types(), "T D C Z:I");
+            assert_eq!(pgusher.raw(&database.name).value("SELECT 1"), "1");
+        }
+    }
+);
+
+both_versions!(
+    /// A6: what is too much to be remembered for each set of settings is not told.
+    settings_that_too_much_is_remarked_on,
+    |pg| {
+        let database = pg.fresh_database();
+        let pgusher = Pgusher::in_front_of(pg).pool_size(1).start();
+        let name = "m".repeat(8000);
+        let case: Pairs<'_> = &[("application_name", &name)];
+        assert_eq!(hear(pg.port(), &database.name, case).0, "RNSKZ");
+        for _ in 0..2 {
+            assert_eq!(hear(pgusher.port(), &database.name, case).0, "RSKZ");
         }
     }
 );

@@ -20,6 +20,20 @@ fn told(message: &Message) -> (String, String) {
     )
 }
 
+/// The process id that a notification comes from.
+fn sender(message: &Message) -> u32 {
+    let pid = message.body.first_chunk().unwrap();
+    u32::from_be_bytes(*pid)
+}
+
+/// The notification that comes in the answer to `request` or right behind it.
+fn notified_at(listener: &mut Raw, request: &[u8]) -> Message {
+    listener.send(request);
+    let mut answer = listener.until_ready().into_iter();
+    let among = answer.find(|it| it.tag == b'A');
+    among.unwrap_or_else(|| listener.expect("A"))
+}
+
 fn one_connection(server: &Postgres) -> Pgusher {
     Pgusher::in_front_of(server)
         .pool_size(1)
@@ -112,13 +126,12 @@ both_versions! {
 }
 
 both_versions! {
-    /// E3: who notifies itself knows it by the process id that it was told; others' are theirs.
+    /// E3: who notifies itself knows it by the process id that it was told.
     by_itself, |server| {
         let database = server.fresh_database();
         let pgusher = one_connection(server);
         let mut listener = pgusher.raw(&database.name);
         let mut direct = database.raw();
-        let pid = |message: &Message| u32::from_be_bytes(message.body[..4].try_into().unwrap());
         let own = listener.key().0;
         let on_server = u32::try_from(listener.backend_pid()).unwrap();
         assert_ne!(own, on_server);
@@ -126,19 +139,64 @@ both_versions! {
         let long = "x".repeat(7999);
         for text in ["", "one", &long] {
             for notify in [query(&format!("NOTIFY news, '{text}'")), [extended(&format!("SELECT pg_notify('news', '{text}')"), &[]), sync()].concat()] {
-                listener.send(&notify);
-                let answer = listener.until_ready();
-                let message = match answer.iter().find(|it| it.tag == b'A') {
-                    Some(message) => message.clone(),
-                    None => listener.expect("A"),
-                };
+                let message = notified_at(&mut listener, &notify);
                 assert_eq!(told(&message), ("news".into(), text.into()));
-                assert_eq!(pid(&message), own);
+                assert_eq!(sender(&message), own);
             }
         }
         direct.rows("NOTIFY news, 'two'");
         let message = listener.expect("A");
         assert_eq!(told(&message).1, "two");
-        assert_eq!(i64::from(pid(&message)), i64::from(direct.backend_pid()));
+        assert_eq!(i64::from(sender(&message)), i64::from(direct.backend_pid()));
+    }
+}
+
+both_versions! {
+    /// E3: who notifies is named by the process id that it was told, however it does so, and whoever
+    /// had the same server connection before.
+    by_others, |server| {
+        let database = server.fresh_database();
+        let mut direct = database.raw();
+        Raw::login(server.port(), "postgres", "", &database.name).rows("
+            CREATE TABLE told (v text); GRANT ALL ON told TO PUBLIC;
+            CREATE FUNCTION tells() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN PERFORM pg_notify('news', NEW.v); RETURN NULL; END $$;
+            CREATE TRIGGER tells AFTER INSERT ON told FOR EACH ROW EXECUTE FUNCTION tells()");
+        for mode in ["transaction", "session"] {
+            let pgusher = Pgusher::in_front_of(server)
+                .pool_size(if mode == "session" { 4 } else { 2 })
+                .database(&format!("pool_mode = \"{mode}\""))
+                .start();
+            let client = |user: &str| login(pgusher.port(), user, &database.name, &[]);
+            let mut listener = client("app");
+            listener.rows("LISTEN news");
+            let mut others = [client("app"), client("app"), client("app_trust")];
+            let forms: [fn(&str) -> Vec<u8>; 5] = [
+                |text| query(&format!("NOTIFY news, '{text}'")),
+                |text| query(&format!("SELECT pg_notify('news', '{text}')")),
+                |text| query(&format!("INSERT INTO told VALUES ('{text}')")),
+                |text| query(&format!("BEGIN; NOTIFY news, '{text}'; COMMIT")),
+                |text| [extended("SELECT pg_notify('news', $1)", &[Some(text.as_bytes())]), sync()].concat(),
+            ];
+            for form in forms {
+                for (nth, other) in others.iter_mut().enumerate() {
+                    let text = format!("number {nth}");
+                    let answer = other.ask(&form(&text));
+                    assert!(answer.types().ends_with("Z:I"), "{answer:?}");
+                    let message = listener.expect("A");
+                    assert_eq!((sender(&message), told(&message).1), (other.key().0, text));
+                }
+            }
+            direct.rows("NOTIFY news, 'directly'");
+            let message = listener.expect("A");
+            assert_eq!(i64::from(sender(&message)), i64::from(direct.backend_pid()));
+            // Who has left by then, too.
+            let [last, ..] = &mut others;
+            listener.rows("BEGIN");
+            last.rows("NOTIFY news, 'last words'");
+            let pid = last.key().0;
+            drop(others);
+            assert_eq!(sender(&notified_at(&mut listener, &query("COMMIT"))), pid);
+        }
     }
 }

@@ -41,8 +41,7 @@ both_versions! {
 }
 
 both_versions! {
-    /// E6: `temp_buffers` cannot be set back once a temporary table was used. Such a connection is
-    /// of no use to anybody else.
+    /// E1: `temp_buffers` cannot be changed once a temporary table was used.
     temp_buffers, |server| as_directly(server, &[
         &["SET temp_buffers = '2MB'", "SHOW temp_buffers", "RESET temp_buffers", "SHOW temp_buffers"],
         &["SET temp_buffers = '2MB'", "CREATE TEMP TABLE mine (i int)", "INSERT INTO mine VALUES (1)", "DROP TABLE mine", "SHOW temp_buffers", "SHOW temp_buffers"],
@@ -107,6 +106,24 @@ both_versions! {
         ];
         stage.tell_unseen(scripts);
         stage.finish();
+    }
+}
+
+both_versions! {
+    /// E6: a connection that cannot be cleaned is closed.
+    cleaned_in_vain, |server| {
+        let database = server.fresh_database();
+        let pgusher = crate::support::Pgusher::in_front_of(server).pool_size(1).start();
+        let (mut client, mut other) = (pgusher.raw(&database.name), pgusher.raw(&database.name));
+        client.rows("DO $$ BEGIN FOR i IN 1 .. 500 LOOP EXECUTE 'CREATE TEMP TABLE mine' || i || ' (v text)'; END LOOP; END $$");
+        let pid = client.value("SELECT pg_backend_pid()");
+        // Nobody can drop so many tables in that time.
+        client.rows("SET statement_timeout = '1ms'");
+        drop(client);
+        assert_eq!(other.value("SHOW statement_timeout"), "0");
+        assert_ne!(other.value("SELECT pg_backend_pid()"), pid);
+        assert!(pgusher.log_contains("could not be cleaned"), "{}", pgusher.log());
+        assert_eq!(other.value("SELECT coalesce(to_regclass('pg_temp.mine1')::text, 'none')"), "none");
     }
 }
 

@@ -3,9 +3,8 @@
 use crate::{
     stage::{Stage, Write, batch},
     support::{
-        Message, Pgusher, Postgres, Raw, Version, both_versions,
+        Message, Pgusher, Postgres, Raw, both_versions,
         message::{bind, close, describe, execute, extended, parse, query, sync},
-        postgres,
     },
 };
 
@@ -95,11 +94,85 @@ both_versions! {
     }
 }
 
-#[test]
-#[ignore = "a name that is given up is free for others when the server has said so, and not in what is sent behind it before"]
-fn given_up_and_taken_again() {
+const LIST: &str = "SELECT name, statement, parameter_types, from_sql FROM pg_prepared_statements ORDER BY prepare_time";
+
+both_versions! {
+    /// C10, C11: who looks at its prepared statements sees them, by its own names and no others.
+    looked_at, |server| {
+        let one = || prepare("s", "SELECT $1::int");
+        let mut stage = Stage::new(server);
+        let deaf = |mut all: Vec<Write>, list: Write| { all.push(list); all };
+        for (form, tell) in [("Query", query_of as fn(&str) -> Write), ("messages", command)] {
+            let list = || tell(LIST);
+            for (name, script) in [
+                ("nothing", vec![list(), list()]),
+                ("one", vec![one(), list(), batch(&[bind("", "s", &[Some(b"1")]), execute("", 0)]), list()]),
+                ("three, in order", vec![prepare("z", "SELECT 1"), prepare("y", "SELECT 2"), list(), prepare("x", "SELECT 3"), list(), run("y"), run("x")]),
+                ("an odd name", vec![prepare("My \"s", "SELECT 1"), list(), run("My \"s")]),
+                ("the same text twice", vec![prepare("a", "SELECT 1"), prepare("b", "SELECT 1"), list()]),
+                ("in a block", vec![tell("BEGIN"), one(), list(), prepare("q", "SELECT 2"), list(), run("q"), tell("DEALLOCATE s"), list(), run("s"), tell("COMMIT"), list()]),
+                ("taken back", vec![tell("BEGIN"), one(), list(), prepare("q", "SELECT 2"), tell("ROLLBACK"), run("q"), list()]),
+                ("in a failed block", vec![one(), tell("BEGIN"), tell("SELECT 1/0"), list(), tell("ROLLBACK"), list()]),
+                ("Close", vec![prepare("q", "SELECT 2"), tell("BEGIN"), list(), batch(&[close(b'S', "q")]), list(), run("q"), tell("COMMIT"), list()]),
+                ("a name that is taken", vec![tell("BEGIN"), one(), list(), one(), tell("ROLLBACK"), list()]),
+                ("Parse fails", vec![tell("BEGIN"), list(), prepare("q", "SELECT nothing"), tell("ROLLBACK"), run("q"), list()]),
+                ("DEALLOCATE ALL", vec![one(), tell("BEGIN"), list(), tell("DEALLOCATE ALL"), list(), one(), list(), tell("COMMIT"), list()]),
+                ("PREPARE", vec![one(), tell("PREPARE p AS SELECT 2"), tell(LIST), prepare("q", "SELECT 3"), list(), run("q"), run("p"), tell("DEALLOCATE p"), list(), run("q")]),
+                ("PREPARE of a name that is taken", vec![one(), tell("PREPARE s AS SELECT 2"), list(), batch(&[bind("", "s", &[Some(b"1")]), execute("", 0)])]),
+                ("Parse of a name that is taken", vec![tell("PREPARE s AS SELECT 2"), one(), run("s"), list(), tell("DEALLOCATE s"), one(), list()]),
+                ("EXECUTE of both", vec![one(), tell("PREPARE p AS SELECT 2"), tell("EXECUTE s(1)"), tell("EXECUTE p"), tell("DEALLOCATE s"), tell("DEALLOCATE p"), list()]),
+                ("a list that is prepared", vec![prepare("l", LIST), run("l"), one(), run("l"), batch(&[describe(b'S', "l")]), run("l")]),
+                ("without a word", vec![one(), tell("SELECT count(*) FROM pg_catalog . \"pg_prepared_statements\""), tell("SELECT count(*) FROM pg_prepared_statement()"),
+                    tell("SELECT count(*) FROM Pg_Prepared_Statements")]),
+            ] {
+                for look in [true, false] {
+                    stage.run(&format!("{name} by {form}, looking: {look}"), &[], &script, look);
+                }
+            }
+            for (name, first) in [
+                ("Parse and a list in one batch", vec![batch(&[parse("s", "SELECT 1"), extended(LIST, &[]), bind("", "s", &[]), execute("", 0)])]),
+                ("a list and an error in one batch", vec![one(), batch(&[extended("SELECT 1", &[]), extended(LIST, &[]), extended("SELECT 1/0", &[])])]),
+                ("an error and a list in one batch", vec![one(), batch(&[parse("q", "SELECT 1/0"), bind("", "q", &[]), execute("", 0), extended(LIST, &[])])]),
+                ("behind others", vec![one(), ([query("SELECT 1"), batch(&[extended(LIST, &[])]).0, query(LIST), query("SELECT 2")].concat(), 4)]),
+                ("PREPARE, EXECUTE and a list in one text", vec![one(), query_of("PREPARE p AS SELECT 1; EXECUTE p; SELECT name FROM pg_prepared_statements; DEALLOCATE p")]),
+            ] {
+                stage.run(name, &[], &deaf(first, list()), true);
+            }
+        }
+        stage.finish();
+    }
+}
+
+both_versions! {
+    /// C10: the statements of others are not among them, and are there again afterwards.
+    of_others_on_the_same_connection, |server| {
+        let database = server.fresh_database();
+        let pgusher = Pgusher::in_front_of(server).pool_size(1).start();
+        let connect = || crate::login(pgusher.port(), "app", &database.name, &[]);
+        let (mut one, mut two) = (connect(), connect());
+        let prepares = |client: &mut Raw, name: &str, sql: &str| {
+            client.send(&[parse(name, sql), sync()].concat());
+            client.until_ready();
+        };
+        let names = |client: &mut Raw| -> Vec<String> {
+            client.rows(LIST).into_iter().filter_map(|mut row| row.swap_remove(0)).collect()
+        };
+        prepares(&mut one, "secret", "SELECT 'of one'");
+        prepares(&mut two, "other", "SELECT 'of two'");
+        assert_eq!(names(&mut two), ["other"]);
+        assert_eq!(names(&mut one), ["secret"]);
+        assert!(names(&mut connect()).is_empty());
+        for (client, name, value) in [(&mut one, "secret", "of one"), (&mut two, "other", "of two")] {
+            assert_eq!(client.value(&format!("EXECUTE {name}")), value);
+        }
+    }
+}
+
+both_versions! {
+    /// C10: in what is sent before the server has said that the name is free.
+    given_up_and_taken_again, |server| {
     let one = || prepare("s", "SELECT 1");
-    let mut stage = Stage::new(postgres(Version::V18));
+    let mut stage = Stage::new(server);
     for (name, script) in [
         (
             "DEALLOCATE and Parse in one batch",
@@ -157,6 +230,7 @@ fn given_up_and_taken_again() {
         stage.run(name, &[], &script, true);
     }
     stage.finish();
+}
 }
 
 both_versions! {

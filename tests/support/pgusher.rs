@@ -166,6 +166,11 @@ impl Pgusher {
         line.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
             .expect("VmRSS in kB")
     }
+
+    /// Files and sockets that the process has open.
+    pub fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).map_or(0, Iterator::count)
+    }
 }
 
 impl Drop for Pgusher {

@@ -1,0 +1,129 @@
+//! Server connections where the client's statements go by its own names (C10).
+//!
+//! Who looks at the list of prepared statements would see numbers, and those of others that share the
+//! connection. And a name that SQL prepares must not be one that the driver has, and the other way round,
+//! which only PostgreSQL can tell for certain. So before the first statement that does one or the other, the
+//! statements of others are taken off the connection, and the client's own are parsed under their own names.
+//! It stays like that until the client gives the connection back; then it is cleaned.
+
+use super::{
+    Backend, Entry, Next, Output, PoolMode, Request, Session, Status, Whose,
+    client::Verdict,
+    provide::{close_on_server, write_parse},
+    statements::{self, Statement},
+    touches::Touches,
+};
+use crate::wire::write;
+
+/// Texts that are sent to a server connection for this. Who has prepared more sees numbers.
+const MOST_BYTES: usize = 1024 * 1024;
+
+/// How the statements of a server connection are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Naming {
+    #[default]
+    ByNumber,
+    /// The names are on their way to it.
+    Changing,
+    /// By its client's own names, and there are no others.
+    Own,
+}
+
+impl Session {
+    /// What is sent next may do this: does it need the client's own names? `Some`: not yet.
+    pub(super) fn name_for(
+        &mut self,
+        touches: &Touches,
+        backend: &mut Backend,
+        out: &mut Output,
+    ) -> Option<Verdict> {
+        if touches.deallocates_all {
+            self.may_deallocate_all();
+        }
+        if !touches.own_names || !self.keeps_names() {
+            return None;
+        }
+        let in_batch = backend.pipeline.is_open();
+        match backend.prepared.naming {
+            Naming::Own => return None,
+            _ if !in_batch && !backend.pipeline.is_empty() => {}
+            Naming::Changing if !backend.pipeline.is_empty() => {}
+            Naming::Changing => {
+                backend.prepared.naming = Naming::Own;
+                return None;
+            }
+            // Nothing is run.
+            Naming::ByNumber if backend.status == Status::Failed => return None,
+            Naming::ByNumber => {
+                if !self.give_own_names(in_batch, backend, out) {
+                    return None;
+                }
+            }
+        }
+        Some(Verdict::Stop(Next::Hold))
+    }
+
+    /// Whether it has the client's statements by numbers, of which its names are translated.
+    pub(super) fn keeps_names(&self) -> bool {
+        self.mode == PoolMode::Transaction || self.tenancy.is_some()
+    }
+
+    /// Whether the statement goes by the client's name for it on this connection.
+    pub(super) fn goes_by(&self, name: &[u8], statement: &Statement, backend: &Backend) -> bool {
+        backend.prepared.naming == Naming::Own
+            && !statements::is_reserved(name)
+            && !statement.is_private()
+    }
+
+    /// Sends what changes the names; `false`: there is nothing to be changed, or too much.
+    fn give_own_names(&self, in_batch: bool, backend: &mut Backend, out: &mut Output) -> bool {
+        backend.dirty = true;
+        let own = self.names.in_order();
+        let bytes: usize = own.iter().map(|(_, it)| it.body.len()).sum();
+        if bytes > MOST_BYTES {
+            return false;
+        }
+        let before = backend.pipeline.next_place();
+        // Outside of a batch one that cannot be parsed any more harms nobody.
+        let whose = match in_batch {
+            true => Whose::Hidden,
+            false => Whose::Restoring,
+        };
+        for id in backend.prepared.all() {
+            if !own.iter().any(|(_, it)| it.id == id && it.is_private()) {
+                close_on_server(id, whose, backend, out);
+                backend.prepared.doubts(id);
+            }
+        }
+        for (name, statement) in own {
+            if statements::is_reserved(name) || statement.is_private() {
+                continue;
+            }
+            write_parse(&[name, b"\0"].concat(), &statement.body, out);
+            backend.pipeline.sent(Request::Parse, whose);
+            if !in_batch {
+                end_step(backend, out);
+            }
+        }
+        if backend.pipeline.next_place() == before {
+            backend.prepared.naming = Naming::Own;
+            return false;
+        }
+        if in_batch {
+            out.to_server.own(|bytes| write::frame(bytes, b'H', |_| {}));
+        } else {
+            end_step(backend, out);
+        }
+        backend.prepared.naming = Naming::Changing;
+        backend.is_prepared_for = true;
+        true
+    }
+}
+
+fn end_step(backend: &mut Backend, out: &mut Output) {
+    out.to_server.own(|bytes| write::frame(bytes, b'S', |_| {}));
+    backend.prepared.batch_ends();
+    backend
+        .pipeline
+        .push(Entry::new(Request::Sync, Whose::Restoring));
+}
