@@ -20,6 +20,7 @@ pub(crate) fn operations() {
     unnamed();
     named();
     named_elsewhere();
+    named_of_many();
     result();
     of_a_tenant();
 }
@@ -125,6 +126,27 @@ fn named_elsewhere() {
             used.push(std::mem::replace(&mut desk.backend, backend));
         }
         desk.transaction(&batch, &rows);
+    });
+}
+
+/// More statements in turns than a server connection keeps: each time one goes and one comes.
+fn named_of_many() {
+    let mut desk = Desk::new("checkout");
+    let names: Vec<_> = (0..600).map(|nth| format!("statement_{nth}")).collect();
+    for (nth, name) in names.iter().enumerate() {
+        let text = format!("select abalance from accounts where aid = $1 and {nth} = {nth}");
+        let mut request = parse(name.as_bytes(), text.as_bytes());
+        write::frame(&mut request, b'S', |_| {});
+        let gone = nth >= 500;
+        desk.transaction(&request, &reply(if gone { b"31Z" } else { b"1Z" }));
+    }
+    let batches: Vec<_> = names.iter().map(|name| execute(name.as_bytes())).collect();
+    let mut turn = batches.iter().cycle();
+    let rows = reply(b"312TDCZ");
+    count("session: named statement, one of too many", || {
+        if let Some(batch) = turn.next() {
+            desk.transaction(batch, &rows);
+        }
     });
 }
 
