@@ -5,6 +5,7 @@
     python3 benches/compare.py --quick    under a minute: does it work at all?
     python3 benches/compare.py --memory   only what 5000 idle clients hold: half a minute each
     python3 benches/compare.py --tenants  what a tenant's context costs, here and by hand
+    python3 benches/compare.py --statements  10,000 prepared statements over a pool of 20
 
 The unit to look at is CPU microseconds of the proxy per transaction: user and system time of all
 its threads. Throughput on one machine mostly says how client, proxy and server share its
@@ -12,13 +13,14 @@ processors. Contenders take turns, round by round, so that whatever else the mac
 all of them; figures are medians over the rounds.
 
 Needs Python, cargo and PostgreSQL (PG_BIN names its directory). PgBouncer is taken from PGBOUNCER,
-the PATH or Debian. Everything it starts it ends; its files are in a temporary directory but for
+the PATH or Debian, as one that can keep prepared statements if there is one. Everything it starts it ends; its files are in a temporary directory but for
 the results in target/bench/.
 """
 
 import argparse
 import collections
 import contextlib
+import functools
 import os
 import resource
 import shutil
@@ -31,7 +33,7 @@ import tempfile
 sys.dont_write_bytecode = True
 
 # pylint: disable=wrong-import-position
-from compare import contenders, load, machine, memory, postgres, report
+from compare import contenders, load, machine, memory, postgres, report, statements
 from compare.processes import Failed
 
 
@@ -58,6 +60,7 @@ def arguments():
     add("--quick", action="store_true", help="1 round of 1 s, 32 clients, 500 idle clients")
     add("--tenants", action="store_true", help="what the context costs, with 32 clients")
     add("--memory", action="store_true", help="no load, 5000 idle clients")
+    add("--statements", action="store_true", help="many prepared statements, and nothing else")
     if "--memory" in sys.argv:
         parser.set_defaults(rounds=0, modes=[], idle=5000)
     if "--tenants" in sys.argv:
@@ -65,6 +68,8 @@ def arguments():
     if "--quick" in sys.argv:
         parser.set_defaults(rounds=1, seconds=1, clients=[32], idle=500)
     args = parser.parse_args()
+    special = [kind for kind in ("memory", "tenants", "statements") if getattr(args, kind)]
+    args.kind = special[0] if special else "compare"
     if args.modes == ["all"]:
         args.modes = list(load.MODES)
     if unknown := set(args.modes) - set(load.MODES):
@@ -72,8 +77,12 @@ def arguments():
     return args
 
 
-def find_contenders(server, wanted, skipped, tenants):
+def find_contenders(server, wanted, skipped, tenants, directory):
     """Those that can take part; why the others cannot goes to `skipped`."""
+
+    @functools.cache
+    def pgbouncer():
+        return contenders.PgBouncer(server, contenders.find_pgbouncer(directory))
 
     def pgusher(workers, tenants=False):
         binary = os.environ.get("PGUSHER") or os.path.join(
@@ -88,7 +97,7 @@ def find_contenders(server, wanted, skipped, tenants):
     makers = {
         "direct": lambda: contenders.Direct(server),
         "floor": floor,
-        "PgBouncer": lambda: contenders.PgBouncer(server, contenders.find_pgbouncer()),
+        "PgBouncer": pgbouncer,
         "pgusher, 1 worker": lambda: pgusher(1),
         "pgusher, 2 workers": lambda: pgusher(2),
     }
@@ -96,9 +105,7 @@ def find_contenders(server, wanted, skipped, tenants):
         del makers["floor"]
         by_hand = contenders.ByHand
         makers["direct, by hand"] = lambda: by_hand(contenders.Direct(server))
-        makers["PgBouncer, by hand"] = lambda: by_hand(
-            contenders.PgBouncer(server, contenders.find_pgbouncer())
-        )
+        makers["PgBouncer, by hand"] = lambda: by_hand(pgbouncer())
         makers["pgusher, 1 worker, tenants"] = lambda: pgusher(1, True)
         makers["pgusher, 2 workers, tenants"] = lambda: pgusher(2, True)
     found = []
@@ -181,12 +188,48 @@ def measure_idle(args, found, skipped, directory):
     return idle
 
 
+def start_all(found, skipped, directory, cleanup):
+    """Those that run, each with its process."""
+    running = {}
+    for contender in found:
+        try:
+            running[contender] = contender.start(directory)
+            cleanup.callback(running[contender].stop)
+        except Failed as why:
+            skip(skipped, contender.name, why)
+    if not running:
+        sys.exit("nobody can take part")
+    return running
+
+
+def measure_statements(args, found, server, skipped, directory):
+    """Round by round; each pooler anew, so that it has no statements and no memory of others."""
+    server.count_parses()
+    results = collections.defaultdict(list)
+    poolers = [contender for contender in found if not contender.refuses("prepared")]
+    for turn in range(args.rounds):
+        print(f"round {turn + 1} of {args.rounds} …", file=sys.stderr, flush=True)
+        for kind in statements.KINDS:
+            for contender in rotated(poolers, turn):
+                try:
+                    running = contender.start(directory)
+                    try:
+                        sample = statements.measure(server, running, kind)
+                        results[kind, contender.name].append(sample)
+                    finally:
+                        running.stop()
+                except (Failed, OSError) as why:
+                    skip(skipped, f"{contender.name}, {kind} statements", why)
+    return results
+
+
 def header(args, machine_line, load_before, results):
     """What the figures belong to, and whether to trust them."""
     lines = [machine_line, ""]
     if args.rounds:
+        length = "" if args.statements else f" of {args.seconds} s or more"
         lines += [
-            f"{args.rounds} interleaved round(s) of {args.seconds} s or more, medians; scale "
+            f"{args.rounds} interleaved round(s){length}, medians; scale "
             f"{postgres.SCALE}; pools of {contenders.POOL_SIZE}, transaction mode. CPU is the "
             "proxy's own, user and system time of all its threads."
         ]
@@ -220,29 +263,26 @@ def main():
         cleanup.callback(server.stop)
         server.start()
 
-        found = find_contenders(server, args.only, skipped, args.tenants)
-        running = {}
-        for contender in found:
-            # Alone, nobody needs to run who does not pool.
-            if args.memory and not contender.pools:
-                continue
-            try:
-                running[contender] = contender.start(directory)
-                cleanup.callback(running[contender].stop)
-            except Failed as why:
-                skip(skipped, contender.name, why)
-
-        names = [contender.name for contender in running]
-        results = run_rounds(args, server, running, skipped, directory)
-        idle = measure_idle(args, list(running), skipped, directory)
-
+        found = find_contenders(server, args.only, skipped, args.tenants, directory)
+        # Alone, nobody needs to run who does not pool.
+        if args.memory or args.statements:
+            found = [contender for contender in found if contender.pools]
         line = machine.description([f"PostgreSQL {server.version}"])
-        top = header(args, line, load_before, results)
-        text = report.markdown(
-            top, args.modes, args.clients, names, results, skipped, idle, args.idle
-        )
-        kind = "memory" if args.memory else "tenants" if args.tenants else "compare"
-        save(kind, text, report.as_json(line, results, idle))
+        idle = {}
+        if args.statements:
+            results = measure_statements(args, found, server, skipped, directory)
+            top = header(args, line, load_before, results)
+            text = statements.markdown(top, results, skipped)
+        else:
+            running = start_all(found, skipped, directory, cleanup)
+            names = [contender.name for contender in running]
+            results = run_rounds(args, server, running, skipped, directory)
+            idle = measure_idle(args, list(running), skipped, directory)
+            top = header(args, line, load_before, results)
+            text = report.markdown(
+                top, args.modes, args.clients, names, results, skipped, idle, args.idle
+            )
+        save(args.kind, text, report.as_json(line, results, idle))
     print(text)
 
 

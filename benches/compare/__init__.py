@@ -3,9 +3,11 @@
     machine    what it runs on; who uses its processors
     processes  children: started, watched, ended by their process id
     postgres   a throw-away PostgreSQL server
-    scram      a client that can log in and then do nothing
+    scram      a client that can log in, and little else
     contenders what is compared: how each is configured and started
+    debian     a newer PgBouncer than the system may have
     load       one pgbench run
     memory     what an idle client costs
+    statements what many prepared statements cost
     report     the tables
 """

@@ -5,16 +5,19 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 
-from . import postgres, processes
+from . import debian, postgres, processes
 from .postgres import DATABASE, PASSWORD, USER
 from .processes import Failed, Process
 
 POOL_SIZE = 20
 # More than the idle clients of the memory test.
 MAX_CLIENTS = 10_000
-# pgbench names a statement per script command: the limit only has to be on.
-MAX_PREPARED = 200
+# Statements that PgBouncer keeps on one server connection: as many as pgusher does.
+MAX_PREPARED = 500
+# Since when it knows any in transaction mode.
+PREPARES = (1, 21)
 TENANT_SETTING = "app.tenant_id"
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -61,14 +64,11 @@ class PgBouncer:
 
     pools = True
 
-    def __init__(self, server, binary):
-        self._server, self._binary = server, binary
-        said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)
-        found = re.search(r"PgBouncer (\d+)\.(\d+)(\.\d+)?", said.stdout)
-        if not found:
-            raise Failed(f"{binary} --version says nothing about PgBouncer")
-        self._version = (int(found[1]), int(found[2]))
-        self.name = f"PgBouncer {found[0].split()[1]}"
+    def __init__(self, server, command):
+        self._server, self._command = server, command
+        text = pgbouncer_version(command)
+        self._can_prepare = numbers(text) >= PREPARES
+        self.name = f"PgBouncer {text}"
 
     def start(self, directory):
         """Writes its two files and starts it."""
@@ -88,20 +88,17 @@ class PgBouncer:
                 f"pool_mode = transaction\ndefault_pool_size = {POOL_SIZE}\n"
                 f"max_client_conn = {MAX_CLIENTS}\n"
                 "log_connections = 0\nlog_disconnections = 0\n"
-                + (f"max_prepared_statements = {MAX_PREPARED}\n" if self._can_prepare() else "")
+                + (f"max_prepared_statements = {MAX_PREPARED}\n" if self._can_prepare else "")
             )
         for path in (users, settings):
             os.chmod(path, 0o644)
         user = postgres.server_user()
         log = os.path.join(directory, "pgbouncer.log")
-        return Running(port, Process(self.name, [self._binary, settings], log, port, user=user))
-
-    def _can_prepare(self):
-        return self._version >= (1, 21)
+        return Running(port, Process(self.name, [*self._command, settings], log, port, user=user))
 
     def refuses(self, mode):
         """Why it has no figure in a mode, if so."""
-        if mode == "prepared" and not self._can_prepare():
+        if mode == "prepared" and not self._can_prepare:
             return "no prepared statements in transaction mode before PgBouncer 1.21"
         return None
 
@@ -195,17 +192,48 @@ class Running:
             self._process.stop()
 
 
-def find_pgbouncer():
-    """`PGBOUNCER`, else the one on the PATH, else Debian's, installed if that can be."""
+def find_pgbouncer(directory):
+    """The command of a PgBouncer that can keep prepared statements, or else of an older one.
+
+    `PGBOUNCER` chooses one. Else it is the one on the PATH, if it is new enough; that of Debian 13,
+    unpacked in `directory`; or an older one, installed if that can be.
+    """
     chosen = os.environ.get("PGBOUNCER")
     if chosen:
-        return chosen
-    on_path = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
+        return [chosen]
+    on_path = _installed_pgbouncer()
+    if on_path and numbers(pgbouncer_version([on_path])) >= PREPARES:
+        return [on_path]
+    try:
+        newer = debian.pgbouncer(os.path.join(target_directory(), "bench"), directory)
+        # It says so here if it does not run on this system.
+        pgbouncer_version(newer)
+        return newer
+    except (Failed, OSError) as why:
+        print(f"no PgBouncer of Debian {debian.SUITE}: {why}", file=sys.stderr, flush=True)
     if on_path is None and postgres.install("pgbouncer"):
-        on_path = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin")
+        on_path = _installed_pgbouncer()
     if on_path is None:
         raise Failed("not found and not to be installed; PGBOUNCER=/path/to/pgbouncer names one")
-    return on_path
+    return [on_path]
+
+
+def _installed_pgbouncer():
+    return shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
+
+
+def pgbouncer_version(command):
+    """What it says itself."""
+    said = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
+    found = re.search(r"PgBouncer (\d+\.\d+(\.\d+)?)", said.stdout)
+    if not found:
+        raise Failed(f"{command[-1]} --version says nothing about PgBouncer")
+    return found[1]
+
+
+def numbers(version):
+    """To compare it with others."""
+    return tuple(int(part) for part in version.split("."))
 
 
 def build(*targets):

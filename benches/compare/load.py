@@ -87,7 +87,8 @@ def _pgbench(server, running, mode, clients, extra):
     )
     if done.returncode or "number of failed transactions: 0 " not in done.stdout:
         lines = done.stderr.strip().splitlines() or ["transactions failed"]
-        raise Failed(f"pgbench: {lines[-1]}")
+        # The last one says which client it was; the one before says why.
+        raise Failed(" / ".join(lines[-2:]))
     return done.stdout
 
 

@@ -19,9 +19,7 @@ def markdown(header, modes, client_counts, names, results, skipped, idle, idle_c
         lines += _login_table(modes[0], max(client_counts), names, results)
     if idle:
         lines += _idle_table(idle, idle_clients)
-    if skipped:
-        lines += ["## Skipped", "", *(f"- {what}: {why}" for what, why in skipped.items()), ""]
-    return "\n".join(lines)
+    return "\n".join([*lines, *skipped_lines(skipped)])
 
 
 def _mode_table(mode, client_counts, names, results):
@@ -73,11 +71,18 @@ def _idle_table(idle, count):
     return [*lines, ""]
 
 
+def skipped_lines(skipped):
+    """Who could not take part, and why."""
+    if not skipped:
+        return []
+    return ["## Skipped", "", *(f"- {what}: {why}" for what, why in skipped.items()), ""]
+
+
 def as_json(machine_line, results, idle):
     """Every single sample, for whoever wants to compare two runs."""
     runs = [
-        {"mode": mode, "clients": clients, "name": name, "rounds": [vars(s) for s in samples]}
-        for (mode, clients, name), samples in results.items()
+        {"of": list(key), "rounds": [vars(sample) for sample in samples]}
+        for key, samples in results.items()
     ]
     idle = {name: vars(figures) for name, figures in idle.items()}
     return json.dumps({"machine": machine_line, "runs": runs, "idle_kib": idle}, indent=1)

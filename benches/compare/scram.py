@@ -1,7 +1,7 @@
-"""A PostgreSQL client that can log in with SCRAM-SHA-256 and run a query; otherwise it idles.
+"""A PostgreSQL client that can log in with SCRAM-SHA-256 and run a few kinds of queries.
 
-pgbench cannot hold thousands of clients that do nothing, and an extra driver is not worth its
-installation.
+pgbench cannot hold thousands of clients that do nothing, nor thousands of statements, and an extra
+driver is not worth its installation.
 """
 
 import base64
@@ -30,14 +30,25 @@ class Client:
         self._until_ready()
 
     def query(self, sql):
-        """Runs a statement and throws its result away."""
+        """Runs a statement; gives the first value of its last row, if it has one."""
         self._send(b"Q", sql.encode() + b"\0")
-        self._until_ready()
+        return self._until_ready()
 
     def prepare(self, name, sql):
         """Prepares a statement and keeps it."""
-        self._send(b"P", name.encode() + b"\0" + sql.encode() + b"\0\0\0")
-        self._send(b"S", b"")
+        parse = name.encode() + b"\0" + sql.encode() + b"\0\0\0"
+        self._socket.sendall(_framed(b"P", parse) + _framed(b"S", b""))
+        self._until_ready()
+
+    def send_execute(self, name, value):
+        """Asks for the rows of a prepared statement with one parameter, as text."""
+        parameter = struct.pack("!HHI", 0, 1, len(value)) + value.encode() + b"\0\0"
+        bind = b"\0" + name.encode() + b"\0" + parameter
+        messages = ((b"B", bind), (b"E", b"\0\0\0\0\0"), (b"S", b""))
+        self._socket.sendall(b"".join(_framed(kind, body) for kind, body in messages))
+
+    def finish_execute(self):
+        """Waits for the rows and throws them away."""
         self._until_ready()
 
     def close(self):
@@ -71,11 +82,17 @@ class Client:
                 raise Failed(f"unexpected authentication request {request}")
 
     def _until_ready(self):
-        while self._receive()[0] != b"Z":
-            pass
+        value = None
+        while True:
+            kind, body = self._receive()
+            if kind == b"D":
+                (length,) = struct.unpack_from("!i", body, 2)
+                value = body[6 : 6 + length].decode() if length >= 0 else None
+            elif kind == b"Z":
+                return value
 
     def _send(self, kind, body):
-        self._socket.sendall(kind + struct.pack("!I", len(body) + 4) + body)
+        self._socket.sendall(_framed(kind, body))
 
     def _receive(self):
         header = self._exactly(5)
@@ -93,6 +110,10 @@ class Client:
                 raise Failed("the connection was closed")
             parts += part
         return parts
+
+
+def _framed(kind, body):
+    return kind + struct.pack("!I", len(body) + 4) + body
 
 
 def _final_message(password, first, server_first):

@@ -144,6 +144,8 @@ impl Backend {
         }
     }
 
+    // In line, the entries that it returns are taken apart and put together again field by field.
+    #[inline(never)]
     fn try_read(&mut self, tag: u8, body: &[u8]) -> Result<Meaning, Unexpected> {
         match tag {
             b'S' => {

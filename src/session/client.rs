@@ -209,7 +209,11 @@ impl Session {
                     body,
                     start: Some(start),
                 };
-                return self.query_by_name(&frame, backend, out);
+                // Who has prepared nothing can name nothing.
+                return match self.names.len() {
+                    0 => self.query(&frame, backend, out),
+                    _ => self.query_by_name(&frame, backend, out),
+                };
             }
             b'F' => {
                 if let Some(verdict) = self.function_of_tenant(backend, out) {

@@ -270,7 +270,8 @@ impl Session {
     }
 
     fn restore_settings(&self, backend: &mut Backend, out: &mut Output) {
-        let mut sql = Vec::new();
+        // Room for a few settings: most clients have one or two of their own.
+        let mut sql = Vec::with_capacity(256);
         self.wanted.write_change_from(&backend.applied, &mut sql);
         backend.applied = Arc::clone(&self.wanted);
         if !sql.is_empty() {

@@ -173,22 +173,27 @@ pub(super) fn rank(name: &[u8]) -> u8 {
 /// `standard_conforming_strings` says, and bytes that are not plain ASCII text go as octal, so that
 /// no multi-byte encoding can swallow the closing quote.
 pub(super) fn push_literal(sql: &mut Vec<u8>, text: &[u8]) {
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'\'' | b'\\');
     sql.extend_from_slice(b" E'");
-    for &byte in text {
+    let mut rest = text;
+    loop {
+        let special = rest.iter().position(|byte| !is_plain(byte));
+        let (plain, behind) = rest.split_at(special.unwrap_or(rest.len()));
+        sql.extend_from_slice(plain);
+        let Some((&byte, behind)) = behind.split_first() else {
+            break;
+        };
         match byte {
             b'\'' => sql.extend_from_slice(b"''"),
             b'\\' => sql.extend_from_slice(b"\\\\"),
-            b' '..=b'~' => sql.push(byte),
-            _ => {
-                let octal = [
-                    b'\\',
-                    b'0' + (byte >> 6),
-                    b'0' + (byte >> 3 & 7),
-                    b'0' + (byte & 7),
-                ];
-                sql.extend_from_slice(&octal);
-            }
+            _ => sql.extend_from_slice(&[
+                b'\\',
+                b'0' + (byte >> 6),
+                b'0' + (byte >> 3 & 7),
+                b'0' + (byte & 7),
+            ]),
         }
+        rest = behind;
     }
     sql.push(b'\'');
 }

@@ -15,10 +15,12 @@ const TEXT: &[u8] = b"select abalance from accounts where aid = $1";
 pub(crate) fn operations() {
     attach();
     simple();
+    mapped();
     block();
     unnamed();
     named();
     named_elsewhere();
+    named_of_many();
     result();
     of_a_tenant();
 }
@@ -43,6 +45,16 @@ fn simple() {
     let mut desk = Desk::new("checkout");
     let (query, rows) = (query(b"select 1"), reply(b"TDCZ"));
     count("session: simple query", || desk.transaction(&query, &rows));
+}
+
+/// What a mapper writes: what it costs to look through a text grows with it.
+fn mapped() {
+    let mut desk = Desk::new("checkout");
+    let text = br#"SELECT "account"."aid" AS "account_aid", "account"."bid" AS "account_bid", "account"."abalance" AS "account_abalance", "account"."filler" AS "account_filler" FROM "pgbench_accounts" AS "account" WHERE "account"."aid" = 4711 AND "account"."abalance" > -1000"#;
+    let (query, rows) = (query(text), reply(b"TDCZ"));
+    count("session: simple query of 250 bytes", || {
+        desk.transaction(&query, &rows);
+    });
 }
 
 /// Three queries, one after the other, on one lease.
@@ -114,6 +126,27 @@ fn named_elsewhere() {
             used.push(std::mem::replace(&mut desk.backend, backend));
         }
         desk.transaction(&batch, &rows);
+    });
+}
+
+/// More statements in turns than a server connection keeps: each time one goes and one comes.
+fn named_of_many() {
+    let mut desk = Desk::new("checkout");
+    let names: Vec<_> = (0..600).map(|nth| format!("statement_{nth}")).collect();
+    for (nth, name) in names.iter().enumerate() {
+        let text = format!("select abalance from accounts where aid = $1 and {nth} = {nth}");
+        let mut request = parse(name.as_bytes(), text.as_bytes());
+        write::frame(&mut request, b'S', |_| {});
+        let gone = nth >= 500;
+        desk.transaction(&request, &reply(if gone { b"31Z" } else { b"1Z" }));
+    }
+    let batches: Vec<_> = names.iter().map(|name| execute(name.as_bytes())).collect();
+    let mut turn = batches.iter().cycle();
+    let rows = reply(b"312TDCZ");
+    count("session: named statement, one of too many", || {
+        if let Some(batch) = turn.next() {
+            desk.transaction(batch, &rows);
+        }
     });
 }
 
