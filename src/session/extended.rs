@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Backend, Output, Request, Session, Whose,
+    catalogue::{self, ServerName, Statement},
     client::Verdict,
     forward::Frame,
     pipeline::Entry,
@@ -11,7 +12,7 @@ use super::{
     provide::{ensure, make_room, write_parse},
     reading::{Act, touches_of_text},
     renamed::Renamed,
-    statements::{self, MOST_NAMES, Meaning, ServerName, Statement},
+    statements::{MOST_NAMED_BYTES, MOST_NAMES, Meaning},
     touches::{Holds, Touches},
     walk::{Comment, comment_of},
 };
@@ -110,8 +111,11 @@ impl Session {
             });
             return Verdict::Rewritten;
         }
-        if self.names.len() >= MOST_NAMES {
-            let message = format!("too many prepared statements: a client may have {MOST_NAMES}");
+        if self.names.are_full() {
+            let message = format!(
+                "too many prepared statements: a client may have {MOST_NAMES}, of {} MiB",
+                MOST_NAMED_BYTES >> 20
+            );
             return Verdict::Refuse(
                 Error::new(Kind::TooManyStatements, message)
                     .hint("Close those that are not needed."),
@@ -278,13 +282,12 @@ impl Session {
             // One whose text was not read, or that was prepared in SQL: it may be anything.
             meaning.get_or_insert(Meaning::UNSURE);
         }
-        if let Some(meaning) = meaning
-            && let Some(verdict) = self.before_bind(&meaning, &bind, backend, out)
+        if let Some(meaning) = &meaning
+            && let Some(verdict) = self.before_bind(meaning, &bind, backend, out)
         {
             return verdict;
         }
-        let renamed = self.names.meaning(bind.statement);
-        let renamed = renamed.and_then(|it| it.renamed.as_ref()).map(Arc::clone);
+        let renamed = meaning.and_then(|meaning| meaning.renamed);
         self.bound_deallocation = None;
         if let Some(renamed) = renamed {
             for statement in &renamed.uses {
@@ -377,7 +380,7 @@ impl Session {
             self.answer_locally(backend, out);
             return Verdict::Drop;
         }
-        if statements::is_reserved(name) {
+        if catalogue::is_reserved(name) {
             backend.pipeline.push(Entry {
                 local: true,
                 ..entry
@@ -411,7 +414,7 @@ impl Session {
                 ensure(&statement, backend, out);
                 Some(Found::Statement(statement.id))
             }
-            None => statements::is_reserved(name).then_some(Found::Reserved),
+            None => catalogue::is_reserved(name).then_some(Found::Reserved),
         }
     }
 }

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use super::{
     Backend, Entry, Next, Output, Request, Session, Status, Whose,
+    catalogue::Statement,
     client::Verdict,
     forward::Frame,
     provide::ensure,
     reading::{Given, Need, Turn, touches_of_text},
     rewritten::Rewritten,
-    statements::{Meaning, Statement},
+    statements::Meaning,
     walk::{Stop, plan},
 };
 use crate::{

@@ -25,6 +25,7 @@
 //! | `processes` | who is behind a process of the server? |
 //! | `keeping`, `pins` | who may keep a server connection? |
 //! | `statements` | which statements has a client prepared? |
+//! | `catalogue` | and which do all clients of a pool share? |
 //! | `renamed` | which of them does SQL speak of? |
 //! | `own_names` | and when must a server know them by the client's own names? |
 //! | `schema` | have tables changed since? |
@@ -41,6 +42,7 @@
 #![warn(clippy::indexing_slicing)]
 
 mod backend;
+mod catalogue;
 mod client;
 mod doubts;
 mod drain;
@@ -78,6 +80,7 @@ mod walk;
 use std::{sync::Arc, time::Instant};
 
 pub use backend::{Backend, Meaning, Status};
+pub use catalogue::Catalogue;
 pub use drain::{Drain, Useless};
 pub use loss::printable;
 pub use output::{Gather, Output};
@@ -86,7 +89,6 @@ pub use pipeline::{Entry, Pipeline, Request, Whose};
 pub use processes::Processes;
 pub use schema::Schema;
 pub use settings::{Profile, Reported};
-pub use statements::Catalogue;
 pub use tenancy::Tenant;
 pub use timers::Timeouts;
 pub use touches::Holds;

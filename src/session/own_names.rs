@@ -8,9 +8,9 @@
 
 use super::{
     Backend, Entry, Next, Output, PoolMode, Request, Session, Status, Whose,
+    catalogue::{self, Statement},
     client::Verdict,
     provide::{close_on_server, write_parse},
-    statements::{self, Statement},
     touches::Touches,
 };
 use crate::wire::write;
@@ -71,7 +71,7 @@ impl Session {
     /// Whether the statement goes by the client's name for it on this connection.
     pub(super) fn goes_by(&self, name: &[u8], statement: &Statement, backend: &Backend) -> bool {
         backend.prepared.naming == Naming::Own
-            && !statements::is_reserved(name)
+            && !catalogue::is_reserved(name)
             && !statement.is_private()
     }
 
@@ -96,7 +96,7 @@ impl Session {
             }
         }
         for (name, statement) in own {
-            if statements::is_reserved(name) || statement.is_private() {
+            if catalogue::is_reserved(name) || statement.is_private() {
                 continue;
             }
             write_parse(&[name, b"\0"].concat(), &statement.body, out);

@@ -4,16 +4,24 @@
 //! the middle of a batch it is skipped if one before it fails (C2); so until it is answered it
 //! counts for that batch only, and a later one sends it again.
 
-use std::{collections::HashMap, sync::Arc};
-
-use super::{
-    own_names::Naming,
-    shape::{Compared, Shape},
-    statements::Statement,
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+    sync::Arc,
 };
 
-/// Statements on one server connection. Beyond it the one that was not used for longest is closed.
+use super::{
+    catalogue::Statement,
+    own_names::Naming,
+    shape::{Compared, Shape},
+};
+
+/// Statements on one server connection.
 const MOST_PREPARED: usize = 500;
+
+/// Where there are more, so many that were not used for longest are closed: to find them takes a
+/// look at each.
+const CLOSED_AT_ONCE: usize = MOST_PREPARED / 10;
 
 /// Which Parse the unnamed statement of a server connection came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +57,30 @@ struct Known {
     compared: Compared,
 }
 
+/// Spreads the numbers of statements. They are ours, one after the other: nobody chooses them to collide.
+#[derive(Default)]
+struct Numbers(u64);
+
+impl Hasher for Numbers {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(self.0 << 8 | u64::from(byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // 2^64 by the golden ratio: neighbours come to lie far from each other.
+        self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// The statements that one server connection has parsed.
 pub(super) struct Prepared {
-    known: HashMap<u64, Known>,
+    known: HashMap<u64, Known, BuildHasherDefault<Numbers>>,
     /// How they are called.
     pub(super) naming: Naming,
     clock: u64,
@@ -69,7 +98,7 @@ const NO_BATCH: u64 = 0;
 impl Default for Prepared {
     fn default() -> Self {
         Self {
-            known: HashMap::new(),
+            known: HashMap::default(),
             naming: Naming::ByNumber,
             clock: 0,
             batch: NO_BATCH + 1,
@@ -95,8 +124,8 @@ impl Prepared {
         }
     }
 
-    /// Its Parse is sent. Returns another that must be closed to make room.
-    pub(super) fn parses(&mut self, statement: &Statement, in_batch: bool) -> Option<u64> {
+    /// Its Parse is sent. Returns others that must be closed to make room.
+    pub(super) fn parses(&mut self, statement: &Statement, in_batch: bool) -> Vec<u64> {
         self.clock += 1;
         let parsed = Known {
             used: self.clock,
@@ -104,13 +133,18 @@ impl Prepared {
             shape: Arc::clone(&statement.shape),
             compared: Compared::No,
         };
-        if self.known.insert(statement.id, parsed).is_some() || self.known.len() <= MOST_PREPARED {
-            return None;
+        self.known.insert(statement.id, parsed);
+        if self.known.len() <= MOST_PREPARED {
+            return Vec::new();
         }
-        let (oldest, _) = self.known.iter().min_by_key(|(_, known)| known.used)?;
-        let oldest = *oldest;
-        self.known.remove(&oldest);
-        Some(oldest)
+        let mut ages: Vec<(u64, u64)> = self.known.iter().map(|(id, it)| (it.used, *id)).collect();
+        ages.sort_unstable();
+        let surplus = self.known.len() - MOST_PREPARED + CLOSED_AT_ONCE;
+        let oldest: Vec<u64> = ages.iter().take(surplus).map(|(_, id)| *id).collect();
+        for id in &oldest {
+            self.known.remove(id);
+        }
+        oldest
     }
 
     /// Its Parse has succeeded.
@@ -205,7 +239,7 @@ impl Prepared {
 
     /// Nothing is there any more.
     pub(super) fn clear(&mut self) {
-        self.known = HashMap::new();
+        self.known = HashMap::default();
         self.naming = Naming::ByNumber;
         self.ends_unnamed();
     }

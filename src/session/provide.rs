@@ -1,8 +1,8 @@
 //! What a server connection needs so that the client finds its statements on it, and what became of it.
 
 use super::{
-    Backend, Entry, Output, Request, Session, Whose, own_names::Naming, prepared::Has,
-    statements::Statement,
+    Backend, Entry, Output, Request, Session, Whose, catalogue::Statement, own_names::Naming,
+    prepared::Has,
 };
 use crate::wire::write;
 
@@ -144,7 +144,7 @@ pub(super) fn make_room(statement: &Statement, backend: &mut Backend, out: &mut 
         close_on_server(statement.id, Whose::Hidden, backend, out);
     }
     let in_batch = backend.pipeline.is_open();
-    if let Some(evicted) = backend.prepared.parses(statement, in_batch) {
+    for evicted in backend.prepared.parses(statement, in_batch) {
         close_on_server(evicted, Whose::Hidden, backend, out);
     }
 }

@@ -7,12 +7,12 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     Backend, Entry, Next, Output, Request, Session, Status, Whose,
+    catalogue::Statement,
     client::Verdict,
     forward::Frame,
     prepared::Has,
     provide::ensure,
     shape::{Compared, describe},
-    statements::Statement,
 };
 use crate::{
     sql,

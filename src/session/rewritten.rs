@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Session, statements};
+use super::{Session, catalogue};
 use crate::{tenant::Context, wire::reader::Reader};
 
 /// A context, put in front of a statement.
@@ -194,7 +194,7 @@ impl Session {
     /// The server's error in the client's own words: a statement has the name that the client gave it.
     pub(super) fn in_own_names(&mut self, code: &[u8], body: &[u8]) -> Option<Vec<u8>> {
         let taken = self.names.take_taken().filter(|_| code == NAME_TAKEN);
-        memchr::memmem::find(body, statements::PREFIX)?;
+        memchr::memmem::find(body, catalogue::PREFIX)?;
         let mut renamed = None;
         let mut own = Vec::new();
         let mut fields = Reader::new(body);
@@ -207,7 +207,7 @@ impl Session {
             own.push(field);
             let mut quoted = text.splitn(3, |byte| *byte == b'"');
             match (field, quoted.next(), quoted.next(), quoted.next()) {
-                (b'M', Some(before), Some(name), Some(after)) if statements::is_reserved(name) => {
+                (b'M', Some(before), Some(name), Some(after)) if catalogue::is_reserved(name) => {
                     let own_name = taken.as_deref().or_else(|| self.own_name(name));
                     own.extend([before, b"\"", own_name.unwrap_or(name), b"\"", after].concat());
                     renamed = Some(());

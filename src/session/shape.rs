@@ -15,8 +15,8 @@ use std::{
 };
 
 use super::{
-    Backend, Entry, Next, Output, Request, Session, Whose, client::Verdict, inject::Opening,
-    prepared::Has, provide::ensure, statements::Statement,
+    Backend, Entry, Next, Output, Request, Session, Whose, catalogue::Statement, client::Verdict,
+    inject::Opening, prepared::Has, provide::ensure,
 };
 use crate::{
     error::{Error, Kind},

@@ -11,279 +11,20 @@
 //! into a journal until it is answered.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    hash::{BuildHasher, RandomState},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    collections::{HashMap, VecDeque},
+    sync::Arc,
 };
 
 use super::{
-    Profile, prepared::UnnamedTag, reading::Act, renamed::Renamed, schema::Schema, shape::Shape,
-    touches::Touches,
+    catalogue::Statement, prepared::UnnamedTag, reading::Act, renamed::Renamed, touches::Touches,
 };
-use crate::{
-    sql::Dialect,
-    sync::Mutex,
-    tenant::{Context, Known},
-};
-
-/// What server-side names begin with.
-pub(super) const PREFIX: &[u8] = b"pgusher_";
-
-/// Statements that a pool remembers although no client has them now, so that short-lived clients
-/// find them again.
-const MOST_SHARED: usize = 5_000;
-
-/// Bytes of their texts.
-const MOST_SHARED_BYTES: usize = 16 * 1024 * 1024;
-
-/// Sets of settings that are shared between clients.
-const MOST_PROFILES: usize = 1_000;
-
-type Defaults = HashMap<Box<[u8]>, Arc<[u8]>>;
-
-/// Settings whose default is remembered: PostgreSQL has about 400.
-const MOST_DEFAULTS: usize = 1_000;
+use crate::{sql::Dialect, tenant::Known};
 
 /// Names that one client may have. PostgreSQL knows no limit; a client without one would be an outage.
 pub(super) const MOST_NAMES: usize = 10_000;
 
-/// A text with its parameter types, known by number.
-#[derive(Debug)]
-pub(super) struct Statement {
-    /// The number. Never used twice.
-    pub(super) id: u64,
-    /// What follows the name in a Parse message.
-    pub(super) body: Box<[u8]>,
-    /// Settings that it was parsed under: they may change what it means (C13).
-    flavour: Arc<Profile>,
-    /// The tables were as they were then.
-    pub(super) version: u64,
-    /// What clients were told of it.
-    pub(super) shape: Arc<Shape>,
-}
-
-impl Statement {
-    /// Its text was too long to be kept.
-    pub(super) fn is_private(&self) -> bool {
-        self.body.is_empty()
-    }
-
-    /// Its name on servers.
-    pub(super) fn server_name(id: u64) -> ServerName {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut name = ServerName {
-            bytes: [0; MOST_SERVER_NAME],
-            length: 0,
-        };
-        let count = usize::try_from(u64::BITS - id.leading_zeros()).unwrap_or(0);
-        let digits = (0..count.div_ceil(4).max(1)).rev().map(|nth| {
-            let digit = usize::try_from(id >> (4 * nth) & 0xf).unwrap_or(0);
-            DIGITS.get(digit).copied().unwrap_or(b'?')
-        });
-        for (place, byte) in name
-            .bytes
-            .iter_mut()
-            .zip(PREFIX.iter().copied().chain(digits))
-        {
-            *place = byte;
-            name.length += 1;
-        }
-        name
-    }
-}
-
-/// The name of a statement on servers, with the NUL that ends it in messages.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ServerName {
-    bytes: [u8; MOST_SERVER_NAME],
-    length: usize,
-}
-
-/// The prefix, sixteen digits and the NUL.
-const MOST_SERVER_NAME: usize = PREFIX.len() + 17;
-
-impl ServerName {
-    /// As it stands in SQL.
-    pub(super) fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
-    }
-
-    /// With its NUL.
-    pub(super) fn terminated(&self) -> &[u8] {
-        self.bytes.get(..=self.length).unwrap_or_default()
-    }
-}
-
-/// A client must not reach a statement of others by guessing its name on the server.
-pub(super) fn is_reserved(name: &[u8]) -> bool {
-    name.starts_with(PREFIX)
-}
-
-#[derive(Default)]
-struct Shared {
-    /// The tables were as now when these were parsed.
-    version: u64,
-    by_hash: HashMap<u64, Vec<Arc<Statement>>>,
-    count: usize,
-    bytes: usize,
-}
-
-/// The statements of a pool.
-#[derive(Default)]
-pub struct Catalogue {
-    hasher: RandomState,
-    shared: Mutex<Shared>,
-    /// The statements that give contexts, by the number of their settings.
-    injections: Mutex<Vec<(usize, Arc<Statement>)>>,
-    next: AtomicU64,
-    /// The tables that they are about.
-    schema: Arc<Schema>,
-    /// Settings of clients that have changed theirs.
-    profiles: Mutex<HashSet<Arc<Profile>>>,
-    /// What settings are where nobody has set them.
-    defaults: Mutex<Defaults>,
-}
-
-impl Catalogue {
-    /// Of a pool of the database with this schema.
-    pub fn new(schema: Arc<Schema>) -> Self {
-        Self {
-            schema,
-            ..Self::default()
-        }
-    }
-
-    /// The tables that its statements are about.
-    pub(super) fn schema(&self) -> &Arc<Schema> {
-        &self.schema
-    }
-
-    /// A number that nobody else has.
-    pub(super) fn number(&self) -> u64 {
-        self.next.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
-    }
-
-    /// The statement with this body, parsed under these settings.
-    pub(super) fn statement(&self, body: &[u8], flavour: &Arc<Profile>) -> Arc<Statement> {
-        let hash = self.hasher.hash_one(body);
-        let version = self.schema.version();
-        let mut shared = self.shared.lock();
-        if shared.version != version {
-            *shared = Shared {
-                version,
-                ..Shared::default()
-            };
-        }
-        let found = shared.by_hash.get(&hash).and_then(|same| {
-            same.iter().find(|it| {
-                *it.body == *body && (Arc::ptr_eq(&it.flavour, flavour) || it.flavour == *flavour)
-            })
-        });
-        if let Some(statement) = found {
-            return Arc::clone(statement);
-        }
-        let statement = self.unshared(body, flavour);
-        if shared.count >= MOST_SHARED || shared.bytes + body.len() > MOST_SHARED_BYTES {
-            shared.forget_unused();
-        }
-        // If all of them are in use, this one is the client's own.
-        if shared.count < MOST_SHARED && shared.bytes + body.len() <= MOST_SHARED_BYTES {
-            shared.count += 1;
-            shared.bytes += body.len();
-            shared
-                .by_hash
-                .entry(hash)
-                .or_default()
-                .push(Arc::clone(&statement));
-        }
-        statement
-    }
-
-    /// A statement that is not shared: what it means depends on settings that are not known.
-    pub(super) fn unshared(&self, body: &[u8], flavour: &Arc<Profile>) -> Arc<Statement> {
-        Arc::new(Statement {
-            id: self.number(),
-            body: body.into(),
-            flavour: Arc::clone(flavour),
-            version: self.schema.version(),
-            shape: Arc::default(),
-        })
-    }
-
-    /// The one copy of a profile that all clients of the pool have who have the same settings.
-    pub(super) fn profile(&self, profile: Profile) -> Arc<Profile> {
-        let mut profiles = self.profiles.lock();
-        if let Some(known) = profiles.get(&profile) {
-            return Arc::clone(known);
-        }
-        if profiles.len() >= MOST_PROFILES {
-            profiles.retain(|it| Arc::strong_count(it) > 1);
-        }
-        let profile = Arc::new(profile);
-        if profiles.len() < MOST_PROFILES {
-            profiles.insert(Arc::clone(&profile));
-        }
-        profile
-    }
-
-    /// What a setting is on a connection where nobody has set it, as far as is known.
-    pub(super) fn default_of(&self, name: &[u8]) -> Option<Arc<[u8]>> {
-        self.defaults.lock().get(name).map(Arc::clone)
-    }
-
-    /// A server has told what a setting is where nobody has set it.
-    pub(super) fn learn_default(&self, name: &[u8], value: &[u8]) {
-        let mut defaults = self.defaults.lock();
-        if defaults.len() < MOST_DEFAULTS || defaults.contains_key(name) {
-            defaults.insert(name.into(), value.into());
-        }
-    }
-
-    /// A statement whose text is too long to be kept: it lives where it was parsed, and nowhere else.
-    pub(super) fn private(&self, flavour: &Arc<Profile>) -> Arc<Statement> {
-        self.unshared(b"", flavour)
-    }
-
-    /// The statement that gives the tenant's context.
-    pub(super) fn injection(&self, context: &Context) -> Arc<Statement> {
-        let shape = context.sets();
-        let mut injections = self.injections.lock();
-        if let Some((_, known)) = injections.iter().find(|(sets, _)| *sets == shape) {
-            return Arc::clone(known);
-        }
-        let mut body = context.statement().into_bytes();
-        // Its end, and no parameter types.
-        body.extend_from_slice(&[0, 0, 0]);
-        let statement = self.unshared(&body, &Arc::default());
-        injections.push((shape, Arc::clone(&statement)));
-        statement
-    }
-
-    /// What it means has changed on the server: who prepares the same text again gets a new one (C12).
-    pub(super) fn retire(&self, id: u64) {
-        self.shared.lock().retain(|it| it.id != id);
-    }
-}
-
-impl Shared {
-    fn forget_unused(&mut self) {
-        self.retain(|it| Arc::strong_count(it) > 1);
-    }
-
-    fn retain(&mut self, keep: impl Fn(&Arc<Statement>) -> bool) {
-        let (mut count, mut bytes) = (0, 0);
-        self.by_hash.retain(|_, same| {
-            same.retain(&keep);
-            count += same.len();
-            bytes += same.iter().map(|it| it.body.len()).sum::<usize>();
-            !same.is_empty()
-        });
-        (self.count, self.bytes) = (count, bytes);
-    }
-}
+/// Bytes of their texts.
+pub(super) const MOST_NAMED_BYTES: usize = 32 * 1024 * 1024;
 
 /// A change of a client's names that the server has not answered yet.
 #[derive(Debug)]
@@ -348,6 +89,8 @@ const SPARE_ROOM: usize = 4096;
 pub(super) struct Names {
     client: u64,
     named: HashMap<Box<[u8]>, Named>,
+    /// Of the texts of those.
+    bytes: usize,
     journal: VecDeque<Change>,
     /// The name that an error is about.
     taken: Option<Box<[u8]>>,
@@ -387,6 +130,11 @@ impl Names {
         self.named.len()
     }
 
+    /// There may be no more.
+    pub(super) fn are_full(&self) -> bool {
+        self.named.len() >= MOST_NAMES || self.bytes >= MOST_NAMED_BYTES
+    }
+
     /// All that have names, as they were prepared.
     pub(super) fn in_order(&self) -> Vec<(&[u8], &Arc<Statement>)> {
         let mut all: Vec<_> = self.named.iter().collect();
@@ -411,16 +159,16 @@ impl Names {
             meaning,
             place: self.added,
         };
-        self.named.insert(name.into(), named);
+        self.put(name.into(), named);
         self.journal.push_back(Change::Added(name.into()));
     }
 
     /// Takes a name away; `false` if there is none.
     pub(super) fn remove(&mut self, name: &[u8]) -> bool {
-        let Some((name, statement)) = self.named.remove_entry(name) else {
+        let Some(named) = self.take(name) else {
             return false;
         };
-        self.journal.push_back(Change::Removed(name, statement));
+        self.journal.push_back(Change::Removed(name.into(), named));
         true
     }
 
@@ -444,11 +192,9 @@ impl Names {
             match change {
                 Change::Taken(name) => self.taken = Some(name),
                 Change::Added(name) => {
-                    self.named.remove(&name);
+                    self.take(&name);
                 }
-                Change::Removed(name, statement) => {
-                    self.named.insert(name, statement);
-                }
+                Change::Removed(name, named) => self.put(name, named),
             }
         }
     }
@@ -482,12 +228,23 @@ impl Names {
 
     /// SQL has deallocated it. Returns its number.
     pub(super) fn forget(&mut self, name: &[u8]) -> Option<u64> {
-        self.named.remove(name).map(|named| named.statement.id)
+        self.take(name).map(|named| named.statement.id)
+    }
+
+    fn put(&mut self, name: Box<[u8]>, named: Named) {
+        self.bytes += named.statement.body.len();
+        self.named.insert(name, named);
+    }
+
+    fn take(&mut self, name: &[u8]) -> Option<Named> {
+        let named = self.named.remove(name)?;
+        self.bytes -= named.statement.body.len();
+        Some(named)
     }
 
     /// The server has deallocated everything.
     pub(super) fn clear(&mut self) {
-        self.named = HashMap::new();
+        (self.named, self.bytes) = (HashMap::new(), 0);
         self.oldest = None;
     }
 
@@ -578,16 +335,6 @@ impl Names {
 }
 
 // Texts of clients do not belong in a log, and a map has no order worth printing.
-
-impl std::fmt::Debug for Catalogue {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let count = self.shared.lock().count;
-        f.debug_struct("Catalogue")
-            .field("count", &count)
-            .finish_non_exhaustive()
-    }
-}
-
 impl std::fmt::Debug for Names {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Names")

@@ -350,3 +350,98 @@ both_versions! {
         assert_eq!(parameter(&mut two, "back"), "int");
     }
 }
+
+/// How many statements the server connection of a pool of one has, seen behind a view.
+const ON_SERVER: &str = "SELECT count(*) FROM on_server";
+
+both_versions! {
+    /// C5, C14: a server connection keeps 500; a client has as many as it likes, in whatever order it uses them.
+    more_than_a_server_keeps, |server| {
+        const MANY: usize = 1_200;
+        let database = server.fresh_database();
+        database.raw().rows("CREATE VIEW on_server AS SELECT * FROM pg_prepared_statements");
+        let pgusher = Pgusher::in_front_of(server).pool_size(1).start();
+        let mut client = crate::login(pgusher.port(), "app", &database.name, &[]);
+        let mut other = crate::login(pgusher.port(), "app", &database.name, &[]);
+        let name = |n: usize| format!("s{n}");
+        let all = |one: &dyn Fn(usize) -> Vec<u8>| -> Vec<u8> {
+            [(0..MANY).flat_map(one).collect(), sync()].concat()
+        };
+        let types = client.ask(&all(&|n| parse(&name(n), &format!("SELECT {n}")))).types();
+        assert_eq!(types, format!("1*{MANY} Z:I"));
+        // One batch: those that are not there any more are parsed amid the others.
+        for step in [1, 7, 601, MANY - 1] {
+            let nth = |n: usize| n * step % MANY;
+            let heard = client.ask(&all(&|n| [bind("", &name(nth(n)), &[]), execute("", 0)].concat()));
+            let rows: Vec<String> = heard.text().lines().filter_map(|line| line.strip_prefix("D ").map(str::to_owned)).collect();
+            let expected: Vec<String> = (0..MANY).map(|n| nth(n).to_string()).collect();
+            assert_eq!(rows, expected, "every {step}");
+            assert!(other.value(ON_SERVER).parse::<usize>().is_ok_and(|count| count <= 500));
+        }
+        // An error in the middle: what was closed and parsed behind it was not.
+        let failing = |n: usize| match n {
+            600 => extended("SELECT 1/0", &[]),
+            _ => [bind("", &name(n), &[]), execute("", 0)].concat(),
+        };
+        for _ in 0..2 {
+            let types = client.ask(&all(&failing)).types();
+            assert_eq!(types.matches("2 D C ").count(), 600);
+            assert!(types.ends_with("E:22012 Z:I"), "{types}");
+        }
+        let types = client.ask(&all(&|n| [bind("", &name(n), &[]), execute("", 0)].concat())).types();
+        assert_eq!(types, format!("{}Z:I", "2 D C ".repeat(MANY)));
+        assert!(other.value(ON_SERVER).parse::<usize>().is_ok_and(|count| count <= 500));
+    }
+}
+
+both_versions! {
+    /// C14: who prepares without end is told so, by number and by size.
+    without_end, |server| {
+        let database = server.fresh_database();
+        let pgusher = Pgusher::in_front_of(server).pool_size(1).start();
+        for (size, most) in [(10, 10_000), (31_000, 32 * 1024 * 1024 / 31_000)] {
+            let mut client = crate::login(pgusher.port(), "app", &database.name, &[]);
+            let padding = " ".repeat(size);
+            let mut held = 0;
+            let refusal = loop {
+                let batch = |n: usize| parse(&format!("s{}", held + n), &format!("SELECT {}{padding}", held + n));
+                client.send(&[(0..100).flat_map(batch).collect(), sync()].concat());
+                let answer = loop {
+                    let answer = client.next();
+                    if answer.tag != b'1' {
+                        break answer;
+                    }
+                    held += 1;
+                };
+                if answer.tag != b'Z' {
+                    break answer;
+                }
+            };
+            assert_eq!((refusal.tag, refusal.sqlstate()), (b'E', "54000".to_owned()));
+            // Some were not answered yet.
+            assert!((most - 100..=most).contains(&held), "{held} of {size}");
+        }
+    }
+}
+
+both_versions! {
+    /// C6: what pgusher answers itself stands where the server's answer would.
+    own_answers_in_their_place, |server| {
+        let mut stage = Stage::new(server);
+        let run = |name: &str| [bind("", name, &[]), execute("", 0)].concat();
+        // The first script leaves all of them on the server: what follows is there already.
+        let known = || prepare("k", "SELECT 'known'");
+        for (name, script) in [
+            ("first", vec![known()]),
+            ("Parse between others", vec![batch(&[run("k"), parse("a", "SELECT 'known'"), run("a"), extended("SELECT 1", &[]), parse("b", "SELECT 'known'")])]),
+            ("Close between others", vec![known(), batch(&[run("k"), close(b'S', "k"), extended("SELECT 1", &[]), close(b'S', "nothing"), run("k")])]),
+            ("nothing but own answers", vec![known(), batch(&[close(b'S', "k"), parse("k", "SELECT 'known'"), close(b'S', "k")]), batch(&[])]),
+            ("behind an error", vec![batch(&[extended("SELECT 1/0", &[]), parse("k", "SELECT 'known'"), close(b'S', "k")]), known()]),
+        ] {
+            for look in [true, false] {
+                stage.run(&format!("{name}, looking: {look}"), &[], &script, look);
+            }
+        }
+        stage.finish();
+    }
+}
