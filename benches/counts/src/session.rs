@@ -113,14 +113,18 @@ fn of_a_tenant() {
     });
 }
 
+/// One for each time that an operation is run.
+fn turns() -> std::ops::Range<u32> {
+    0..RUNS + WARM_UP
+}
+
 /// On a server connection that has not parsed it yet.
 fn named_elsewhere() {
     let mut desk = Desk::new("checkout");
     prepare(&mut desk);
     let (batch, rows) = (execute(b"by_id"), reply(b"12TDCZ"));
-    let connections = usize::try_from(RUNS + WARM_UP).unwrap_or(usize::MAX);
-    let mut fresh: Vec<Backend> = (0..connections).map(|_| desk.other_backend()).collect();
-    let mut used = Vec::with_capacity(connections);
+    let mut fresh: Vec<Backend> = turns().map(|_| desk.other_backend()).collect();
+    let mut used = Vec::with_capacity(fresh.len());
     count("session: named statement, new to the server", || {
         if let Some(backend) = fresh.pop() {
             used.push(std::mem::replace(&mut desk.backend, backend));
@@ -129,23 +133,35 @@ fn named_elsewhere() {
     });
 }
 
-/// More statements in turns than a server connection keeps: each time one goes and one comes.
+/// More statements in turns than a server connection keeps: each has to be parsed, and now and then
+/// there is no room and many go.
 fn named_of_many() {
     let mut desk = Desk::new("checkout");
     let names: Vec<_> = (0..600).map(|nth| format!("statement_{nth}")).collect();
+    let mut known = 0;
+    let mut with_closes = move |rest: &[u8]| {
+        known += 1;
+        if known <= 500 {
+            return reply(rest);
+        }
+        known = 450;
+        reply(&[[b'3'; 51].as_slice(), rest].concat())
+    };
     for (nth, name) in names.iter().enumerate() {
         let text = format!("select abalance from accounts where aid = $1 and {nth} = {nth}");
         let mut request = parse(name.as_bytes(), text.as_bytes());
         write::frame(&mut request, b'S', |_| {});
-        let gone = nth >= 500;
-        desk.transaction(&request, &reply(if gone { b"31Z" } else { b"1Z" }));
+        desk.transaction(&request, &with_closes(b"1Z"));
     }
     let batches: Vec<_> = names.iter().map(|name| execute(name.as_bytes())).collect();
-    let mut turn = batches.iter().cycle();
-    let rows = reply(b"312TDCZ");
+    let turns = turns().zip(batches.iter().cycle());
+    let turns: Vec<_> = turns
+        .map(|(_, batch)| (batch, with_closes(b"12TDCZ")))
+        .collect();
+    let mut turns = turns.iter();
     count("session: named statement, one of too many", || {
-        if let Some(batch) = turn.next() {
-            desk.transaction(batch, &rows);
+        if let Some((batch, rows)) = turns.next() {
+            desk.transaction(batch, rows);
         }
     });
 }
