@@ -87,7 +87,7 @@ impl Session {
                 let opening = self.opening(backend);
                 return self.refuse_request(b'Q', error, opening, backend, out);
             }
-            if let Some(verdict) = self.name_for(touches, backend, out) {
+            if let Some(verdict) = self.settle_names(touches, backend, out) {
                 return verdict;
             }
             backend.touched(touches);
@@ -128,7 +128,7 @@ impl Session {
                 if let Err(error) = self.may_keep(&plan.touches, backend) {
                     return self.refuse_request(b'Q', error, opening, backend, out);
                 }
-                if let Some(verdict) = self.name_for(&plan.touches, backend, out) {
+                if let Some(verdict) = self.settle_names(&plan.touches, backend, out) {
                     return verdict;
                 }
                 let Some(tenancy) = self.tenancy.as_deref_mut() else {

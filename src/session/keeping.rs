@@ -42,7 +42,7 @@ impl Session {
             };
             return Some(self.refuse_request(b'B', error, opening, backend, out));
         }
-        if let Some(verdict) = self.name_for(touches, backend, out) {
+        if let Some(verdict) = self.settle_names(touches, backend, out) {
             return Some(verdict);
         }
         let held = backend.perhaps_held();

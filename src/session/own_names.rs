@@ -30,8 +30,9 @@ pub(super) enum Naming {
 }
 
 impl Session {
-    /// What is sent next may do this: does it need the client's own names? `Some`: not yet.
-    pub(super) fn name_for(
+    /// What is sent next may do this: what follows from it for the names of prepared statements?
+    /// `Some`: it must wait until the connection has the client's own.
+    pub(super) fn settle_names(
         &mut self,
         touches: &Touches,
         backend: &mut Backend,
