@@ -121,9 +121,11 @@ impl Session {
                 };
                 return Some(self.refuse_changed(tag, &statement, opening, backend, out));
             }
-            Compared::Asked => return Some(Verdict::Stop(Next::Hold)),
+            Compared::Asked if !backend.pipeline.is_empty() => {
+                return Some(Verdict::Stop(Next::Hold));
+            }
             Compared::No if self.is_to_be_compared(&statement, backend) => {}
-            Compared::No | Compared::Same => return None,
+            Compared::No | Compared::Asked | Compared::Same => return None,
         }
         ensure(&statement, backend, out);
         describe(&statement, backend, out);
