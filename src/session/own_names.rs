@@ -6,6 +6,8 @@
 //! statements of others are taken off the connection, and the client's own are parsed under their own names.
 //! It stays like that until the client gives the connection back; then it is cleaned.
 
+use std::collections::HashSet;
+
 use super::{
     Backend, Entry, Next, Output, PoolMode, Request, Session, Status, Whose,
     catalogue::{self, Statement},
@@ -15,7 +17,7 @@ use super::{
 };
 use crate::wire::write;
 
-/// Texts that are sent to a server connection for this. Who has prepared more sees numbers.
+/// Texts that are sent to a server connection for this. Who has prepared more sees its own by numbers.
 const MOST_BYTES: usize = 1024 * 1024;
 
 /// How the statements of a server connection are called.
@@ -81,9 +83,9 @@ impl Session {
         backend.dirty = true;
         let own = self.names.in_order();
         let bytes: usize = own.iter().map(|(_, it)| it.body.len()).sum();
-        if bytes > MOST_BYTES {
-            return false;
-        }
+        let stays = |it: &Statement| it.is_private() || bytes > MOST_BYTES;
+        let staying = own.iter().filter(|(_, it)| stays(it));
+        let staying: HashSet<u64> = staying.map(|(_, it)| it.id).collect();
         let before = backend.pipeline.next_place();
         // Outside of a batch one that cannot be parsed any more harms nobody.
         let whose = match in_batch {
@@ -91,13 +93,13 @@ impl Session {
             false => Whose::Restoring,
         };
         for id in backend.prepared.all() {
-            if !own.iter().any(|(_, it)| it.id == id && it.is_private()) {
+            if !staying.contains(&id) {
+                backend.prepared.forget(id);
                 close_on_server(id, whose, backend, out);
-                backend.prepared.doubts(id);
             }
         }
         for (name, statement) in own {
-            if catalogue::is_reserved(name) || statement.is_private() {
+            if catalogue::is_reserved(name) || stays(statement) {
                 continue;
             }
             write_parse(&[name, b"\0"].concat(), &statement.body, out);
@@ -106,8 +108,11 @@ impl Session {
                 end_step(backend, out);
             }
         }
+        let by_own_names = bytes <= MOST_BYTES;
         if backend.pipeline.next_place() == before {
-            backend.prepared.naming = Naming::Own;
+            if by_own_names {
+                backend.prepared.naming = Naming::Own;
+            }
             return false;
         }
         if in_batch {
@@ -115,7 +120,9 @@ impl Session {
         } else {
             end_step(backend, out);
         }
-        backend.prepared.naming = Naming::Changing;
+        if by_own_names {
+            backend.prepared.naming = Naming::Changing;
+        }
         backend.is_prepared_for = true;
         true
     }

@@ -165,6 +165,18 @@ both_versions! {
         for (client, name, value) in [(&mut one, "secret", "of one"), (&mut two, "other", "of two")] {
             assert_eq!(client.value(&format!("EXECUTE {name}")), value);
         }
+        // Who has very much sees it by numbers, and still nothing of others.
+        let padding = " ".repeat(20_000);
+        for nth in 0..60 {
+            prepares(&mut two, &format!("s{nth}"), &format!("SELECT {nth}{padding}"));
+        }
+        prepares(&mut one, "again", "SELECT 'of one again'");
+        for _ in 0..2 {
+            let listed = two.value("SELECT count(*) FILTER (WHERE statement LIKE '%of one%') || ' ' || count(*) FROM pg_prepared_statements");
+            assert_eq!(listed, "0 61");
+            assert_eq!(names(&mut one).len(), 2);
+            assert_eq!(two.value("EXECUTE s7"), "7");
+        }
     }
 }
 
