@@ -250,11 +250,6 @@ impl Catalogue {
         injections.push((shape, Arc::clone(&statement)));
         statement
     }
-
-    /// What it means has changed on the server: who prepares the same text again gets a new one (C12).
-    pub(super) fn retire(&self, id: u64) {
-        self.shared.lock().retain(|it| it.id != id);
-    }
 }
 
 impl Shared {

@@ -182,10 +182,10 @@ impl Prepared {
         }
     }
 
-    /// The server has described it, in part or to the end.
-    pub(super) fn described(&mut self, id: u64, tag: u8, body: &[u8]) {
+    /// The server has described it, in part or to the end. Returns whether that is as before.
+    pub(super) fn described(&mut self, id: u64, tag: u8, body: &[u8]) -> bool {
         let Some(known) = self.known.get_mut(&id) else {
-            return;
+            return true;
         };
         let same = known.shape.is_as(tag, body);
         known.compared = match known.compared {
@@ -193,6 +193,7 @@ impl Prepared {
             Compared::Asked if tag != b't' => Compared::Same,
             as_before => as_before,
         };
+        same
     }
 
     /// Whether it is what clients were told of it.

@@ -135,10 +135,10 @@ impl Session {
             backend.is_prepared_for = true;
             return Verdict::Stop(Next::Hold);
         }
-        let differs = |it: &&Arc<Statement>| backend.prepared.compared(it.id) == Compared::Differs;
-        if let Some(changed) = renamed.uses.iter().find(differs) {
+        let differs = |it: &Arc<Statement>| backend.prepared.compared(it.id) == Compared::Differs;
+        if renamed.uses.iter().any(differs) {
             let opening = self.opening(backend);
-            return self.refuse_changed(b'Q', changed, opening, backend, out);
+            return self.refuse_changed(b'Q', opening, backend, out);
         }
         let mut body = renamed.text;
         body.push(0);

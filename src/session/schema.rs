@@ -15,7 +15,7 @@ pub struct Schema(AtomicU64);
 
 impl Schema {
     /// They have changed, or will have when a transaction commits.
-    fn has_changed(&self) {
+    pub(super) fn has_changed(&self) {
         self.0.fetch_add(1, Ordering::Release);
     }
 

@@ -97,7 +97,7 @@ impl Session {
                         }
                     }
                     (b't' | b'T' | b'n', Some(entry)) if entry.statement != 0 => {
-                        backend.prepared.described(entry.statement, tag, body);
+                        self.described(entry.statement, tag, body, backend);
                     }
                     (b'D', Some(entry)) if entry.whose == Whose::Inventory => {
                         Self::inventory_row(backend, body);
@@ -242,7 +242,8 @@ impl Session {
                 }
                 let statement = entry.map_or(0, |entry| entry.statement);
                 if statement != 0 && fields.message == PLAN_CHANGED.as_bytes() {
-                    self.catalogue.retire(statement);
+                    // Perhaps by somebody who did not go through here (C12).
+                    self.catalogue.schema().has_changed();
                 }
                 match self.in_own_names(fields.code, body) {
                     Some(own) => {

@@ -119,7 +119,7 @@ impl Session {
                     true => Opening::Unknown,
                     false => self.opening(backend),
                 };
-                return Some(self.refuse_changed(tag, &statement, opening, backend, out));
+                return Some(self.refuse_changed(tag, opening, backend, out));
             }
             Compared::Asked if !backend.pipeline.is_empty() => {
                 return Some(Verdict::Stop(Next::Hold));
@@ -141,16 +141,21 @@ impl Session {
             && backend.prepared.has(statement.id) != Has::Yes
     }
 
+    /// The server says what a statement takes and gives. If that is not what it was, somebody has changed tables.
+    pub(super) fn described(&self, statement: u64, tag: u8, body: &[u8], backend: &mut Backend) {
+        if !backend.prepared.described(statement, tag, body) {
+            self.catalogue.schema().has_changed();
+        }
+    }
+
     /// Says what PostgreSQL would say.
     pub(super) fn refuse_changed(
         &mut self,
         tag: u8,
-        statement: &Statement,
         opening: Opening,
         backend: &mut Backend,
         out: &mut Output,
     ) -> Verdict {
-        self.catalogue.retire(statement.id);
         let error = Error::new(Kind::PlanChanged, PLAN_CHANGED);
         self.refuse_request(tag, error, opening, backend, out)
     }

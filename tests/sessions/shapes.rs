@@ -69,18 +69,27 @@ fn value_in(messages: &[Message]) -> String {
 
 /// Takes the server connection with this process, of two, so that others get the other one.
 fn take(pid: &str, connect: impl Fn() -> Raw) -> Raw {
+    take_one(connect, |it| it == pid)
+}
+
+/// Takes the other one.
+fn leave(pid: &str, connect: impl Fn() -> Raw) -> Raw {
+    take_one(connect, |it| it != pid)
+}
+
+fn take_one(connect: impl Fn() -> Raw, is_it: impl Fn(&str) -> bool) -> Raw {
     let mut holders = [connect(), connect()];
     for holder in &mut holders {
         holder.rows("BEGIN");
     }
     let mut holders = holders.into_iter();
     let found =
-        holders.find_map(|mut it| (it.value("SELECT pg_backend_pid()") == pid).then_some(it));
+        holders.find_map(|mut it| is_it(&it.value("SELECT pg_backend_pid()")).then_some(it));
     for mut other in holders {
         other.rows("COMMIT");
     }
     let Some(found) = found else {
-        panic!("none of the two has it");
+        panic!("it is none of the two");
     };
     found
 }
@@ -181,5 +190,36 @@ both_versions! {
         let expected = ["E 0A000 cached plan must not change result type RevalidateCachedQuery", "Z:I"];
         assert_eq!(heard(&client.until_ready()), expected);
         assert_eq!(client.value("SELECT count(*) FROM made"), "1");
+    }
+}
+
+both_versions! {
+    /// C12: a change that went past pgusher is known when the first statement has met it.
+    past_pgusher, |server| {
+        let (pgusher, database) = (Pgusher::in_front_of(server).pool_size(2).start(), server.fresh_database());
+        let connect = || login(pgusher.port(), "app", &database.name, &[]);
+        let (mut client, mut other) = (connect(), connect());
+        database.raw().rows(MAKE);
+        client.send(&[prepare("s", "SELECT * FROM made"), query("SELECT pg_backend_pid()")].concat());
+        client.until_ready();
+        let pid = value_in(&client.until_ready());
+        database.raw().rows(OTHER_TYPE);
+        let refused = ["E 0A000 cached plan must not change result type RevalidateCachedQuery", "Z:I"];
+        let ask = |client: &mut Raw, bytes: &[u8]| {
+            client.send(bytes);
+            heard(&client.until_ready())
+        };
+        // PostgreSQL says so where it was parsed, and from then on pgusher does elsewhere.
+        let holder = leave(&pid, connect);
+        assert_eq!(ask(&mut client, &run("s")), refused);
+        drop(holder);
+        let holder = take(&pid, connect);
+        assert_eq!(ask(&mut client, &run("s")), refused);
+        // Who prepares it anew gets a new one, here and there.
+        assert_eq!(ask(&mut other, &prepare("q", "SELECT * FROM made")), ["1", "T", "Z:I"]);
+        assert_eq!(ask(&mut other, &run("q")), ["2", "D", "C", "Z:I"]);
+        drop(holder);
+        let _holder = leave(&pid, connect);
+        assert_eq!(ask(&mut other, &run("q")), ["2", "D", "C", "Z:I"]);
     }
 }
