@@ -164,7 +164,13 @@ class ByHand:
         return running
 
     def refuses(self, mode):
-        """What it goes through does."""
+        """What it goes through does, and a pool where pgbench waits for each PREPARE.
+
+        A thread of pgbench waits then for one client that needs a server connection, while others
+        of its clients have all of them, in transactions that it does not go on with.
+        """
+        if mode == "prepared" and self.pools:
+            return "pgbench stops when it prepares inside of transactions over a pool"
         return self._way.refuses(mode)
 
 
