@@ -72,7 +72,7 @@ def measure(server, running, kind):
     execute_us = (running.cpu_seconds() - start) / executions * 1e6
     parses = server.parses() / executions
     executed = _resident(running)
-    on_connection = int(clients[0].query("select count(*) from pg_prepared_statements"))
+    on_connection = int(clients[0].query("select count(*) from on_server"))
     _leave(clients)
     left_behind.append(_resident(running))
 
