@@ -9,13 +9,12 @@
 use std::collections::HashSet;
 
 use super::{
-    Backend, Entry, Next, Output, PoolMode, Request, Session, Status, Whose,
+    Backend, Next, Output, PoolMode, Request, Session, Status, Whose,
     catalogue::{self, Statement},
     client::Verdict,
-    provide::{close_on_server, write_parse},
+    provide::{close_on_server, end_batch, flush, write_parse},
     touches::Touches,
 };
-use crate::wire::write;
 
 /// Texts that are sent to a server connection for this. Who has prepared more sees its own by numbers.
 const MOST_BYTES: usize = 1024 * 1024;
@@ -105,7 +104,7 @@ impl Session {
             write_parse(&[name, b"\0"].concat(), &statement.body, out);
             backend.pipeline.sent(Request::Parse, whose);
             if !in_batch {
-                end_step(backend, out);
+                end_batch(whose, backend, out);
             }
         }
         let by_own_names = bytes <= MOST_BYTES;
@@ -116,9 +115,9 @@ impl Session {
             return false;
         }
         if in_batch {
-            out.to_server.own(|bytes| write::frame(bytes, b'H', |_| {}));
+            flush(out);
         } else {
-            end_step(backend, out);
+            end_batch(whose, backend, out);
         }
         if by_own_names {
             backend.prepared.naming = Naming::Changing;
@@ -126,12 +125,4 @@ impl Session {
         backend.is_prepared_for = true;
         true
     }
-}
-
-fn end_step(backend: &mut Backend, out: &mut Output) {
-    out.to_server.own(|bytes| write::frame(bytes, b'S', |_| {}));
-    backend.prepared.batch_ends();
-    backend
-        .pipeline
-        .push(Entry::new(Request::Sync, Whose::Restoring));
 }

@@ -22,14 +22,7 @@ impl Session {
         }
         let own = self.names.unnamed();
         match own {
-            Some((_, body)) => {
-                out.to_server.own(|bytes| {
-                    write::frame(bytes, b'P', |frame| {
-                        frame.push(0);
-                        frame.extend_from_slice(body);
-                    });
-                });
-            }
+            Some((_, body)) => write_parse(b"\0", body, out),
             // It has none. Somebody else's must not be found in its place.
             None => write_close(b"\0", out),
         }
@@ -114,12 +107,8 @@ pub(super) fn ensure(statement: &Statement, backend: &mut Backend, out: &mut Out
         return;
     }
     make_room(statement, backend, out);
-    out.to_server.own(|bytes| {
-        write::frame(bytes, b'P', |frame| {
-            frame.extend_from_slice(Statement::server_name(statement.id).terminated());
-            frame.extend_from_slice(&statement.body);
-        });
-    });
+    let name = Statement::server_name(statement.id);
+    write_parse(name.terminated(), &statement.body, out);
     backend.pipeline.push(Entry {
         statement: statement.id,
         ..Entry::new(Request::Parse, Whose::Hidden)
@@ -169,4 +158,16 @@ fn write_close(name: &[u8], out: &mut Output) {
             frame.extend_from_slice(name);
         });
     });
+}
+
+/// Has the server answer what it was sent in a batch that goes on.
+pub(super) fn flush(out: &mut Output) {
+    out.to_server.own(|bytes| write::frame(bytes, b'H', |_| {}));
+}
+
+/// Ends a batch of ours.
+pub(super) fn end_batch(whose: Whose, backend: &mut Backend, out: &mut Output) {
+    out.to_server.own(|bytes| write::frame(bytes, b'S', |_| {}));
+    backend.prepared.batch_ends();
+    backend.pipeline.push(Entry::new(Request::Sync, whose));
 }

@@ -11,7 +11,7 @@ use super::{
     client::Verdict,
     forward::Frame,
     prepared::Has,
-    provide::ensure,
+    provide::{end_batch, ensure, flush},
     shape::{Compared, describe},
 };
 use crate::{
@@ -127,11 +127,7 @@ impl Session {
                     describe(statement, backend, out);
                 }
             }
-            out.to_server.own(|bytes| write::frame(bytes, b'S', |_| {}));
-            backend.prepared.batch_ends();
-            backend
-                .pipeline
-                .push(Entry::new(Request::Sync, Whose::Hidden));
+            end_batch(Whose::Hidden, backend, out);
             backend.is_prepared_for = true;
             return Verdict::Stop(Next::Hold);
         }
@@ -188,7 +184,7 @@ impl Session {
             return None;
         }
         if backend.pipeline.is_open() {
-            out.to_server.own(|bytes| write::frame(bytes, b'H', |_| {}));
+            flush(out);
         }
         Some(Verdict::Stop(Next::Hold))
     }

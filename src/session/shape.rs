@@ -15,8 +15,12 @@ use std::{
 };
 
 use super::{
-    Backend, Entry, Next, Output, Request, Session, Whose, catalogue::Statement, client::Verdict,
-    inject::Opening, prepared::Has, provide::ensure,
+    Backend, Entry, Next, Output, Request, Session, Whose,
+    catalogue::Statement,
+    client::Verdict,
+    inject::Opening,
+    prepared::Has,
+    provide::{ensure, flush},
 };
 use crate::{
     error::{Error, Kind},
@@ -129,7 +133,7 @@ impl Session {
         }
         ensure(&statement, backend, out);
         describe(&statement, backend, out);
-        out.to_server.own(|bytes| write::frame(bytes, b'H', |_| {}));
+        flush(out);
         Some(Verdict::Stop(Next::Hold))
     }
 
