@@ -9,7 +9,6 @@
 use std::{
     collections::{HashMap, HashSet},
     future::poll_fn,
-    hash::Hash,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,7 +21,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind},
-    session::{Next, PoolMode, Profile, Reported, Session, Start},
+    session::{Next, PoolMode, Profile, Reported, Session, Start, intern},
     sync::Mutex,
     wire::{
         backend::Fields,
@@ -107,22 +106,6 @@ impl Welcomes {
     fn intern(&self, profile: Profile) -> Arc<Profile> {
         intern(&mut self.known.lock().profiles, profile)
     }
-}
-
-/// The one copy of `value` that everybody has.
-fn intern<T: Eq + Hash>(shared: &mut HashSet<Arc<T>>, value: T) -> Arc<T> {
-    if let Some(known) = shared.get(&value) {
-        return Arc::clone(known);
-    }
-    if shared.len() >= MOST_PROFILES {
-        // Those that nobody uses any more make room.
-        shared.retain(|it| Arc::strong_count(it) > 1);
-    }
-    let value = Arc::new(value);
-    if shared.len() < MOST_PROFILES {
-        shared.insert(Arc::clone(&value));
-    }
-    value
 }
 
 /// An application name that every server takes as it is, and reports back as it is. Such names

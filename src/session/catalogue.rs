@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use super::{Profile, schema::Schema, shape::Shape};
+use super::{Profile, schema::Schema, settings::intern, shape::Shape};
 use crate::{sync::Mutex, tenant::Context};
 
 /// What server-side names begin with.
@@ -22,15 +22,12 @@ pub(super) const PREFIX: &[u8] = b"pgusher_";
 /// find them again.
 const MOST_SHARED: usize = 5_000;
 
-/// Where there is no room: how many new ones come before it is looked for again, which takes a look at
-/// each of the others.
-const PATIENCE: usize = MOST_SHARED / 10;
-
 /// Bytes of their texts.
 const MOST_SHARED_BYTES: usize = 16 * 1024 * 1024;
 
-/// Sets of settings that are shared between clients.
-const MOST_PROFILES: usize = 1_000;
+/// Where there is no room: how many new ones come before it is looked for again, which takes a look at
+/// each of the others.
+const PATIENCE: usize = MOST_SHARED / 10;
 
 type Defaults = HashMap<Box<[u8]>, Arc<[u8]>>;
 
@@ -204,18 +201,7 @@ impl Catalogue {
 
     /// The one copy of a profile that all clients of the pool have who have the same settings.
     pub(super) fn profile(&self, profile: Profile) -> Arc<Profile> {
-        let mut profiles = self.profiles.lock();
-        if let Some(known) = profiles.get(&profile) {
-            return Arc::clone(known);
-        }
-        if profiles.len() >= MOST_PROFILES {
-            profiles.retain(|it| Arc::strong_count(it) > 1);
-        }
-        let profile = Arc::new(profile);
-        if profiles.len() < MOST_PROFILES {
-            profiles.insert(Arc::clone(&profile));
-        }
-        profile
+        intern(&mut self.profiles.lock(), profile)
     }
 
     /// What a setting is on a connection where nobody has set it, as far as is known.

@@ -88,7 +88,7 @@ pub use pins::{PinRules, Pins};
 pub use pipeline::{Entry, Pipeline, Request, Whose};
 pub use processes::Processes;
 pub use schema::Schema;
-pub use settings::{Profile, Reported};
+pub use settings::{Profile, Reported, intern};
 pub use tenancy::Tenant;
 pub use timers::Timeouts;
 pub use touches::Holds;

@@ -5,7 +5,7 @@
 //! Both are shared between all clients that look alike, so comparing them is comparing two
 //! pointers for nearly everybody.
 
-use std::sync::Arc;
+use std::{collections::HashSet, hash::Hash, sync::Arc};
 
 use crate::{sql::Dialect, wire::write};
 
@@ -311,6 +311,25 @@ pub(super) fn note(shared: &mut Arc<Reported>, name: &[u8], value: &[u8]) -> boo
         return false;
     }
     Arc::make_mut(shared).set(name, value)
+}
+
+/// Values that are shared between clients. Beyond it a new one is its client's own.
+const MOST_INTERNED: usize = 1_000;
+
+/// The one copy of `value` that everybody has.
+pub fn intern<T: Eq + Hash>(shared: &mut HashSet<Arc<T>>, value: T) -> Arc<T> {
+    if let Some(known) = shared.get(&value) {
+        return Arc::clone(known);
+    }
+    if shared.len() >= MOST_INTERNED {
+        // Those that nobody uses any more make room.
+        shared.retain(|it| Arc::strong_count(it) > 1);
+    }
+    let value = Arc::new(value);
+    if shared.len() < MOST_INTERNED {
+        shared.insert(Arc::clone(&value));
+    }
+    value
 }
 
 #[cfg(test)]
