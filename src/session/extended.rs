@@ -123,7 +123,8 @@ impl Session {
         }
         let statement = if !frame.is_whole() {
             if let Err(error) = self.keep_text(backend) {
-                return self.refuse_long(error, backend, out);
+                let opening = self.opening(backend);
+                return self.refuse_request(b'P', error, opening, backend, out);
             }
             self.catalogue.private(&self.flavour)
         } else if backend.doubts.has_settings()

@@ -3,7 +3,6 @@
 use super::{
     Backend, Output, PoolMode, Session,
     client::Verdict,
-    inject::Opening,
     reading::Given,
     statements::Meaning,
     touches::{Holds, Touches},
@@ -36,10 +35,7 @@ impl Session {
         }
         let touches = act.touches.as_deref()?;
         if let Err(error) = self.may_keep(touches, backend) {
-            let opening = match backend.pipeline.is_open() {
-                true => Opening::Unknown,
-                false => self.opening(backend),
-            };
+            let opening = self.opening(backend);
             return Some(self.refuse_request(b'B', error, opening, backend, out));
         }
         if let Some(verdict) = self.settle_names(touches, backend, out) {
@@ -104,16 +100,6 @@ impl Session {
             backend.held = backend.held.without(what);
             self.keep_or_free(backend);
         }
-    }
-
-    pub(super) fn refuse_long(
-        &mut self,
-        error: Error,
-        backend: &mut Backend,
-        out: &mut Output,
-    ) -> Verdict {
-        let opening = self.opening(backend);
-        self.refuse_request(b'P', error, opening, backend, out)
     }
 
     /// The connection stays with the client for as long as there is something on it.

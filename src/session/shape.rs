@@ -119,10 +119,7 @@ impl Session {
         }
         match backend.prepared.compared(statement.id) {
             Compared::Differs => {
-                let opening = match backend.pipeline.is_open() {
-                    true => Opening::Unknown,
-                    false => self.opening(backend),
-                };
+                let opening = self.opening(backend);
                 return Some(self.refuse_changed(tag, opening, backend, out));
             }
             Compared::Asked if !backend.pipeline.is_empty() => {
