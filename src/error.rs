@@ -117,6 +117,9 @@ kinds! {
     TenantConflict        "28000" Error Client   "Two sources name different tenants. Nothing of the request was run.";
     TenantChange          "25001" Error Client   "A transaction belongs to one tenant, and a second one was named inside it.";
     TenantProtected       "42501" Error Client   "The client tried to change the tenant's setting, which is not its to change (`protect`), or sent it where it is not a source.";
+    TenantLimit           "53400" Error Limit    "The tenant has used what a limit of its tier allows it for now; the detail says which limit, and after how many milliseconds to try again. Nothing of the request was run.";
+    TenantSuspended       "42501" Error Operator "The operator has suspended the tenant: its transactions and connections are refused until it is resumed.";
+    TenantUnknown         "28000" Error Client   "No such tenant exists, as far as the configuration or the query for tenants says (`unknown`). Nothing of the request was run.";
     ShuttingDown          "57P01" Fatal Operator "pgusher is being stopped.";
     NotSupported          "0A000" Error Client   "pgusher does not offer this in the pool's mode.";
 }

@@ -5,7 +5,7 @@
 //! | layer | modules | knows |
 //! |---|---|---|
 //! | 0 bytes, text | [`wire`], [`sql`] | nothing else |
-//! | 1 decisions | [`auth`], [`tenant`], [`session`], [`pool`], [`cancel`], [`error`], [`sync`], [`config`] | layer 0; time only as a value |
+//! | 1 decisions | [`auth`], [`tenant`], [`limit`], [`session`], [`pool`], [`cancel`], [`error`], [`sync`], [`config`] | layer 0; time only as a value |
 //! | 2 I/O | `net`, `metrics` | sockets, clocks, tasks |
 //! | 3 operation | `ops` | logs, signals, health, the demo |
 //! | 4 assembly | `server`, `main` | everything, decides nothing |
@@ -20,6 +20,7 @@ pub mod auth;
 pub mod cancel;
 pub mod config;
 pub mod error;
+pub mod limit;
 pub mod pool;
 pub mod session;
 pub mod sync;

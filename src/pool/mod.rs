@@ -37,4 +37,10 @@ pub struct PoolSizes {
     pub max_waiting: usize,
     /// Most server connections being opened at once (F5).
     pub max_connecting: usize,
+    /// Server connections that one party may not take while others use the pool.
+    pub spare_servers: usize,
+    /// Who has used less server time goes first; otherwise who came first.
+    pub fair: bool,
+    /// The heaviest parties get fewer server connections while the server is slower than usual.
+    pub adaptive: bool,
 }

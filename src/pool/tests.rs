@@ -14,6 +14,9 @@ const SIZES: PoolSizes = PoolSizes {
     reserve_pool_timeout: Duration::from_secs(5),
     max_waiting: 10,
     max_connecting: 2,
+    spare_servers: 0,
+    fair: true,
+    adaptive: false,
 };
 
 fn millis(millis: u64) -> Duration {

@@ -122,6 +122,9 @@ impl World {
                     reserve_pool_timeout: Duration::from_millis(choices.one(&[50, 1000])),
                     max_waiting: choices.one(&[4, 1]),
                     max_connecting: choices.one(&[1, 2]),
+                    spare_servers: 0,
+                    fair: true,
+                    adaptive: false,
                 };
                 let user = format!("user{nth}");
                 let id = books.join(&user, || sizes.clone()).unwrap();

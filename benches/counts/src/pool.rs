@@ -60,6 +60,9 @@ fn idle(now: Instant) -> (Books, PoolId) {
         reserve_pool_timeout: Duration::from_secs(5),
         max_waiting: 10_000,
         max_connecting: servers,
+        spare_servers: 0,
+        fair: true,
+        adaptive: false,
     };
     let Ok(pool) = books.join("app", || sizes) else {
         unreachable!("there is no limit");

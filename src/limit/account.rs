@@ -1,0 +1,419 @@
+//! One tenant's account: what it may use, what it has used, and whether its next transaction may
+//! start.
+//!
+//! A transaction is admitted when it starts and never again: whoever holds locks is let through
+//! (J13). What it costs is settled when it is over; a bucket that is in debt then lets nobody in
+//! until the debt is paid.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{Bucket, Rate, Share, Tier};
+use crate::{
+    error::{Error, Kind},
+    sync::Mutex,
+    tenant::TenantId,
+};
+
+/// Whose account it is. Who has no tenant is accounted for by its user.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Who {
+    /// A tenant.
+    Tenant(TenantId),
+    /// A user that works without a tenant.
+    User(Arc<str>),
+}
+
+impl Who {
+    /// The tenant's id or the user's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Tenant(id) => id.as_str(),
+            Self::User(name) => name,
+        }
+    }
+
+    /// Which of the two it is.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Tenant(_) => "tenant",
+            Self::User(_) => "user",
+        }
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} \"{}\"", self.kind(), self.name())
+    }
+}
+
+/// What was used, to be settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cost {
+    /// Transactions that are over. The first of them was paid for when it was admitted.
+    pub transactions: u64,
+    /// How long a server connection worked, or waited, in transactions.
+    pub server_time: Duration,
+    /// Bytes that the server sent.
+    pub bytes: u64,
+}
+
+/// May a transaction start?
+#[derive(Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Now.
+    Now,
+    /// In a while; its place is kept, and nobody has to be asked again.
+    In(Duration),
+    /// No.
+    Refused(Error),
+}
+
+/// What an account has seen since it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Used {
+    /// Transactions.
+    pub transactions: u64,
+    /// Server connections' time in them.
+    pub server_time: Duration,
+    /// Bytes sent to clients.
+    pub bytes: u64,
+    /// Transactions that had to wait for a limit.
+    pub delayed: u64,
+    /// And for how long in all.
+    pub delay: Duration,
+    /// Transactions and connections that were refused.
+    pub refused: u64,
+}
+
+/// What an account looks like from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// Whose it is.
+    pub who: Who,
+    /// What it may use.
+    pub tier: Arc<Tier>,
+    /// Nothing, for the time being.
+    pub suspended: bool,
+    /// Clients that are connected in its name.
+    pub clients: usize,
+    /// What it has used.
+    pub used: Used,
+}
+
+/// The account of one tenant, or of a user without one.
+#[derive(Debug)]
+pub struct Account {
+    who: Who,
+    number: u64,
+    books: Mutex<Books>,
+}
+
+#[derive(Debug)]
+struct Books {
+    tier: Arc<Tier>,
+    /// The operator gave it this tier, and no other source may change it.
+    chosen: bool,
+    suspended: bool,
+    clients: usize,
+    /// Those who came before are to leave.
+    expelled: u64,
+    transactions: Bucket,
+    server_time: Bucket,
+    bytes: Bucket,
+    connections: Bucket,
+    used: Used,
+}
+
+impl Account {
+    pub(super) fn new(who: Who, number: u64, tier: Arc<Tier>) -> Self {
+        let books = Books {
+            tier,
+            chosen: false,
+            suspended: false,
+            clients: 0,
+            expelled: 0,
+            transactions: Bucket::default(),
+            server_time: Bucket::default(),
+            bytes: Bucket::default(),
+            connections: Bucket::default(),
+            used: Used::default(),
+        };
+        Self {
+            who,
+            number,
+            books: Mutex::new(books),
+        }
+    }
+
+    /// Whose it is.
+    pub fn who(&self) -> &Who {
+        &self.who
+    }
+
+    /// Its number, which no other account has.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// What it may have of a pool.
+    pub fn share(&self) -> Share {
+        self.books.lock().tier.share
+    }
+
+    /// Whether some of what it uses is counted against a limit: a client that sends without end
+    /// must let what it has used be settled now and then.
+    pub fn is_metered(&self) -> bool {
+        let tier = &self.books.lock().tier;
+        tier.transactions.is_some() || tier.server_time.is_some() || tier.bytes.is_some()
+    }
+
+    /// A transaction wants to start, and can wait for `patience` (if it is less than the tier's).
+    pub fn admit(&self, patience: Option<Duration>, now: Instant) -> Admission {
+        let mut books = self.books.lock();
+        if books.suspended {
+            books.used.refused += 1;
+            return Admission::Refused(self.suspended());
+        }
+        let tier = Arc::clone(&books.tier);
+        let Some((wait, limit)) = books.wait(&tier, now) else {
+            return Admission::Now;
+        };
+        let patience = [tier.max_delay, patience].into_iter().flatten().min();
+        if let Some(longest) = patience
+            && wait > longest
+        {
+            books.used.refused += 1;
+            return Admission::Refused(self.exceeded(&limit, wait.saturating_sub(longest)));
+        }
+        if let Some(rate) = tier.transactions {
+            books.transactions.take(rate, 1, now);
+        }
+        if wait.is_zero() {
+            return Admission::Now;
+        }
+        books.used.delayed += 1;
+        books.used.delay += wait;
+        Admission::In(wait)
+    }
+
+    /// What was used since the last time.
+    pub fn settle(&self, cost: Cost, now: Instant) {
+        let books = &mut *self.books.lock();
+        let tier = &books.tier;
+        if let Some(rate) = tier.transactions
+            && cost.transactions > 1
+        {
+            books.transactions.take(rate, cost.transactions - 1, now);
+        }
+        if let Some(rate) = tier.server_time {
+            let nanos = u64::try_from(cost.server_time.as_nanos()).unwrap_or(u64::MAX);
+            books.server_time.take(rate, nanos, now);
+        }
+        if let Some(rate) = tier.bytes {
+            books.bytes.take(rate, cost.bytes, now);
+        }
+        books.used.transactions += cost.transactions;
+        books.used.server_time += cost.server_time;
+        books.used.bytes += cost.bytes;
+    }
+
+    /// A transaction that began in nobody's name is this account's, as it turns out: it is charged
+    /// for and goes on.
+    pub fn charge(&self, now: Instant) {
+        let books = &mut *self.books.lock();
+        if let Some(rate) = books.tier.transactions {
+            books.transactions.take(rate, 1, now);
+        }
+    }
+
+    /// Whether its transactions are refused for the time being, and how that is said.
+    ///
+    /// # Errors
+    /// When they are.
+    pub fn check(&self) -> Result<(), Error> {
+        match self.books.lock().suspended {
+            true => Err(self.suspended()),
+            false => Ok(()),
+        }
+    }
+
+    /// A client connects in its name.
+    ///
+    /// # Errors
+    /// When there are too many, or too many came at once, or the account is suspended.
+    pub fn come_in(self: &Arc<Self>, now: Instant) -> Result<Presence, Error> {
+        let mut books = self.books.lock();
+        let refusal = if books.suspended {
+            Some(self.suspended())
+        } else if books.clients >= books.tier.max_clients {
+            let hint = format!("Its max_clients is {}.", books.tier.max_clients);
+            let message = format!("too many connections for {}", self.who);
+            Some(Error::new(Kind::TooManyClients, message).hint(hint))
+        } else if let Some(rate) = books.tier.connections
+            && let wait = books.connections.wait(rate, 1, now)
+            && !wait.is_zero()
+        {
+            let limit = Limit::new("connections_per_second", rate, "connected too often");
+            Some(self.exceeded(&limit, wait))
+        } else {
+            None
+        };
+        if let Some(error) = refusal {
+            books.used.refused += 1;
+            return Err(error);
+        }
+        if let Some(rate) = books.tier.connections {
+            books.connections.take(rate, 1, now);
+        }
+        books.clients += 1;
+        Ok(Presence(Arc::clone(self)))
+    }
+
+    /// How often its clients were told to leave. Who was here before the last time is to go.
+    pub fn expulsions(&self) -> u64 {
+        self.books.lock().expelled
+    }
+
+    pub(super) fn expel(&self) {
+        self.books.lock().expelled += 1;
+    }
+
+    pub(super) fn suspend(&self, suspended: bool) {
+        self.books.lock().suspended = suspended;
+    }
+
+    /// What the operator says goes before what any other source says.
+    pub(super) fn choose(&self, tier: Arc<Tier>) {
+        let mut books = self.books.lock();
+        (books.tier, books.chosen) = (tier, true);
+    }
+
+    /// What the configuration or the query for tenants says.
+    pub(super) fn assign(&self, tier: Arc<Tier>) {
+        let mut books = self.books.lock();
+        if !books.chosen {
+            books.tier = tier;
+        }
+    }
+
+    /// What it looks like.
+    pub fn statement(&self) -> Statement {
+        let books = self.books.lock();
+        Statement {
+            who: self.who.clone(),
+            tier: Arc::clone(&books.tier),
+            suspended: books.suspended,
+            clients: books.clients,
+            used: books.used,
+        }
+    }
+
+    /// A new account would be the same: nothing is owed, and nobody has decided anything about it.
+    pub(super) fn is_forgettable(&self, now: Instant) -> bool {
+        let books = self.books.lock();
+        let buckets = [
+            &books.transactions,
+            &books.server_time,
+            &books.bytes,
+            &books.connections,
+        ];
+        let decided = books.suspended || books.chosen;
+        !decided && books.clients == 0 && buckets.iter().all(|bucket| bucket.is_full(now))
+    }
+
+    fn suspended(&self) -> Error {
+        let message = format!("{} is suspended", self.who);
+        Error::new(Kind::TenantSuspended, message)
+            .detail("Its transactions are refused until the operator resumes it.")
+    }
+
+    /// More than a limit allows was asked for. The detail is for programs: `key=value`.
+    fn exceeded(&self, limit: &Limit, wait: Duration) -> Error {
+        let millis = wait.as_nanos().div_ceil(1_000_000);
+        let message = format!("{} {}", self.who, limit.complaint);
+        let detail = format!(
+            "limit={} per_second={} burst={} {}={} retry_after_ms={millis}",
+            limit.name,
+            limit.rate.per_second(),
+            limit.rate.burst(),
+            self.who.kind(),
+            self.who.name(),
+        );
+        Error::new(Kind::TenantLimit, message)
+            .detail(detail)
+            .hint(format!("Try again in {millis} ms."))
+    }
+}
+
+impl PartialEq for Account {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number && self.who == other.who
+    }
+}
+
+impl Eq for Account {}
+
+impl Books {
+    /// How long a transaction must wait, and for which of its limits; `None` if it has none.
+    fn wait(&self, tier: &Tier, now: Instant) -> Option<(Duration, Limit)> {
+        let transactions = tier.transactions.map(|rate| {
+            let limit = Limit::new(
+                "transactions_per_second",
+                rate,
+                "starts too many transactions",
+            );
+            (self.transactions.wait(rate, 1, now), limit)
+        });
+        let server_time = tier.server_time.map(|rate| {
+            let limit = Limit::new("server_time_per_second", rate, "uses too much server time");
+            (self.server_time.wait(rate, 0, now), limit)
+        });
+        let bytes = tier.bytes.map(|rate| {
+            let limit = Limit::new("bytes_per_second", rate, "reads too many bytes");
+            (self.bytes.wait(rate, 0, now), limit)
+        });
+        let waits = [transactions, server_time, bytes].into_iter().flatten();
+        waits.max_by_key(|(wait, _)| *wait)
+    }
+}
+
+/// A limit that somebody may meet.
+struct Limit {
+    /// Its key in the configuration.
+    name: &'static str,
+    rate: Rate,
+    complaint: &'static str,
+}
+
+impl Limit {
+    const fn new(name: &'static str, rate: Rate, complaint: &'static str) -> Self {
+        Self {
+            name,
+            rate,
+            complaint,
+        }
+    }
+}
+
+/// A client that is connected in an account's name, until this is dropped (G6).
+#[derive(Debug)]
+pub struct Presence(Arc<Account>);
+
+impl Presence {
+    /// The account.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.0
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let mut books = self.0.books.lock();
+        books.clients = books.clients.saturating_sub(1);
+    }
+}

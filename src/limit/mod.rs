@@ -1,0 +1,21 @@
+//! How much of the database one tenant may use, and what it has used.
+//!
+//! [`bucket`] counts one thing per second, [`tier`] says which of them are limited and how far,
+//! [`account`] is one tenant's buckets and counters, and [`accounts`] all of them, in bounded memory.
+//! Who comes next where server connections are scarce is not said here but in `pool`, which is
+//! told each tenant's [`Share`].
+//!
+//! Decisions only: time is an argument, and whoever must wait is told until when.
+
+pub mod account;
+pub mod accounts;
+pub mod bucket;
+pub mod tier;
+
+pub use self::account::{Account, Admission, Cost, Presence, Used, Who};
+pub use self::accounts::{Accounts, Rules};
+pub use self::bucket::{Bucket, Rate};
+pub use self::tier::{Share, Tier};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! Unit tests of the limits, with stepped time.
