@@ -46,7 +46,9 @@ fn context(pg: &Postgres) -> Arc<Context> {
     }
     let setting = SettingName::new("app.tenant_id").unwrap();
     let policy = Policy::new(setting, Format::Text).with_extras(extras, HashMap::new());
-    policy.context(&policy.format.id(b"acme:1").unwrap())
+    policy
+        .context(&policy.format.id(b"acme:1").unwrap())
+        .unwrap()
 }
 
 /// What `SHOW` says of each setting, as far as it is not what was expected.
@@ -133,7 +135,7 @@ both_versions!(
             let extra = Extra::new(name, value).unwrap();
             let policy = Policy::new(SettingName::default(), Format::Text)
                 .with_extras(vec![extra], HashMap::new());
-            let context = policy.context(&Format::Text.id(b"acme").unwrap());
+            let context = policy.context(&Format::Text.id(b"acme").unwrap()).unwrap();
             let text = format!("BEGIN;{}", std::str::from_utf8(context.prefix()).unwrap());
             assert_eq!(client.ask(&query(&text)).types(), "C C C Z:T", "{text}");
             client.rows("ROLLBACK");

@@ -7,7 +7,10 @@
 
 use std::{
     fmt,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -110,6 +113,9 @@ pub struct Statement {
 pub struct Account {
     who: Who,
     number: u64,
+    /// How often its tier was changed.
+    version: AtomicU32,
+    suspended: AtomicBool,
     books: Mutex<Books>,
 }
 
@@ -118,10 +124,9 @@ struct Books {
     tier: Arc<Tier>,
     /// The operator gave it this tier, and no other source may change it.
     chosen: bool,
-    suspended: bool,
     clients: usize,
-    /// Those who came before are to leave.
-    expelled: u64,
+    /// Clients that came before are to leave.
+    expelled: Option<Instant>,
     transactions: Bucket,
     server_time: Bucket,
     bytes: Bucket,
@@ -134,9 +139,8 @@ impl Account {
         let books = Books {
             tier,
             chosen: false,
-            suspended: false,
             clients: 0,
-            expelled: 0,
+            expelled: None,
             transactions: Bucket::default(),
             server_time: Bucket::default(),
             bytes: Bucket::default(),
@@ -146,6 +150,8 @@ impl Account {
         Self {
             who,
             number,
+            version: AtomicU32::new(0),
+            suspended: AtomicBool::new(false),
             books: Mutex::new(books),
         }
     }
@@ -175,9 +181,9 @@ impl Account {
     /// A transaction wants to start, and can wait for `patience` (if it is less than the tier's).
     pub fn admit(&self, patience: Option<Duration>, now: Instant) -> Admission {
         let mut books = self.books.lock();
-        if books.suspended {
+        if let Err(error) = self.check() {
             books.used.refused += 1;
-            return Admission::Refused(self.suspended());
+            return Admission::Refused(error);
         }
         let tier = Arc::clone(&books.tier);
         let Some((wait, limit)) = books.wait(&tier, now) else {
@@ -236,10 +242,12 @@ impl Account {
     /// # Errors
     /// When they are.
     pub fn check(&self) -> Result<(), Error> {
-        match self.books.lock().suspended {
-            true => Err(self.suspended()),
-            false => Ok(()),
+        if !self.suspended.load(Ordering::Relaxed) {
+            return Ok(());
         }
+        let message = format!("{} is suspended", self.who);
+        Err(Error::new(Kind::TenantSuspended, message)
+            .detail("Its transactions are refused until the operator resumes it."))
     }
 
     /// A client connects in its name.
@@ -248,8 +256,8 @@ impl Account {
     /// When there are too many, or too many came at once, or the account is suspended.
     pub fn come_in(self: &Arc<Self>, now: Instant) -> Result<Presence, Error> {
         let mut books = self.books.lock();
-        let refusal = if books.suspended {
-            Some(self.suspended())
+        let refusal = if let Err(suspended) = self.check() {
+            Some(suspended)
         } else if books.clients >= books.tier.max_clients {
             let hint = format!("Its max_clients is {}.", books.tier.max_clients);
             let message = format!("too many connections for {}", self.who);
@@ -274,30 +282,42 @@ impl Account {
         Ok(Presence(Arc::clone(self)))
     }
 
-    /// How often its clients were told to leave. Who was here before the last time is to go.
-    pub fn expulsions(&self) -> u64 {
-        self.books.lock().expelled
+    /// Whether a client that came at that time is to leave.
+    pub fn has_expelled(&self, came: Instant) -> bool {
+        self.books.lock().expelled.is_some_and(|at| came <= at)
     }
 
-    pub(super) fn expel(&self) {
-        self.books.lock().expelled += 1;
+    pub(super) fn expel(&self, now: Instant) {
+        self.books.lock().expelled = Some(now);
     }
 
     pub(super) fn suspend(&self, suspended: bool) {
-        self.books.lock().suspended = suspended;
+        self.suspended.store(suspended, Ordering::Relaxed);
+    }
+
+    /// How often its tier was changed: what was worked out from an older one is out of date.
+    pub fn version(&self) -> u32 {
+        self.version.load(Ordering::Relaxed)
+    }
+
+    /// Its tier.
+    pub fn tier(&self) -> Arc<Tier> {
+        Arc::clone(&self.books.lock().tier)
     }
 
     /// What the operator says goes before what any other source says.
     pub(super) fn choose(&self, tier: Arc<Tier>) {
         let mut books = self.books.lock();
         (books.tier, books.chosen) = (tier, true);
+        self.version.fetch_add(1, Ordering::Relaxed);
     }
 
     /// What the configuration or the query for tenants says.
     pub(super) fn assign(&self, tier: Arc<Tier>) {
         let mut books = self.books.lock();
-        if !books.chosen {
+        if !books.chosen && books.tier != tier {
             books.tier = tier;
+            self.version.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -307,7 +327,7 @@ impl Account {
         Statement {
             who: self.who.clone(),
             tier: Arc::clone(&books.tier),
-            suspended: books.suspended,
+            suspended: self.suspended.load(Ordering::Relaxed),
             clients: books.clients,
             used: books.used,
         }
@@ -322,14 +342,8 @@ impl Account {
             &books.bytes,
             &books.connections,
         ];
-        let decided = books.suspended || books.chosen;
+        let decided = books.chosen || self.suspended.load(Ordering::Relaxed);
         !decided && books.clients == 0 && buckets.iter().all(|bucket| bucket.is_full(now))
-    }
-
-    fn suspended(&self) -> Error {
-        let message = format!("{} is suspended", self.who);
-        Error::new(Kind::TenantSuspended, message)
-            .detail("Its transactions are refused until the operator resumes it.")
     }
 
     /// More than a limit allows was asked for. The detail is for programs: `key=value`.

@@ -214,9 +214,9 @@ impl Accounts {
     }
 
     /// The clients of an account are to leave; the caller tells them to look.
-    pub fn expel(&self, who: &Who) {
+    pub fn expel(&self, who: &Who, now: Instant) {
         if let Some(account) = self.find(who) {
-            account.expel();
+            account.expel(now);
         }
     }
 }

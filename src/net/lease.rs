@@ -13,7 +13,10 @@ use super::{
     side::{Filled, Side},
     worker::Workers,
 };
-use crate::session::{Backend, Drain, WINDOW};
+use crate::{
+    pool::Party,
+    session::{Backend, Drain, WINDOW},
+};
 
 /// A connection that was idle for less is trusted to be alive as far as the runtime knows; one
 /// that was idle for longer, or comes from another thread, is looked at: one system call.
@@ -114,6 +117,8 @@ impl ServerConn {
 pub(crate) struct Lease {
     pool: Arc<Pool>,
     conn: Option<Box<ServerConn>>,
+    /// In whose name.
+    party: u64,
 }
 
 impl std::fmt::Debug for Pool {
@@ -126,10 +131,19 @@ impl std::fmt::Debug for Pool {
 }
 
 impl Lease {
-    pub(super) fn new(pool: Arc<Pool>, conn: Box<ServerConn>) -> Self {
+    pub(super) fn new(pool: Arc<Pool>, conn: Box<ServerConn>, party: u64) -> Self {
         Self {
             pool,
             conn: Some(conn),
+            party,
+        }
+    }
+
+    /// From now on it is in another party's name.
+    pub(crate) fn transfer(&mut self, to: &Party, now: Instant) {
+        if self.party != to.number {
+            self.pool.transfer(self.party, to, now);
+            self.party = to.number;
         }
     }
 
@@ -183,7 +197,7 @@ impl Lease {
                 Ok(())
             }
             Err(error) => {
-                self.pool.closed(Instant::now());
+                self.pool.closed(self.party, Instant::now());
                 Err(error)
             }
         }
@@ -202,7 +216,7 @@ impl Lease {
         let clean = conn.backend.is_free() && conn.backend.is_clean() && !pending;
         if clean && !conn.side.is_backed_up() && !conn.side.has_kept() {
             conn.backend.pipeline.shrink();
-            self.pool.give_back(conn, now);
+            self.pool.give_back(self.party, conn, now);
         } else {
             self.conn = Some(conn);
             cleanup::start(self, Drain::default());
@@ -214,7 +228,7 @@ impl Lease {
         if let Some(mut conn) = self.conn.take() {
             conn.used = now;
             conn.backend.pipeline.shrink();
-            self.pool.give_back(conn, now);
+            self.pool.give_back(self.party, conn, now);
         }
     }
 
@@ -228,7 +242,7 @@ impl Lease {
     pub(crate) fn close(mut self) {
         if let Some(conn) = self.conn.take() {
             conn.close();
-            self.pool.closed(Instant::now());
+            self.pool.closed(self.party, Instant::now());
         }
     }
 }
@@ -237,7 +251,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         // Whoever let it fall did not say what state it is in.
         if self.conn.take().is_some() {
-            self.pool.closed(Instant::now());
+            self.pool.closed(self.party, Instant::now());
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     auth::upstream::Credential,
     config::settings::{self, Address, ServerReset},
     error::Error,
-    pool::{Asked, Database, Given, PoolId, PoolSizes, Ticket, Work},
+    pool::{Asked, Database, Given, Party, PoolId, PoolSizes, Ticket, Turn, Work},
     session::{Catalogue, Pins, Processes, Schema, Timeouts},
     sync::Mutex,
 };
@@ -145,16 +145,24 @@ impl Db {
         Ok(Membership(pool))
     }
 
+    fn pool(&self, id: PoolId) -> Option<Arc<Pool>> {
+        self.pools.lock().get(&id).map(Arc::clone)
+    }
+
     /// Does what the books want done.
     fn perform(self: &Arc<Self>, work: Vec<Work<Box<ServerConn>, Arc<Bell>>>) {
         for item in work {
             match item {
-                Work::Open(id) => match self.pools.lock().get(&id) {
-                    Some(pool) => upstream::start_opening(pool),
+                Work::Open(id) => match self.pool(id) {
+                    Some(pool) => upstream::start_opening(&pool),
                     None => warn!(
                         database = self.name,
                         "an opening was asked for a pool that is not there"
                     ),
+                },
+                Work::Give(id, turn) => match self.pool(id) {
+                    Some(pool) => pool.hand_out(turn),
+                    None => turn.conn.close(),
                 },
                 Work::Close(conn) => conn.close(),
                 Work::Refuse(bell, error) => bell.refuse(error),
@@ -232,21 +240,28 @@ impl Pool {
         self.credential.lock().clone()
     }
 
-    /// A server connection for the client with this bell, now or later: later, its tray is open.
-    pub(crate) fn claim(self: &Arc<Self>, bell: &Arc<Bell>, worker: usize, now: Instant) -> Claim {
+    /// A server connection for the client with this bell, in the name of `party`, now or later:
+    /// later, its tray is open.
+    pub(crate) fn claim(
+        self: &Arc<Self>,
+        bell: &Arc<Bell>,
+        party: &Party,
+        worker: usize,
+        now: Instant,
+    ) -> Claim {
         loop {
-            let asked = self.db.books.lock().ask(self.id, worker, now);
+            let asked = self.db.books.lock().ask(self.id, party, worker, now);
             match asked {
                 Asked::Granted(mut conn) => {
                     if conn.is_fit(worker, now) {
-                        return Claim::Granted(Lease::new(Arc::clone(self), conn));
+                        return Claim::Granted(Lease::new(Arc::clone(self), conn, party.number));
                     }
                     // It died while it was idle (F2). Nothing was sent on it: take the next.
                     debug!(
                         database = self.db.name,
                         "an idle server connection was found dead"
                     );
-                    drop(Lease::new(Arc::clone(self), conn));
+                    drop(Lease::new(Arc::clone(self), conn, party.number));
                 }
                 Asked::Refused(error) => return Claim::Refused(error),
                 Asked::Wait => break,
@@ -256,11 +271,10 @@ impl Pool {
         let (ticket, work) = {
             let mut books = self.db.books.lock();
             // Between the question and this somebody may have given one back; then it is idle, and nobody would hand it over.
-            let ticket = books.wait(self.id, worker, Arc::clone(bell), now);
+            let ticket = books.wait(self.id, party, worker, Arc::clone(bell), now);
             (ticket, books.serve(self.id, worker, now))
         };
-        self.hand_out(work.0);
-        self.db.perform(work.1);
+        self.db.perform(work);
         match ticket {
             Some(ticket) => Claim::Queued(Queued {
                 pool: Arc::clone(self),
@@ -275,20 +289,25 @@ impl Pool {
     }
 
     /// Gives a clean connection back, to the next in the queue if there is one.
-    pub(super) fn give_back(self: &Arc<Self>, conn: Box<ServerConn>, now: Instant) {
+    pub(super) fn give_back(self: &Arc<Self>, party: u64, conn: Box<ServerConn>, now: Instant) {
         let (worker, expires) = (conn.worker, conn.expires);
         let given = self
             .db
             .books
             .lock()
-            .give_back(self.id, conn, worker, expires, now);
+            .give_back(self.id, party, conn, worker, expires, now);
         self.settle(given, now);
     }
 
     /// A connection that was leased is closed and off the books.
-    pub(super) fn closed(self: &Arc<Self>, now: Instant) {
-        self.db.books.lock().closed(self.id);
+    pub(super) fn closed(self: &Arc<Self>, party: u64, now: Instant) {
+        self.db.books.lock().closed(self.id, party, now);
         self.db.work(now);
+    }
+
+    /// A leased connection is in another party's name from now on.
+    pub(super) fn transfer(&self, from: u64, to: &Party, now: Instant) {
+        self.db.books.lock().transfer(self.id, from, to, now);
     }
 
     fn settle(self: &Arc<Self>, given: Given<Box<ServerConn>, Arc<Bell>>, now: Instant) {
@@ -298,16 +317,15 @@ impl Pool {
                 conn.close();
                 self.db.work(now);
             }
-            Given::To(bell, conn) => self.hand_out(Some((bell, conn))),
+            Given::To(turn) => self.hand_out(turn),
         }
     }
 
-    fn hand_out(self: &Arc<Self>, served: Option<(Arc<Bell>, Box<ServerConn>)>) {
-        if let Some((bell, conn)) = served {
-            // A waiter that has left in this moment lets the lease fall, which passes it on.
-            if let Err(lease) = bell.grant(Lease::new(Arc::clone(self), conn)) {
-                lease.give_back(Instant::now());
-            }
+    fn hand_out(self: &Arc<Self>, turn: Turn<Box<ServerConn>, Arc<Bell>>) {
+        // A waiter that has left in this moment lets the lease fall, which passes it on.
+        let lease = Lease::new(Arc::clone(self), turn.conn, turn.party);
+        if let Err(lease) = turn.waiter.grant(lease) {
+            lease.give_back(Instant::now());
         }
     }
 
@@ -392,7 +410,7 @@ impl Drop for Queued {
             .db
             .books
             .lock()
-            .withdraw(self.pool.id, self.ticket);
+            .withdraw(self.pool.id, self.ticket, Instant::now());
         if let Tray::Granted(lease) = self.bell.close_tray() {
             lease.give_back(Instant::now());
         }

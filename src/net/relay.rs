@@ -26,6 +26,8 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Severity},
+    limit::{Account, Admission, Cost, Presence},
+    pool::Party,
     session::{Backend, Next, Session, Whose},
 };
 
@@ -36,6 +38,8 @@ const MOST_TURNS: u32 = 8;
 pub(super) struct Parts {
     pub(super) bell: Arc<Bell>,
     pub(super) membership: Membership,
+    /// In whose name it came.
+    pub(super) presence: Presence,
     #[expect(
         dead_code,
         reason = "held until the client leaves: dropping it takes the key away"
@@ -54,6 +58,14 @@ pub(crate) struct Client {
     session: Session,
     lease: Option<Lease>,
     queued: Option<Queued>,
+    /// Its transaction may not begin yet.
+    delayed: bool,
+    /// Since when it has waited for one of the two.
+    asked: Instant,
+    /// Who pays for its transaction.
+    account: Arc<Account>,
+    /// When it came in.
+    came: Instant,
     /// The session wants nothing more of the client until the server has answered.
     held: bool,
     /// A cancel that could not be sent yet.
@@ -113,11 +125,16 @@ pub(super) async fn run(mut client: Client) {
 
 impl Client {
     pub(super) fn new(side: Side, session: Session, parts: Parts, pass: Pass, seat: Seat) -> Self {
+        let now = Instant::now();
         Self {
             side,
             session,
             lease: None,
             queued: None,
+            delayed: false,
+            asked: now,
+            account: Arc::clone(parts.presence.account()),
+            came: now,
             held: false,
             cancel_asked: false,
             stopping: false,
@@ -208,22 +225,38 @@ impl Client {
         if why & ring::TIME != 0 {
             self.time_passed()?;
         }
+        if why & ring::EXPELLED != 0 {
+            self.leave_if_expelled()?;
+        }
         self.leave_if_stopping()
     }
 
     /// The queue has come to an end, one way or the other.
     fn served(&mut self, tray: Tray) -> Result<(), Gone> {
         match tray {
-            Tray::Granted(lease) => at_desk(|desk| {
-                let filled = self.side.take_kept(&mut desk.window);
-                match self.attach(lease, desk) {
-                    Ok(()) => self.go_on(desk, filled),
-                    Err(error) => self.go_on_refused(desk, filled, &error),
-                }
-            }),
+            Tray::Granted(lease) => self.begin_with(|client, desk| client.attach(lease, desk)),
             Tray::Refused(error) => self.refused(&error),
             Tray::Closed | Tray::Empty => Ok(()),
         }
+    }
+
+    /// The wait is over: begins with what was kept, if `begin` succeeds.
+    fn begin_with(
+        &mut self,
+        begin: impl FnOnce(&mut Self, &mut Desk) -> Result<(), Error>,
+    ) -> Result<(), Gone> {
+        at_desk(|desk| {
+            let filled = self.side.take_kept(&mut desk.window);
+            match begin(self, desk) {
+                Ok(()) => self.go_on(desk, filled),
+                Err(error) => self.go_on_refused(desk, filled, &error),
+            }
+        })
+    }
+
+    /// It waits for something, and what it says is kept.
+    fn is_waiting(&self) -> bool {
+        self.queued.is_some() || self.delayed
     }
 
     /// The client said something.
@@ -231,7 +264,7 @@ impl Client {
         at_desk(|desk| match self.side.fill(&mut desk.window)? {
             Filled::End => Err(Gone),
             Filled::Nothing => Ok(()),
-            Filled::Bytes(filled) if self.queued.is_some() => {
+            Filled::Bytes(filled) if self.is_waiting() => {
                 self.side
                     .keep(desk.window.get(..filled).unwrap_or_default());
                 Ok(())
@@ -271,13 +304,14 @@ impl Client {
                 .session
                 .client_bytes(input, backend, &mut desk.out, now);
             used += progress.used;
+            self.follow_owner(now);
             if let Some(name) = desk.out.vacated.take() {
                 self.pass
                     .lobby()
                     .vacate(&name, self.parts.membership.pool(), now);
             }
             match progress.next {
-                Next::Lease => match self.claim(desk, now) {
+                Next::Lease | Next::Admit => match self.start(desk, used, filled, now) {
                     Ok(true) => {}
                     Ok(false) => break Ok(()),
                     Err(error) => used += self.refuse(desk, used, filled, &error),
@@ -297,9 +331,8 @@ impl Client {
         self.side
             .keep(desk.window.get(used..filled).unwrap_or_default());
         self.send(desk)?;
-        if is_over && let Some(lease) = self.lease.take() {
-            lease.give_back(now);
-            self.leave_if_stopping()?;
+        if is_over {
+            self.give_back(now)?;
         }
         outcome
     }
@@ -310,6 +343,7 @@ impl Client {
             && lease.conn().backend.has_served_long()
         {
             lease.conn().backend.is_wanted = lease.pool().is_waited_for();
+            lease.conn().backend.must_settle = self.account.is_metered();
         }
     }
 
@@ -321,17 +355,44 @@ impl Client {
             .used
     }
 
-    /// Gets a server connection: `true` = here it is, `false` = queued up.
+    /// Starts a transaction with the request at hand: `true` = it may go on, `false` = it waits.
+    fn start(
+        &mut self,
+        desk: &mut Desk,
+        used: usize,
+        filled: usize,
+        now: Instant,
+    ) -> Result<bool, Error> {
+        self.asked = now;
+        self.settle(now);
+        let request = desk.window.get(used..filled).unwrap_or_default();
+        let account = self.session.account_of(request);
+        self.account = account.unwrap_or_else(|| Arc::clone(self.parts.presence.account()));
+        match self.account.admit(self.session.patience(), now) {
+            Admission::Now => self.claim(desk, now),
+            Admission::In(wait) => {
+                self.delayed = true;
+                self.session.delayed(now + wait);
+                Ok(false)
+            }
+            Admission::Refused(error) => Err(error),
+        }
+    }
+
+    /// Gets a server connection, if there is none: `true` = here it is, `false` = queued up.
     fn claim(&mut self, desk: &mut Desk, now: Instant) -> Result<bool, Error> {
+        if let Some(lease) = &mut self.lease {
+            lease.transfer(&party_of(&self.account), now);
+            self.session.admitted(&mut lease.conn().backend);
+            self.tell_of_wait(desk, now);
+            return Ok(true);
+        }
         if self.stopping {
             return Err(Error::new(Kind::ShuttingDown, "pgusher is shutting down"));
         }
-        match self
-            .parts
-            .membership
-            .pool()
-            .claim(&self.parts.bell, self.seat.worker().nth, now)
-        {
+        let pool = self.parts.membership.pool();
+        let worker = self.seat.worker().nth;
+        match pool.claim(&self.parts.bell, &party_of(&self.account), worker, now) {
             Claim::Granted(lease) => self.attach(lease, desk).map(|()| true),
             Claim::Queued(queued) => {
                 self.queued = Some(queued);
@@ -339,6 +400,68 @@ impl Client {
                 Ok(false)
             }
             Claim::Refused(error) => Err(error),
+        }
+    }
+
+    /// The transaction that waited for its time may begin.
+    fn may_begin(&mut self) -> Result<(), Gone> {
+        self.delayed = false;
+        at_desk(|desk| {
+            let now = Instant::now();
+            let filled = self.side.take_kept(&mut desk.window);
+            match self.claim(desk, now) {
+                Ok(true) => self.go_on(desk, filled),
+                Ok(false) => {
+                    self.side
+                        .keep(desk.window.get(..filled).unwrap_or_default());
+                    Ok(())
+                }
+                Err(error) => self.go_on_refused(desk, filled, &error),
+            }
+        })
+    }
+
+    /// A transaction may turn out to be another's than it seemed when it began: from then on it is
+    /// in that name.
+    fn follow_owner(&mut self, now: Instant) {
+        let Some(owner) = self.session.owner() else {
+            return;
+        };
+        if Arc::ptr_eq(owner, &self.account) {
+            return;
+        }
+        let owner = Arc::clone(owner);
+        if let Some(lease) = &mut self.lease {
+            self.account.settle(self.session.take_cost(), now);
+            owner.charge(now);
+            lease.transfer(&party_of(&owner), now);
+            self.account = owner;
+        }
+    }
+
+    /// Settles what was used and is over.
+    fn settle(&mut self, now: Instant) {
+        let cost = self.session.take_cost();
+        if cost != Cost::default() {
+            self.account.settle(cost, now);
+        }
+    }
+
+    /// The transaction is over, and the server connection goes back.
+    fn give_back(&mut self, now: Instant) -> Result<(), Gone> {
+        self.settle(now);
+        if let Some(lease) = self.lease.take() {
+            lease.give_back(now);
+        }
+        self.leave_if_stopping()
+    }
+
+    /// Who has waited for long hears why, if that is wanted.
+    fn tell_of_wait(&self, desk: &mut Desk, now: Instant) {
+        let waited = now.saturating_duration_since(self.asked);
+        let longest = self.pass.lobby().config.notice_after;
+        if longest.is_some_and(|longest| waited >= longest) {
+            notices::waited(waited, self.account.who(), &mut desk.out);
         }
     }
 
@@ -351,8 +474,10 @@ impl Client {
                     format!("a server connection could not be taken over: {error}"),
                 )
             })?;
+        let now = Instant::now();
+        self.tell_of_wait(desk, now);
         self.session
-            .attached(&mut lease.conn().backend, &mut desk.out, Instant::now());
+            .attached(&mut lease.conn().backend, &mut desk.out, now);
         self.lease = Some(lease);
         Ok(())
     }
@@ -400,12 +525,7 @@ impl Client {
             Ok::<_, Gone>(progress.next)
         })?;
         match next {
-            Next::Release => {
-                if let Some(lease) = self.lease.take() {
-                    lease.give_back(Instant::now());
-                }
-                self.leave_if_stopping()?;
-            }
+            Next::Release => self.give_back(Instant::now())?,
             Next::Lost(error) => self.lose(error, Lease::abandon)?,
             Next::Close => return Err(Gone),
             _ => {}
@@ -465,7 +585,8 @@ impl Client {
 
     /// A cancel was asked for: it ends the waiting, or goes to the server once it can hit nothing but the client's own request.
     fn cancel(&mut self) -> Result<(), Gone> {
-        if self.queued.take().is_some() {
+        let delayed = std::mem::take(&mut self.delayed);
+        if self.queued.take().is_some() || delayed {
             self.cancel_asked = false;
             let message = "canceling statement due to user request";
             return self.refused(&Error::new(Kind::Canceled, message));
@@ -524,6 +645,7 @@ impl Client {
                 Ok(())
             }
             Next::GiveUp(error) if self.queued.take().is_some() => self.refused(&error),
+            Next::Admit if self.delayed => self.may_begin(),
             Next::Part(error) => {
                 self.lose(error, |lease| cleanup::start(lease, Default::default()))
             }
@@ -536,15 +658,28 @@ impl Client {
     fn leave_if_stopping(&mut self) -> Result<(), Gone> {
         let at_rest = match &mut self.lease {
             Some(lease) => self.session.is_at_rest(&lease.conn().backend),
-            None => self.queued.is_none(),
+            None => !self.is_waiting(),
         };
         if !self.stopping || !at_rest {
             return Ok(());
         }
+        self.say_goodbye("pgusher is shutting down")
+    }
+
+    /// The operator has sent the clients of some account away, perhaps this one.
+    fn leave_if_expelled(&mut self) -> Result<(), Gone> {
+        let present = self.parts.presence.account();
+        if self.account.has_expelled(self.came) || present.has_expelled(self.came) {
+            return self.say_goodbye("the operator has disconnected its tenant");
+        }
+        Ok(())
+    }
+
+    fn say_goodbye(&mut self, why: &str) -> Result<(), Gone> {
         let mut goodbye = Vec::new();
         let error = Error::new(
             Kind::ShuttingDown,
-            "terminating connection: pgusher is shutting down",
+            format!("terminating connection: {why}"),
         );
         error.write_as(Severity::Fatal, &mut goodbye);
         self.side.send_own(&goodbye)?;
@@ -554,6 +689,7 @@ impl Client {
     /// The client is gone: its server connection goes back if that is certainly clean, else through a cleaning.
     fn part(mut self) {
         self.queued = None;
+        self.settle(Instant::now());
         let Some(mut lease) = self.lease.take() else {
             return;
         };
@@ -571,6 +707,14 @@ impl Client {
                 cleanup::start(lease, session.into_drain());
             }
         }
+    }
+}
+
+/// An account, as pools know it.
+pub(super) fn party_of(account: &Account) -> Party {
+    Party {
+        number: account.number(),
+        share: account.share(),
     }
 }
 

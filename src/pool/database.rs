@@ -8,8 +8,9 @@ use std::{
 use super::{
     PoolSizes,
     outage::Outage,
+    party::Party,
+    queue::Ticket,
     single::{Idle, Pool},
-    waiters::Ticket,
 };
 use crate::error::{Error, Kind};
 
@@ -33,11 +34,22 @@ pub enum Asked<C> {
     Refused(Error),
 }
 
+/// A waiter and its connection.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Turn<C, W> {
+    /// Who has waited.
+    pub waiter: W,
+    /// What it gets.
+    pub conn: C,
+    /// In whose name: to be told when the connection comes back.
+    pub party: u64,
+}
+
 /// What became of a connection that was given back.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Given<C, W> {
-    /// It belongs to this waiter now; hand it over.
-    To(W, C),
+    /// It is somebody's turn; hand it over.
+    To(Turn<C, W>),
     /// It is idle.
     Kept,
     /// It is not needed, too old, or in the way of another pool: close it. It is off the books.
@@ -52,12 +64,11 @@ pub enum Work<C, W> {
     Open(PoolId),
     /// Close this connection. It is off the books.
     Close(C),
+    /// It is somebody's turn in this pool; hand the connection over.
+    Give(PoolId, Turn<C, W>),
     /// Tell this waiter that it waits in vain.
     Refuse(W, Error),
 }
-
-/// A waiter and its connection, if there is one for it, and what else is to be done.
-pub type Served<C, W> = (Option<(W, C)>, Vec<Work<C, W>>);
 
 /// What a pool looks like from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -156,14 +167,15 @@ impl<C, W> Database<C, W> {
         self.pools.iter().map(Pool::total).sum()
     }
 
-    /// A client on `worker` needs a server connection.
-    pub fn ask(&mut self, id: PoolId, worker: usize, now: Instant) -> Asked<C> {
+    /// A client on `worker` needs a server connection, in the name of `party`.
+    pub fn ask(&mut self, id: PoolId, party: &Party, worker: usize, now: Instant) -> Asked<C> {
         let patience = self.patience;
         let Some(pool) = self.pool(id) else {
             return Asked::Wait;
         };
-        // Nobody overtakes the queue.
-        if pool.waiters.len() == 0
+        let bounds = pool.bounds(now);
+        if pool.idle_len() > 0
+            && pool.waiters.takes_at_once(party, bounds, now)
             && let Some(conn) = pool.take_idle(worker)
         {
             pool.busy += 1;
@@ -177,56 +189,80 @@ impl<C, W> Database<C, W> {
         {
             return Asked::Refused(outage.reason().clone());
         }
-        if pool.waiters.len() >= pool.sizes.max_waiting {
-            let message = format!(
-                "too many requests wait for a server connection of this pool (max_waiting = {})",
-                pool.sizes.max_waiting
-            );
-            return Asked::Refused(Error::new(Kind::QueueFull, message).hint("Try again later."));
+        let most = pool.sizes.max_waiting;
+        if pool.waiters.len() >= most {
+            return Asked::Refused(queue_full("this pool", most));
+        }
+        let most = party.share.max_waiting;
+        if pool.waiters.waiting_of(party.number) >= most {
+            return Asked::Refused(queue_full("this tenant", most));
         }
         Asked::Wait
     }
 
-    /// Queues up, after [`Asked::Wait`]. Then see [`Self::work`].
-    pub fn wait(&mut self, id: PoolId, worker: usize, waiter: W, now: Instant) -> Option<Ticket> {
+    /// Queues up, after [`Asked::Wait`]. Then see [`Self::serve`].
+    pub fn wait(
+        &mut self,
+        id: PoolId,
+        party: &Party,
+        worker: usize,
+        waiter: W,
+        now: Instant,
+    ) -> Option<Ticket> {
         let pool = self.pool(id)?;
         // The queue has been empty, whether or not anybody looked: the reserve is not in use.
         pool.reserve &= pool.waiters.len() > 0;
-        Some(pool.waiters.push(worker, waiter, now))
+        Some(pool.waiters.push(party, worker, waiter, now))
     }
 
     /// Serves the queue from what is idle, and says what else is to be done. A client that asks
     /// and then queues up does so in two steps; in between a connection may have come back.
-    pub fn serve(&mut self, id: PoolId, worker: usize, now: Instant) -> Served<C, W> {
+    pub fn serve(&mut self, id: PoolId, worker: usize, now: Instant) -> Vec<Work<C, W>> {
         if let Some(pool) = self.pool(id) {
-            if pool.idle_len() > 0
-                && let Some(waiter) = pool.waiters.pop(worker)
-            {
-                match pool.take_idle(worker) {
-                    Some(conn) => {
-                        pool.busy += 1;
-                        return (Some((waiter, conn)), Vec::new());
-                    }
-                    None => _ = pool.waiters.push(worker, waiter, now),
-                }
+            if let Some(turn) = Self::next_turn(pool, worker, now) {
+                return vec![Work::Give(id, turn)];
             }
             if pool.outage.is_none() && pool.wanted(now) == 0 {
-                return (None, Vec::new());
+                return Vec::new();
             }
         }
-        (None, self.work(now))
+        self.work(now)
+    }
+
+    /// Whose turn it is, if a connection is idle.
+    fn next_turn(pool: &mut Pool<C, W>, worker: usize, now: Instant) -> Option<Turn<C, W>> {
+        if pool.idle_len() == 0 {
+            return None;
+        }
+        let bounds = pool.bounds(now);
+        let (waiter, party) = pool.waiters.pop(worker, bounds, now)?;
+        let conn = pool.take_idle(worker)?;
+        pool.busy += 1;
+        Some(Turn {
+            waiter,
+            conn,
+            party,
+        })
     }
 
     /// A waiter does not want to wait any longer; `false` if it has been served meanwhile.
-    pub fn withdraw(&mut self, id: PoolId, ticket: Ticket) -> bool {
+    pub fn withdraw(&mut self, id: PoolId, ticket: Ticket, now: Instant) -> bool {
         self.pool(id)
-            .is_some_and(|pool| pool.waiters.remove(ticket).is_some())
+            .is_some_and(|pool| pool.waiters.remove(ticket, now).is_some())
+    }
+
+    /// A connection that was granted is another party's from now on.
+    pub fn transfer(&mut self, id: PoolId, from: u64, to: &Party, now: Instant) {
+        if let Some(pool) = self.pool(id) {
+            pool.waiters.transfer(from, to, now);
+        }
     }
 
     /// A connection that was granted comes back, on `worker`, clean.
     pub fn give_back(
         &mut self,
         id: PoolId,
+        party: u64,
         conn: C,
         worker: usize,
         expires: Option<Instant>,
@@ -236,6 +272,7 @@ impl<C, W> Database<C, W> {
         match self.pool(id) {
             Some(pool) => {
                 pool.busy = pool.busy.saturating_sub(1);
+                pool.waiters.released(party, now);
                 if yields {
                     return Given::Close(conn);
                 }
@@ -274,9 +311,14 @@ impl<C, W> Database<C, W> {
         if expires.is_some_and(|at| now >= at) || pool.total() >= pool.ceiling(now) {
             return Given::Close(conn);
         }
-        if let Some(waiter) = pool.waiters.pop(worker) {
+        let bounds = pool.bounds(now);
+        if let Some((waiter, party)) = pool.waiters.pop(worker, bounds, now) {
             pool.busy += 1;
-            return Given::To(waiter, conn);
+            return Given::To(Turn {
+                waiter,
+                conn,
+                party,
+            });
         }
         match pool.idle.get_mut(worker) {
             Some(stack) => {
@@ -292,9 +334,10 @@ impl<C, W> Database<C, W> {
     }
 
     /// A connection that was granted is closed. Then see [`Self::work`].
-    pub fn closed(&mut self, id: PoolId) {
+    pub fn closed(&mut self, id: PoolId, party: u64, now: Instant) {
         if let Some(pool) = self.pool(id) {
             pool.busy = pool.busy.saturating_sub(1);
+            pool.waiters.released(party, now);
         }
     }
 
@@ -339,16 +382,23 @@ impl<C, W> Database<C, W> {
         }
     }
 
-    /// What is to be done now: openings that are wanted and allowed, the longest waiting pool
-    /// first, and waiters whose hope has ended. Each opening is on the books when this returns.
+    /// What is to be done now: idle connections for those who may have them after all, openings that
+    /// are wanted and allowed, the longest waiting pool first, and waiters whose hope has ended. Each opening is on the books when this returns.
     pub fn work(&mut self, now: Instant) -> Vec<Work<C, W>> {
         let mut work = Vec::new();
-        for pool in &mut self.pools {
+        for (nth, pool) in self.pools.iter_mut().enumerate() {
+            for worker in 0..pool.idle.len() {
+                while pool.idle.get(worker).is_some_and(|idle| !idle.is_empty())
+                    && let Some(turn) = Self::next_turn(pool, worker, now)
+                {
+                    work.push(Work::Give(PoolId(nth), turn));
+                }
+            }
             let Some(outage) = &pool.outage else { continue };
             let vain = pool.live() == 0 && pool.opening == 0 && !outage.may_try(now);
             if vain && outage.is_over_patience(self.patience, now) {
                 let reason = outage.reason().clone();
-                let waiters = pool.waiters.drain().into_iter();
+                let waiters = pool.waiters.drain(now).into_iter();
                 work.extend(waiters.map(|waiter| Work::Refuse(waiter, reason.clone())));
             }
         }
@@ -397,6 +447,7 @@ impl<C, W> Database<C, W> {
     pub fn tick(&mut self, idle_timeout: Option<Duration>, now: Instant) -> Vec<Work<C, W>> {
         let mut work = Vec::new();
         for pool in &mut self.pools {
+            pool.waiters.tick(now);
             let old = pool.retire(0, |idle| idle.expires.is_some_and(|at| now >= at));
             let keep = if pool.clients > 0 {
                 pool.sizes.min_pool_size
@@ -465,4 +516,10 @@ impl<C, W> Database<C, W> {
             .iter()
             .all(|pool| pool.busy == 0 && pool.opening == 0 && pool.waiters.len() == 0)
     }
+}
+
+fn queue_full(whose: &str, most: usize) -> Error {
+    let message =
+        format!("too many requests of {whose} wait for a server connection (max_waiting = {most})");
+    Error::new(Kind::QueueFull, message).hint("Try again later.")
 }

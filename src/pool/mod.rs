@@ -12,15 +12,17 @@
 
 mod database;
 mod outage;
+mod party;
+mod queue;
 mod single;
 #[cfg(test)]
 mod tests;
-mod waiters;
 
 use std::time::Duration;
 
-pub use database::{Asked, Database, Given, PoolId, Served, Snapshot, Work};
-pub use waiters::Ticket;
+pub use database::{Asked, Database, Given, PoolId, Snapshot, Turn, Work};
+pub use party::Party;
+pub use queue::Ticket;
 
 /// The sizes of one pool, that is of one (database, user).
 #[derive(Debug, Clone, PartialEq, Eq)]

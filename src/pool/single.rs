@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{PoolSizes, outage::Outage, waiters::Waiters};
+use super::{PoolSizes, outage::Outage, party::Bounds, queue::Queue};
 
 /// A server connection nobody uses.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) struct Pool<C, W> {
     pub(super) busy: usize,
     /// On their way to being open.
     pub(super) opening: usize,
-    pub(super) waiters: Waiters<W>,
+    pub(super) waiters: Queue<W>,
     pub(super) outage: Option<Outage>,
     /// Clients that may ask.
     pub(super) clients: usize,
@@ -33,12 +33,13 @@ pub(super) struct Pool<C, W> {
 impl<C, W> Pool<C, W> {
     pub(super) fn new(sizes: PoolSizes, workers: usize) -> Self {
         let workers = workers.max(1);
+        let waiters = Queue::new(workers, sizes.fair);
         Self {
             sizes,
             idle: (0..workers).map(|_| Vec::new()).collect(),
             busy: 0,
             opening: 0,
-            waiters: Waiters::new(workers),
+            waiters,
             outage: None,
             clients: 0,
             reserve: false,
@@ -72,6 +73,18 @@ impl<C, W> Pool<C, W> {
         self.sizes.pool_size + reserve
     }
 
+    /// What parties have to share now.
+    pub(super) fn bounds(&mut self, now: Instant) -> Bounds {
+        Bounds {
+            ceiling: self.ceiling(now),
+            spare: if self.sizes.fair {
+                self.sizes.spare_servers
+            } else {
+                0
+            },
+        }
+    }
+
     /// How many more connections are wanted and allowed by this pool's own limits.
     pub(super) fn wanted(&mut self, now: Instant) -> usize {
         if self
@@ -87,7 +100,7 @@ impl<C, W> Pool<C, W> {
         } else {
             self.sizes.max_connecting
         };
-        let demand = self.waiters.len().saturating_sub(self.opening);
+        let demand = self.waiters.demand().saturating_sub(self.opening);
         let short = if self.clients > 0 {
             self.sizes.min_pool_size.saturating_sub(self.total())
         } else {

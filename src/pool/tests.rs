@@ -42,11 +42,23 @@ fn wait(
     waiter: &'static str,
     now: Instant,
 ) -> Vec<Work<&'static str, &'static str>> {
-    assert_eq!(books.ask(id, worker, now), Asked::Wait);
-    books.wait(id, worker, waiter, now).unwrap();
-    let (served, work) = books.serve(id, worker, now);
-    assert_eq!(served, None);
-    work
+    assert_eq!(books.ask(id, &Party::default(), worker, now), Asked::Wait);
+    books
+        .wait(id, &Party::default(), worker, waiter, now)
+        .unwrap();
+    books.serve(id, worker, now)
+}
+
+fn turn(waiter: &'static str, conn: &'static str) -> Turn<&'static str, &'static str> {
+    Turn {
+        waiter,
+        conn,
+        party: 0,
+    }
+}
+
+fn to(waiter: &'static str, conn: &'static str) -> Given<&'static str, &'static str> {
+    Given::To(turn(waiter, conn))
 }
 
 fn down() -> Error {
@@ -74,12 +86,21 @@ fn what_was_used_last_is_taken_first_and_the_own_worker_before_others() {
         ));
     }
     for (conn, worker) in [("one", 0), ("two", 0), ("three", 1)] {
-        assert_eq!(books.give_back(id, conn, worker, None, now), Given::Kept);
+        assert_eq!(books.give_back(id, 0, conn, worker, None, now), Given::Kept);
     }
-    assert_eq!(books.ask(id, 1, now), Asked::Granted("three"));
-    assert_eq!(books.ask(id, 1, now), Asked::Granted("two"));
-    assert_eq!(books.ask(id, 0, now), Asked::Granted("one"));
-    assert_eq!(books.ask(id, 0, now), Asked::Wait);
+    assert_eq!(
+        books.ask(id, &Party::default(), 1, now),
+        Asked::Granted("three")
+    );
+    assert_eq!(
+        books.ask(id, &Party::default(), 1, now),
+        Asked::Granted("two")
+    );
+    assert_eq!(
+        books.ask(id, &Party::default(), 0, now),
+        Asked::Granted("one")
+    );
+    assert_eq!(books.ask(id, &Party::default(), 0, now), Asked::Wait);
 }
 
 #[test]
@@ -95,16 +116,16 @@ fn no_more_are_opened_than_fit_nor_more_at_once_than_is_allowed() {
     }
     for (conn, waiter) in [("one", "a"), ("two", "b")] {
         let given = books.opened(id, conn, 0, None, now);
-        assert_eq!(given, Given::To(waiter, conn));
+        assert_eq!(given, to(waiter, conn));
         // F5: the next one, and not all that wait.
         assert_eq!(books.work(now), [Work::Open(id)]);
     }
     let given = books.opened(id, "three", 0, None, now);
-    assert_eq!(given, Given::To("c", "three"));
+    assert_eq!(given, to("c", "three"));
     assert_eq!(books.work(now), []);
-    let given = books.give_back(id, "one", 0, None, now);
-    assert_eq!(given, Given::To("d", "one"));
-    books.closed(id);
+    let given = books.give_back(id, 0, "one", 0, None, now);
+    assert_eq!(given, to("d", "one"));
+    books.closed(id, 0, now);
     assert_eq!(books.work(now), [Work::Open(id)]);
 }
 
@@ -121,11 +142,11 @@ fn a_waiter_on_the_right_thread_goes_first_only_if_it_came_within_the_slack() {
         let now = Instant::now();
         wait(&mut books, id, 0, "x", now);
         let given = books.opened(id, "one", 0, None, now);
-        assert_eq!(given, Given::To("x", "one"));
+        assert_eq!(given, to("x", "one"));
         wait(&mut books, id, 0, "a", now);
         wait(&mut books, id, 1, "b", now + later);
-        let given = books.give_back(id, "one", 1, None, now + later);
-        assert_eq!(given, Given::To(first, "one"));
+        let given = books.give_back(id, 0, "one", 1, None, now + later);
+        assert_eq!(given, to(first, "one"));
     }
 }
 
@@ -137,11 +158,11 @@ fn whoever_queues_up_too_late_is_served_from_what_came_back() {
         ..SIZES
     });
     wait(&mut books, id, 0, "a", now);
-    assert_eq!(books.opened(id, "one", 0, None, now), Given::To("a", "one"));
-    assert_eq!(books.ask(id, 0, now), Asked::Wait);
-    assert_eq!(books.give_back(id, "one", 0, None, now), Given::Kept);
-    books.wait(id, 0, "b", now).unwrap();
-    assert_eq!(books.serve(id, 0, now), (Some(("b", "one")), vec![]));
+    assert_eq!(books.opened(id, "one", 0, None, now), to("a", "one"));
+    assert_eq!(books.ask(id, &Party::default(), 0, now), Asked::Wait);
+    assert_eq!(books.give_back(id, 0, "one", 0, None, now), Given::Kept);
+    books.wait(id, &Party::default(), 0, "b", now).unwrap();
+    assert_eq!(books.serve(id, 0, now), [Work::Give(id, turn("b", "one"))]);
 }
 
 #[test]
@@ -152,26 +173,20 @@ fn the_reserve_is_opened_for_who_has_waited_and_given_up_with_the_queue() {
         ..SIZES
     });
     wait(&mut books, id, 0, "a", now);
-    assert_eq!(books.opened(id, "one", 0, None, now), Given::To("a", "one"));
+    assert_eq!(books.opened(id, "one", 0, None, now), to("a", "one"));
     wait(&mut books, id, 0, "b", now);
     let late = now + SIZES.reserve_pool_timeout;
     assert_eq!(books.work(late - millis(1)), []);
     assert_eq!(books.work(late), [Work::Open(id)]);
-    assert_eq!(
-        books.opened(id, "two", 0, None, late),
-        Given::To("b", "two")
-    );
+    assert_eq!(books.opened(id, "two", 0, None, late), to("b", "two"));
     // The queue is empty; one who comes now has not waited for the reserve.
     wait(&mut books, id, 0, "c", late);
     assert_eq!(
-        books.give_back(id, "two", 0, None, late),
+        books.give_back(id, 0, "two", 0, None, late),
         Given::Close("two")
     );
     assert_eq!(books.work(late), []);
-    assert_eq!(
-        books.give_back(id, "one", 0, None, late),
-        Given::To("c", "one")
-    );
+    assert_eq!(books.give_back(id, 0, "one", 0, None, late), to("c", "one"));
 }
 
 // G5
@@ -184,8 +199,8 @@ fn another_pools_idle_connection_makes_room_for_a_waiter() {
         wait(&mut books, ann, 0, waiter, now);
         books.opened(ann, conn, 0, None, now);
     }
-    books.give_back(ann, "two", 0, None, now);
-    books.give_back(ann, "one", 0, None, now + millis(1));
+    books.give_back(ann, 0, "two", 0, None, now);
+    books.give_back(ann, 0, "one", 0, None, now + millis(1));
     assert_eq!(
         wait(&mut books, bob, 0, "c", now + millis(2)),
         [Work::Close("two"), Work::Open(bob)]
@@ -202,15 +217,15 @@ fn a_busy_pool_yields_to_another_pools_older_waiter_and_only_then() {
     books.opened(ann, "one", 0, None, now);
     assert_eq!(wait(&mut books, bob, 0, "b", now), []);
     wait(&mut books, ann, 0, "c", now + millis(99));
-    let given = books.give_back(ann, "one", 0, None, now + millis(99));
-    assert_eq!(given, Given::To("c", "one"));
+    let given = books.give_back(ann, 0, "one", 0, None, now + millis(99));
+    assert_eq!(given, to("c", "one"));
     wait(&mut books, ann, 0, "d", now + millis(100));
-    let given = books.give_back(ann, "one", 0, None, now + millis(100));
+    let given = books.give_back(ann, 0, "one", 0, None, now + millis(100));
     assert_eq!(given, Given::Close("one"));
     assert_eq!(books.work(now + millis(100)), [Work::Open(bob)]);
     // One that would be idle is given up at once.
     books.opened(bob, "two", 0, None, now + millis(101));
-    let given = books.give_back(bob, "two", 0, None, now + millis(101));
+    let given = books.give_back(bob, 0, "two", 0, None, now + millis(101));
     assert_eq!(given, Given::Close("two"));
     assert_eq!(books.work(now + millis(101)), [Work::Open(ann)]);
 }
@@ -237,14 +252,14 @@ fn an_outage_is_tried_at_growing_distances_and_told_when_patience_ends() {
         [Work::Refuse("a", down())]
     );
     assert_eq!(
-        books.ask(id, 0, began + millis(1000)),
+        books.ask(id, &Party::default(), 0, began + millis(1000)),
         Asked::Refused(down())
     );
     // Its time has come again: the next client is the one that finds out.
     now += millis(800);
     assert_eq!(wait(&mut books, id, 0, "b", now), [Work::Open(id)]);
     assert_eq!(wait(&mut books, id, 0, "c", now), []);
-    assert_eq!(books.opened(id, "one", 0, None, now), Given::To("b", "one"));
+    assert_eq!(books.opened(id, "one", 0, None, now), to("b", "one"));
     assert_eq!(books.work(now), [Work::Open(id)]);
 }
 
@@ -256,8 +271,14 @@ fn a_refused_login_is_told_at_once_and_tried_seldom() {
     books.not_opened(id, down(), true, 0, now);
     assert_eq!(books.work(now), [Work::Refuse("a", down())]);
     let later = now + millis(4999);
-    assert_eq!(books.ask(id, 0, later), Asked::Refused(down()));
-    assert_eq!(books.ask(id, 0, later + millis(1)), Asked::Wait);
+    assert_eq!(
+        books.ask(id, &Party::default(), 0, later),
+        Asked::Refused(down())
+    );
+    assert_eq!(
+        books.ask(id, &Party::default(), 0, later + millis(1)),
+        Asked::Wait
+    );
 }
 
 #[test]
@@ -272,7 +293,7 @@ fn idle_connections_go_but_for_the_minimum_and_old_ones_go_anyway() {
         books.opened(id, conn, 0, Some(old), now);
     }
     for conn in ["one", "two"] {
-        books.give_back(id, conn, 0, Some(old), now);
+        books.give_back(id, 0, conn, 0, Some(old), now);
     }
     let limit = Some(Duration::from_secs(60));
     assert_eq!(books.tick(limit, now + Duration::from_secs(59)), []);
@@ -303,7 +324,7 @@ fn a_full_queue_and_a_full_database_refuse() {
     assert_eq!(refused.kind, Kind::TooManyClients);
     let now = Instant::now();
     wait(&mut books, id, 0, "a", now);
-    let Asked::Refused(error) = books.ask(id, 0, now) else {
+    let Asked::Refused(error) = books.ask(id, &Party::default(), 0, now) else {
         panic!("the queue is full");
     };
     assert_eq!(error.kind, Kind::QueueFull);
@@ -314,11 +335,11 @@ fn a_full_queue_and_a_full_database_refuse() {
 #[test]
 fn nothing_idles_in_a_database_that_must_be_vacant_and_has_no_clients() {
     let (mut books, id, now) = one_pool(SIZES);
-    assert_eq!(books.ask(id, 0, now), Asked::Wait);
-    books.wait(id, 0, "w", now).unwrap();
-    assert_eq!(books.serve(id, 0, now).1, [Work::Open(id)]);
-    assert_eq!(books.opened(id, "a", 0, None, now), Given::To("w", "a"));
-    assert_eq!(books.give_back(id, "a", 0, None, now), Given::Kept);
+    assert_eq!(books.ask(id, &Party::default(), 0, now), Asked::Wait);
+    books.wait(id, &Party::default(), 0, "w", now).unwrap();
+    assert_eq!(books.serve(id, 0, now), [Work::Open(id)]);
+    assert_eq!(books.opened(id, "a", 0, None, now), to("w", "a"));
+    assert_eq!(books.give_back(id, 0, "a", 0, None, now), Given::Kept);
     assert_eq!(books.unused(now), [] as [&str; 0]);
     books.vacate(now + millis(5000));
     // Its client is still there: it is for the server to refuse.

@@ -110,6 +110,8 @@ pub struct Backend {
     pub(super) is_prepared_for: bool,
     /// Somebody else waits for it, and its client has had it for long enough.
     pub is_wanted: bool,
+    /// What its client uses is limited, and it has used it for long enough without being asked.
+    pub must_settle: bool,
     /// What its transaction has changed of the database's tables.
     pub(super) changes: Changes,
     /// The server has called a message of the client's running request a protocol violation.
@@ -261,6 +263,11 @@ impl Backend {
     /// its transaction, but not because it always sends the next request before the last is answered.
     pub fn has_served_long(&self) -> bool {
         self.answered >= MOST_REQUESTS && !self.pipeline.is_empty()
+    }
+
+    /// Its client begins, or begins anew.
+    pub(super) fn begins(&mut self) {
+        (self.answered, self.is_wanted, self.must_settle) = (0, false, false);
     }
 
     /// Whether nothing of its client is left on it.

@@ -111,7 +111,7 @@ impl Session {
             }
             used += seen;
         };
-        self.timers.moved(backend.as_deref(), now);
+        self.follow_time(backend.as_deref(), now);
         // The server may have answered all while a frame was still on its way to it: the data of
         // a COPY that had failed (D1). Nothing more will come from it.
         if let Some(backend) = backend.as_deref_mut() {
@@ -150,6 +150,9 @@ impl Session {
         }
         match backend {
             None => self.without_server(header, body, out),
+            Some(backend) if self.needs_admission(header.tag, backend) => {
+                Verdict::Stop(Next::Admit)
+            }
             Some(backend) => self.with_server(header, body, start, backend, out),
         }
     }
@@ -262,11 +265,10 @@ impl Session {
     }
 
     /// The client has had its turn: what it sends next waits until all before it is answered, so
-    /// that the server connection can be given back if it is free then.
+    /// that the server connection can be given back if it is free then, or what was used be settled.
     fn must_yield(&self, backend: &Backend) -> bool {
-        backend.is_wanted
-            && self.mode == PoolMode::Transaction
-            && backend.held.is_empty()
+        let shares = self.mode == PoolMode::Transaction && backend.held.is_empty();
+        (backend.is_wanted && shares || backend.must_settle)
             && !backend.pipeline.is_empty()
             && !backend.pipeline.is_open()
             && !backend.pipeline.is_copying()

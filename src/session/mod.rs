@@ -38,9 +38,11 @@
 //! | `walk` | where in a simple query must it stand? |
 //! | `rewritten` | which part of an answer is that? |
 //! | `scoping` | what does a server connection know of the tenant? |
+//! | `accounting` | who pays for it, and how much? |
 //! | `timers` | until when may this last? |
 #![warn(clippy::indexing_slicing)]
 
+mod accounting;
 mod backend;
 mod catalogue;
 mod client;
@@ -99,6 +101,7 @@ use self::{
 };
 use crate::{
     error::Error,
+    limit::Cost,
     tenant::{Known, TenantId},
 };
 
@@ -127,6 +130,9 @@ pub enum Next {
     Read,
     /// Get a server connection for the frame at hand, then go on with it.
     Lease,
+    /// A transaction is about to begin on the server connection that the session has. When it may,
+    /// call [`Session::admitted`] and go on; or [`Session::refused`].
+    Admit,
     /// Keep what is left and go on when the server has answered.
     Hold,
     /// Give the server connection back.
@@ -218,6 +224,10 @@ pub struct Session {
     dialect: Reading,
     /// The process id that the client was told to be its server's; 0 = none.
     pid: u32,
+    /// A transaction may begin on the server connection.
+    is_admitted: bool,
+    /// What was used and is not settled.
+    cost: Cost,
     timers: Timers,
 }
 
@@ -245,6 +255,8 @@ impl Session {
             bound_by_tag: false,
             pins: start.pins,
             pid: start.pid,
+            is_admitted: false,
+            cost: Cost::default(),
             timers: Timers::new(start.timeouts, now),
         }
     }
@@ -254,7 +266,9 @@ impl Session {
     pub fn attached(&mut self, backend: &mut Backend, out: &mut Output, now: Instant) {
         self.long_reply = None;
         self.timers.attached(now);
-        (backend.answered, backend.is_wanted) = (0, false);
+        self.is_admitted = true;
+        self.refresh_tenant();
+        backend.begins();
         backend.changes.are_of(self.catalogue.schema());
         backend.process.works_for(self.pid);
         if !Arc::ptr_eq(&self.wanted, &backend.applied) {

@@ -64,7 +64,8 @@ impl Session {
             }
             used += seen;
         };
-        self.timers.moved(Some(backend), now);
+        self.cost.bytes += used as u64;
+        self.follow_time(Some(backend), now);
         self.reset_context(backend, out);
         self.settle(backend, out);
         self.end_return(backend, out);
@@ -277,6 +278,7 @@ impl Session {
                     let begun = backend.pipeline.is_open() && backend.scoping.batch_bound;
                     tenancy.answered(backend.status, !begun && !backend.pipeline.owes_ready());
                 }
+                self.count_transaction(backend);
                 self.timers.answered(now);
                 backend.answered = backend.answered.saturating_add(1);
                 if entry.returns {

@@ -161,6 +161,20 @@ impl Tenancy {
         }
     }
 
+    /// Whose the open transaction is.
+    pub(super) fn owner(&self) -> Option<&Arc<Context>> {
+        self.owner.as_ref()
+    }
+
+    /// Takes what is sent for the tenant anew, if that is out of date.
+    pub(super) fn refresh(&mut self) {
+        if let Some(known) = &mut self.known
+            && known.context.is_outdated()
+        {
+            *known = self.policy.fresh(known.clone());
+        }
+    }
+
     /// What is said next may mean another thing once all is answered.
     pub(super) fn is_in_doubt(&self) -> bool {
         !self.announced.is_empty() || self.ending.is_some() || self.dialect_in_doubt
@@ -213,7 +227,10 @@ impl Tenancy {
     pub(super) fn with(&self, comment: Option<Known>) -> Result<Option<Known>, Error> {
         match comment {
             None => Ok(self.current().cloned()),
-            Some(comment) => self.policy.combine(self.current(), comment).map(Some),
+            Some(comment) => {
+                let comment = self.policy.fresh(comment);
+                self.policy.combine(self.current(), comment).map(Some)
+            }
         }
     }
 
@@ -333,6 +350,7 @@ impl Tenancy {
                 self.policy.in_transaction(&owner, known)
             }
             None => {
+                known.context.account().check()?;
                 self.owner = Some(Arc::clone(&known.context));
                 Ok(())
             }

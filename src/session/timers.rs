@@ -47,6 +47,8 @@ enum Phase {
     Keeping,
     /// Waiting for a server connection.
     Waiting,
+    /// Waiting until a transaction may begin.
+    Delayed,
     /// The server has something to answer.
     Running,
     /// Inside a transaction, silent.
@@ -63,6 +65,8 @@ pub(super) struct Timers {
     since: Instant,
     /// When the transaction began, as far as the server connection is concerned.
     leased: Instant,
+    /// How long transactions lasted that are over.
+    spent: Duration,
     /// Why pgusher itself cancelled what runs.
     cancel_reason: Option<Kind>,
 }
@@ -74,6 +78,7 @@ impl Timers {
             phase: Phase::Idle,
             since: now,
             leased: now,
+            spent: Duration::ZERO,
             cancel_reason: None,
         }
     }
@@ -93,6 +98,7 @@ impl Timers {
     /// The server connection, or the wait for one, is over: a silence begins now, not when the
     /// request did (G3).
     pub(super) fn detached(&mut self, now: Instant) {
+        self.spend(Phase::Idle, now);
         self.phase = Phase::Idle;
         self.since = now;
         self.cancel_reason = None;
@@ -105,10 +111,49 @@ impl Timers {
         self.since = now;
     }
 
+    /// A transaction that is over in the next phase has lasted until now.
+    fn spend(&mut self, next: Phase, now: Instant) {
+        let works = matches!(
+            self.phase,
+            Phase::Running | Phase::Between | Phase::Cancelling
+        );
+        if works && next.is_silent() {
+            self.spent += now.saturating_duration_since(self.leased);
+        }
+    }
+
+    /// How long transactions lasted that are over, since this was last asked.
+    pub(super) fn take_spent(&mut self) -> Duration {
+        std::mem::take(&mut self.spent)
+    }
+
+    /// No transaction is open, and none waits.
+    pub(super) fn is_silent(&self) -> bool {
+        self.phase.is_silent()
+    }
+
+    /// The next transaction may begin at that time.
+    pub(super) fn sleep(&mut self, until: Instant) {
+        (self.phase, self.since) = (Phase::Delayed, until);
+    }
+
+    /// It may begin.
+    pub(super) fn awake(&mut self) {
+        if self.phase == Phase::Delayed {
+            self.phase = Phase::Idle;
+        }
+    }
+
+    /// How long a client may be kept waiting.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        self.timeouts.query_wait_timeout
+    }
+
     /// Follows what the session does after a turn.
     pub(super) fn moved(&mut self, backend: Option<&Backend>, now: Instant) {
         let phase = match (self.phase, backend) {
             (Phase::Waiting, None) => Phase::Waiting,
+            (Phase::Delayed, _) => Phase::Delayed,
             (_, None) => Phase::Idle,
             (Phase::Cancelling, Some(backend)) if !backend.pipeline.is_empty() => Phase::Cancelling,
             (_, Some(backend)) if !backend.pipeline.is_empty() => Phase::Running,
@@ -116,8 +161,8 @@ impl Timers {
             (_, Some(backend)) if backend.seat.is_some() => Phase::Keeping,
             (_, Some(_)) => Phase::Idle,
         };
-        let is_silent = |phase| matches!(phase, Phase::Idle | Phase::Keeping);
-        if is_silent(self.phase) && !is_silent(phase) {
+        self.spend(phase, now);
+        if self.phase.is_silent() && !phase.is_silent() {
             self.leased = now;
         }
         self.enter(phase, now);
@@ -204,6 +249,7 @@ impl Timers {
                 limits.query_wait_timeout,
                 Kind::QueryWaitTimeout,
             ),
+            Phase::Delayed => Some((self.since, Kind::TenantLimit)),
             Phase::Running => earlier(
                 after(self.since, limits.query_timeout, Kind::QueryTimeout),
                 transaction(),
@@ -218,6 +264,13 @@ impl Timers {
             ),
             Phase::Cancelling => after(self.since, limits.cancel_wait_timeout, Kind::ServerLost),
         }
+    }
+}
+
+impl Phase {
+    /// No transaction is open.
+    fn is_silent(self) -> bool {
+        matches!(self, Self::Idle | Self::Keeping)
     }
 }
 
@@ -248,6 +301,7 @@ impl Session {
                 Next::Close
             }
             Phase::Waiting => Next::GiveUp(self.timers.explain(kind)),
+            Phase::Delayed => Next::Admit,
             Phase::Running
                 if backend.is_some_and(|backend| {
                     backend.status != Status::Idle || !backend.pipeline.is_empty()

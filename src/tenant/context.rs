@@ -8,7 +8,7 @@
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use super::{Extra, SettingName, TenantId};
-use crate::sync::Mutex;
+use crate::{limit::Account, sync::Mutex};
 
 /// The most settings beside the tenant's: each one costs in every transaction.
 pub const MAX_EXTRAS: usize = 15;
@@ -26,6 +26,9 @@ pub struct Context {
     session_suffix: Box<[u8]>,
     sets: usize,
     arguments: Box<[u8]>,
+    account: Arc<Account>,
+    /// Of the account, when this was rendered.
+    version: u32,
 }
 
 impl fmt::Debug for Context {
@@ -35,7 +38,13 @@ impl fmt::Debug for Context {
 }
 
 impl Context {
-    pub(super) fn new(setting: &SettingName, id: TenantId, extras: &[Extra]) -> Self {
+    pub(super) fn new(
+        setting: &SettingName,
+        id: TenantId,
+        extras: &[Extra],
+        account: Arc<Account>,
+        version: u32,
+    ) -> Self {
         let own = [Box::from(id.as_str())];
         let first = (setting.as_str(), id.as_str(), own.as_slice());
         let others = extras
@@ -71,7 +80,19 @@ impl Context {
             session_suffix: suffix.into(),
             sets,
             arguments: arguments.into(),
+            account,
+            version,
         }
+    }
+
+    /// What the tenant may use, and has used.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// The tenant's tier has changed, and perhaps what is to be sent.
+    pub fn is_outdated(&self) -> bool {
+        self.account.version() != self.version
     }
 
     /// The tenant.
@@ -175,13 +196,16 @@ struct Shared {
 
 impl Contexts {
     pub(super) fn find(&self, id: &str) -> Option<Arc<Context>> {
-        self.known.lock().by_id.get(id).cloned()
+        let known = self.known.lock().by_id.get(id).cloned();
+        known.filter(|context| !context.is_outdated())
     }
 
     /// The one copy of `context` that everybody has.
     pub(super) fn share(&self, context: Context) -> Arc<Context> {
         let mut known = self.known.lock();
-        if let Some(same) = known.by_id.get(context.id()) {
+        if let Some(same) = known.by_id.get(context.id())
+            && !same.is_outdated()
+        {
             return Arc::clone(same);
         }
         if known.by_id.len() >= known.sweep_at.max(ROOM) {

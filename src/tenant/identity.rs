@@ -8,7 +8,10 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use super::context::Contexts;
 use super::{Context, Extra, Format, NotAnId, SettingName, TenantId};
-use crate::error::{Error, Kind};
+use crate::{
+    error::{Error, Kind},
+    limit::Accounts,
+};
 
 /// Where a tenant is learnt from, strongest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -155,6 +158,7 @@ pub struct Policy {
     /// And for those that have.
     extras_of: HashMap<TenantId, Vec<Extra>>,
     contexts: Contexts,
+    accounts: Arc<Accounts>,
 }
 
 impl Policy {
@@ -172,7 +176,15 @@ impl Policy {
             extras: Vec::new(),
             extras_of: HashMap::new(),
             contexts: Contexts::default(),
+            accounts: Arc::default(),
         }
+    }
+
+    /// Who may use how much.
+    #[must_use]
+    pub fn with_accounts(mut self, accounts: Arc<Accounts>) -> Self {
+        self.accounts = accounts;
+        self
     }
 
     /// Settings to inject beside the id: `all` for every tenant but those of `some`, which have
@@ -345,13 +357,31 @@ impl Policy {
     }
 
     /// What is sent for `id`.
-    pub fn context(&self, id: &TenantId) -> Arc<Context> {
+    ///
+    /// # Errors
+    /// When there is no such tenant, or there are too many.
+    pub fn context(&self, id: &TenantId) -> Result<Arc<Context>, Error> {
         if let Some(known) = self.contexts.find(id.as_str()) {
+            return Ok(known);
+        }
+        let account = self.accounts.of_tenant(id)?;
+        // Before the tier is looked at: if it changes meanwhile, this is out of date at once.
+        let version = account.version();
+        let extras = self.extras_of.get(id).unwrap_or(&self.extras);
+        let context = Context::new(&self.setting, id.clone(), extras, account, version);
+        Ok(self.contexts.share(context))
+    }
+
+    /// The same tenant, with what is to be sent for it by now.
+    pub fn fresh(&self, known: Known) -> Known {
+        if !known.context.is_outdated() {
             return known;
         }
-        let extras = self.extras_of.get(id).unwrap_or(&self.extras);
-        let context = Context::new(&self.setting, id.clone(), extras);
-        self.contexts.share(context)
+        match self.context(known.id()) {
+            Ok(context) => Known { context, ..known },
+            // It was one before, and is until its sessions end.
+            Err(_) => known,
+        }
     }
 
     /// The tenant with the id in `bytes`. One that somebody else has already costs no memory.
@@ -360,7 +390,7 @@ impl Policy {
         let spelling = self.format.canonical(bytes).map_err(invalid)?;
         let context = match self.contexts.find(&spelling) {
             Some(context) => context,
-            None => self.context(&self.format.id(bytes).map_err(invalid)?),
+            None => self.context(&self.format.id(bytes).map_err(invalid)?)?,
         };
         Ok(Known { context, source })
     }

@@ -148,7 +148,7 @@ fn a_connection_that_contradicts_itself_is_refused() {
 fn sources_confirm_or_contradict_each_other() {
     let policy = policy();
     let known = |id: &[u8], source| Known {
-        context: policy.context(&policy.format.id(id).unwrap()),
+        context: policy.context(&policy.format.id(id).unwrap()).unwrap(),
         source,
     };
     for first in Source::ALL {
@@ -259,7 +259,7 @@ fn rendered(extras: &[(&str, &str)]) -> Arc<Context> {
         .iter()
         .map(|(name, value)| Extra::new(name, value).unwrap());
     let policy = policy().with_extras(extras.collect(), HashMap::new());
-    policy.context(&policy.format.id(b"acme").unwrap())
+    policy.context(&policy.format.id(b"acme").unwrap()).unwrap()
 }
 
 // J1, J4
@@ -326,7 +326,14 @@ fn tenants_with_settings_of_their_own_have_those() {
     let extra = |value| vec![Extra::new("work_mem", value).unwrap()];
     let id = Format::Text.id(b"acme").unwrap();
     let policy = policy().with_extras(extra("1MB"), HashMap::from([(id.clone(), extra("9MB"))]));
-    let prefix = |id: &TenantId| policy.context(id).prefix().escape_ascii().to_string();
+    let prefix = |id: &TenantId| {
+        policy
+            .context(id)
+            .unwrap()
+            .prefix()
+            .escape_ascii()
+            .to_string()
+    };
     assert!(
         prefix(&id).ends_with(r#""work_mem\"=\'9MB\';"#),
         "{}",

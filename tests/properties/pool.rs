@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use pgusher::{
     error::{Error, Kind},
-    pool::{Asked, Database, Given, PoolId, PoolSizes, Ticket, Work},
+    pool::{Asked, Database, Given, Party, PoolId, PoolSizes, Ticket, Work},
 };
 
 use super::choices::Choices;
@@ -190,7 +190,7 @@ impl World {
             10 => match choices.below(4) {
                 0 if !self.pools[nth].busy.is_empty() => {
                     self.pools[nth].busy.pop();
-                    self.books.closed(self.pools[nth].id);
+                    self.books.closed(self.pools[nth].id, 0, self.now);
                     self.work();
                 }
                 1 => self.weed(choices),
@@ -219,7 +219,7 @@ impl World {
 
     fn ask(&mut self, nth: usize, worker: usize) {
         let (id, now) = (self.pools[nth].id, self.now);
-        match self.books.ask(id, worker, now) {
+        match self.books.ask(id, &Party::default(), worker, now) {
             Asked::Granted(conn) => {
                 assert!(
                     self.pools[nth].waiters.is_empty(),
@@ -240,7 +240,8 @@ impl World {
             Asked::Wait => {
                 assert!(self.pools[nth].idle.is_empty(), "waits beside an idle one");
                 let name = self.name();
-                let ticket = self.books.wait(id, worker, name, now).unwrap();
+                let party = Party::default();
+                let ticket = self.books.wait(id, &party, worker, name, now).unwrap();
                 let since = now;
                 self.pools[nth].reserve &= !self.pools[nth].waiters.is_empty();
                 self.pools[nth].waiters.push(Waiter {
@@ -248,8 +249,7 @@ impl World {
                     ticket,
                     since,
                 });
-                let (served, work) = self.books.serve(id, worker, now);
-                assert!(served.is_none(), "nothing was idle");
+                let work = self.books.serve(id, worker, now);
                 self.perform(work);
                 self.nobody_is_left_standing(Some(nth));
             }
@@ -267,7 +267,7 @@ impl World {
         let conn = self.pools[nth].busy.remove(0);
         let expires = expired.then_some(self.now);
         let id = self.pools[nth].id;
-        let given = self.books.give_back(id, conn, worker, expires, self.now);
+        let given = self.books.give_back(id, 0, conn, worker, expires, self.now);
         self.settle(nth, conn, expired, given);
         self.work();
     }
@@ -298,10 +298,10 @@ impl World {
         let fits = pool.total() < pool.ceiling(pool.reserve);
         let may_fit = fits || pool.total() < pool.ceiling(pool.maybe_reserve);
         match given {
-            Given::To(waiter, given) => {
-                assert!(given == conn && may_fit && !expired);
+            Given::To(turn) => {
+                assert!(turn.conn == conn && may_fit && !expired);
                 pool.busy.push(conn);
-                self.served(nth, waiter);
+                self.served(nth, turn.waiter);
             }
             Given::Kept => {
                 assert!(may_fit && !expired && pool.waiters.is_empty());
@@ -362,8 +362,11 @@ impl World {
         let pool = &mut self.pools[nth];
         let at = choices.below(pool.waiters.len());
         let waiter = pool.waiters.remove(at);
-        assert!(self.books.withdraw(pool.id, waiter.ticket));
-        assert!(!self.books.withdraw(pool.id, waiter.ticket), "only once");
+        assert!(self.books.withdraw(pool.id, waiter.ticket, self.now));
+        assert!(
+            !self.books.withdraw(pool.id, waiter.ticket, self.now),
+            "only once"
+        );
         self.ended.push(waiter.name);
     }
 
@@ -423,6 +426,7 @@ impl World {
                     }
                     pool.opening += 1;
                 }
+                Work::Give(_, turn) => panic!("{turn:?}: nobody waits beside an idle one"),
                 Work::Close(conn) => _ = self.no_longer_idle(conn),
                 Work::Refuse(waiter, error) => {
                     let nth = self

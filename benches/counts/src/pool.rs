@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pgusher::pool::{Asked, Database, Given, PoolId, PoolSizes, Work};
+use pgusher::pool::{Asked, Database, Given, Party, PoolId, PoolSizes, Work};
 
 use crate::count;
 
@@ -19,34 +19,33 @@ pub(crate) fn operations() {
     let now = Instant::now();
     let (mut books, pool) = idle(now);
     count("pool: take and give back", || {
-        let Asked::Granted(server) = books.ask(pool, 0, now) else {
+        let Asked::Granted(server) = books.ask(pool, &Party::default(), 0, now) else {
             unreachable!("a server is idle");
         };
-        let given = books.give_back(black_box(pool), server, 0, None, now);
+        let given = books.give_back(black_box(pool), 0, server, 0, None, now);
         assert_eq!(given, Given::Kept);
     });
 
     let (mut books, pool) = idle(now);
     for _ in 0..SERVERS {
-        assert!(matches!(books.ask(pool, 0, now), Asked::Granted(_)));
+        assert!(matches!(books.ask(pool, &Party::default(), 0, now), Asked::Granted(_)));
     }
     for waiter in 0..WAITERS {
         queue_up(&mut books, pool, waiter, now);
     }
     count("pool: wait and hand over", || {
-        let Given::To(waiter, server) = books.give_back(black_box(pool), 1, 0, None, now) else {
+        let Given::To(turn) = books.give_back(black_box(pool), 0, 1, 0, None, now) else {
             unreachable!("somebody waits");
         };
-        black_box(server);
-        queue_up(&mut books, pool, waiter, now);
+        black_box(turn.conn);
+        queue_up(&mut books, pool, turn.waiter, now);
     });
 }
 
 fn queue_up(books: &mut Books, pool: PoolId, waiter: u32, now: Instant) {
-    assert_eq!(books.ask(pool, 0, now), Asked::Wait);
-    assert!(books.wait(pool, 0, waiter, now).is_some());
-    let (served, work) = books.serve(pool, 0, now);
-    assert!(served.is_none() && work.is_empty());
+    assert_eq!(books.ask(pool, &Party::default(), 0, now), Asked::Wait);
+    assert!(books.wait(pool, &Party::default(), 0, waiter, now).is_some());
+    assert!(books.serve(pool, 0, now).is_empty());
 }
 
 /// A pool that has opened all its servers, and nobody uses them.

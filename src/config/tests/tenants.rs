@@ -11,7 +11,7 @@ fn policy(typed: &str) -> std::sync::Arc<Policy> {
 /// What is sent for a tenant, but for the tenant itself.
 fn sent(policy: &Policy, id: &str) -> String {
     let id = policy.format.id(id.as_bytes()).unwrap();
-    let context = policy.context(&id);
+    let context = policy.context(&id).unwrap();
     let text = std::str::from_utf8(context.prefix()).unwrap();
     let (own, others) = text.split_once(';').unwrap();
     assert_eq!(own, format!(r#"SET LOCAL "app"."tenant_id"='{id}'"#));

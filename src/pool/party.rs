@@ -1,0 +1,335 @@
+//! The parties of a pool: tenants, and users without one, as far as their turns are concerned.
+//!
+//! What a party has used is told in virtual time: the server time of its connections divided by
+//! its weight. It runs on while the party holds connections, so that nobody has to guess what a
+//! transaction will cost.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+    time::{Duration, Instant},
+};
+
+use super::queue::Lines;
+use crate::limit::Share;
+
+/// A party that has asked within this time uses the pool: connections are kept free for it.
+pub(super) const PRESENT: Duration = Duration::from_secs(10);
+
+/// How often parties are forgotten that have nothing and owe nothing.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// Who asks, and how much of the pool it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Party {
+    /// A number that no other party has.
+    pub number: u64,
+    /// Its part of the pool.
+    pub share: Share,
+}
+
+/// The limits of the moment that are the pool's, and not a party's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Connections that the pool may have.
+    pub(super) ceiling: usize,
+    /// Of these, so many are not for a party that has all the others.
+    pub(super) spare: usize,
+}
+
+/// Whether a party may have one more connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// It may.
+    Granted,
+    /// When somebody gives one back: what is free is kept for others.
+    Later,
+    /// When it gives one back itself.
+    Aside,
+}
+
+/// What a pool knows of a party.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) share: Share,
+    /// Server connections that it has.
+    pub(super) servers: usize,
+    /// Its requests that wait.
+    pub(super) waiting: usize,
+    pub(super) lines: Lines,
+    /// Its server time so far, by its weight, in nanoseconds.
+    pub(super) used: u64,
+    /// Until when that is counted.
+    counted: Instant,
+    /// When it last asked.
+    seen: Instant,
+    /// The most connections that the guard lets it have.
+    pub(super) cap: usize,
+    /// It cannot have any more now, and stands in no order of turns.
+    pub(super) parked: bool,
+}
+
+impl Member {
+    fn new(share: Share, now: Instant) -> Self {
+        Self {
+            share,
+            servers: 0,
+            waiting: 0,
+            lines: Lines::default(),
+            used: 0,
+            counted: now,
+            seen: now,
+            cap: usize::MAX,
+            parked: false,
+        }
+    }
+
+    /// Brings what it has used up to now; the server time since the last time.
+    fn count(&mut self, now: Instant) -> u64 {
+        let passed = now.saturating_duration_since(self.counted);
+        self.counted = self.counted.max(now);
+        let spent = nanos(passed).saturating_mul(self.servers as u64);
+        self.used += spent.div_ceil(self.weight());
+        spent
+    }
+
+    fn weight(&self) -> u64 {
+        u64::from(self.share.weight.max(1))
+    }
+
+    /// Whether it has, or waits for, anything.
+    fn is_active(&self) -> bool {
+        self.servers > 0 || self.waiting > 0
+    }
+
+    /// The most connections that it may have by itself.
+    fn most(&self) -> usize {
+        self.share.max_servers.min(self.cap)
+    }
+
+    /// Connections that are kept free for it.
+    pub(super) fn reserved(&self) -> usize {
+        let promised = self.share.min_servers.min(self.share.max_servers);
+        promised.saturating_sub(self.servers)
+    }
+
+    /// What it adds to the sums.
+    fn sums(&self) -> Sums {
+        let room = self.most().saturating_sub(self.servers);
+        Sums {
+            servers: self.servers,
+            reserved: self.reserved(),
+            demand: self.waiting.min(room),
+            weight: if self.is_active() { self.weight() } else { 0 },
+        }
+    }
+}
+
+/// What is added up over all parties.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sums {
+    /// Connections that they have.
+    pub(super) servers: usize,
+    /// Connections that are kept free.
+    pub(super) reserved: usize,
+    /// Waiters that could be served if there were connections.
+    pub(super) demand: usize,
+    /// The weights of those that have or want anything.
+    weight: u64,
+}
+
+impl Sums {
+    fn add(&mut self, other: Self) {
+        self.servers += other.servers;
+        self.reserved += other.reserved;
+        self.demand += other.demand;
+        self.weight += other.weight;
+    }
+
+    fn subtract(&mut self, other: Self) {
+        self.servers -= other.servers;
+        self.reserved -= other.reserved;
+        self.demand -= other.demand;
+        self.weight -= other.weight;
+    }
+}
+
+/// The parties of a pool.
+#[derive(Debug, Default)]
+pub(super) struct Parties {
+    members: HashMap<u64, Member, BuildHasherDefault<Spread>>,
+    sums: Sums,
+    /// Virtual time: where a party starts that comes back from a rest.
+    clock: u64,
+    /// The two that asked last.
+    latest: [Option<(u64, Instant)>; 2],
+    swept: Option<Instant>,
+}
+
+impl Parties {
+    pub(super) fn sums(&self) -> Sums {
+        self.sums
+    }
+
+    pub(super) fn get(&self, number: u64) -> Option<&Member> {
+        self.members.get(&number)
+    }
+
+    /// For what is not added up: lines, and whether it waits aside.
+    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Member> {
+        self.members.get_mut(&number)
+    }
+
+    /// A party asks: from now on it is known, and present.
+    pub(super) fn greet(&mut self, party: &Party, now: Instant) {
+        let member = self.members.entry(party.number);
+        let member = member.or_insert_with(|| {
+            let member = Member::new(party.share, now);
+            self.sums.add(member.sums());
+            member
+        });
+        member.seen = now;
+        if member.share != party.share {
+            self.change(party.number, now, |member| member.share = party.share);
+        }
+        let [first, second] = &mut self.latest;
+        if first.is_some_and(|(number, _)| number != party.number) {
+            *second = *first;
+        }
+        *first = Some((party.number, now));
+    }
+
+    /// Changes a party, and the sums with it, after what it has used so far was counted.
+    pub(super) fn change<T>(
+        &mut self,
+        number: u64,
+        now: Instant,
+        change: impl FnOnce(&mut Member) -> T,
+    ) -> Option<T> {
+        let member = self.members.get_mut(&number)?;
+        let spent = member.count(now);
+        // It goes on for those who rest as fast as for those who share: or else whoever comes ever
+        // anew would always come before those who wait.
+        self.clock += spent.checked_div(self.sums.weight).unwrap_or_default();
+        let rested = !member.is_active();
+        self.sums.subtract(member.sums());
+        let changed = change(member);
+        if rested && member.is_active() {
+            member.used = member.used.max(self.clock);
+        }
+        self.sums.add(member.sums());
+        Some(changed)
+    }
+
+    /// Brings what a party has used up to now.
+    pub(super) fn count(&mut self, number: u64, now: Instant) {
+        self.change(number, now, |_| {});
+    }
+
+    /// A party has one connection more.
+    pub(super) fn granted(&mut self, number: u64, now: Instant) {
+        let used = self.change(number, now, |member| {
+            member.servers += 1;
+            member.used
+        });
+        self.clock = self.clock.max(used.unwrap_or_default());
+    }
+
+    /// A party has one connection less.
+    pub(super) fn released(&mut self, number: u64, now: Instant) {
+        self.change(number, now, |member| {
+            member.servers = member.servers.saturating_sub(1);
+        });
+    }
+
+    /// Whether a party may have one more connection.
+    pub(super) fn may_have(&self, number: u64, bounds: Bounds, now: Instant) -> Leave {
+        let Some(member) = self.members.get(&number) else {
+            return Leave::Granted;
+        };
+        if member.servers >= member.most() {
+            return Leave::Aside;
+        }
+        if member.reserved() > 0 {
+            return Leave::Granted;
+        }
+        let for_all = bounds.ceiling.saturating_sub(self.sums.reserved).max(1);
+        if self.sums.servers >= for_all {
+            return Leave::Later;
+        }
+        let for_one = bounds.ceiling.saturating_sub(bounds.spare).max(1);
+        if member.servers >= for_one && self.has_others(number, now) {
+            return Leave::Aside;
+        }
+        Leave::Granted
+    }
+
+    /// Whether parties beside this one use the pool.
+    fn has_others(&self, number: u64, now: Instant) -> bool {
+        let mut latest = self.latest.iter().flatten();
+        let other = latest.find(|(it, _)| *it != number);
+        other.is_some_and(|(_, seen)| now.saturating_duration_since(*seen) < PRESENT)
+    }
+
+    /// Nobody waits any more.
+    pub(super) fn nobody_waits(&mut self, now: Instant) {
+        let numbers: Vec<u64> = self.members.keys().copied().collect();
+        for number in numbers {
+            self.change(number, now, |member| {
+                (member.waiting, member.parked) = (0, false);
+                member.lines = Lines::default();
+            });
+        }
+    }
+
+    /// Forgets, now and then, the parties that have nothing and owe nothing.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        if self.swept.is_some_and(|at| now < at + SWEEP) {
+            return;
+        }
+        self.swept = Some(now);
+        // Where nobody has or wants anything there is nothing to be fair about.
+        let quiet = self.sums.weight == 0;
+        let (clock, sums) = (self.clock, &mut self.sums);
+        self.members.retain(|_, member| {
+            let present = now.saturating_duration_since(member.seen) < PRESENT;
+            let keep = member.is_active()
+                || (member.used > clock && !quiet)
+                || (member.share.min_servers > 0 && present);
+            if !keep {
+                sums.subtract(member.sums());
+            }
+            keep
+        });
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+}
+
+pub(super) fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Hashes the numbers of parties, which are ours and nobody else's choice.
+#[derive(Debug, Default)]
+pub(super) struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 ^= self.0 >> 32;
+    }
+}

@@ -1,0 +1,329 @@
+//! The queue of a pool: who is next.
+//!
+//! Within a party: first come, first served. Between parties: whoever has used less server time
+//! for its weight (start-time fair queueing). A party that comes back from a rest starts where the
+//! others are, and not where it left: rest is not saved up. So a party with a thousand waiters
+//! delays one with a single waiter by one turn. A party below its guaranteed minimum goes first,
+//! and connections are kept free for it; one that may have no more waits aside.
+//!
+//! With several workers there is one exception, and it is bounded. A server connection that stays
+//! on its thread costs less than one that moves, so a waiter on the same thread goes first if it
+//! came within [`SLACK`] of the first of its party, or its party is within [`SLACK`] of server time
+//! of the one whose turn it is.
+//!
+//! Every step takes a time that grows with the logarithm of the number of parties and waiters.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::{Duration, Instant},
+};
+
+use super::party::{Bounds, Leave, Parties, Party, nanos};
+
+/// How much later a waiter on the right thread may have come. Below this, the order in which
+/// two threads reached the lock says little about who asked first.
+pub(super) const SLACK: Duration = Duration::from_millis(1);
+
+/// A place in the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(u64);
+
+#[derive(Debug)]
+struct Waiting<W> {
+    since: Instant,
+    party: u64,
+    worker: usize,
+    waiter: W,
+}
+
+/// Where a party stands in a worker's order of turns: those below their minimum first, then by what
+/// they have used, then by who came first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    has_minimum: bool,
+    used: u64,
+    first: u64,
+    party: u64,
+}
+
+/// The waiters of a party on one worker, in order of arrival. Some may have left.
+#[derive(Debug, Default)]
+struct Line {
+    numbers: VecDeque<u64>,
+    place: Option<Place>,
+}
+
+/// The waiters of a party, by worker.
+#[derive(Debug, Default)]
+pub(super) struct Lines(Vec<Line>);
+
+impl Lines {
+    fn line(&mut self, worker: usize) -> &mut Line {
+        if self.0.len() <= worker {
+            self.0.resize_with(worker + 1, Line::default);
+        }
+        #[expect(clippy::indexing_slicing, reason = "it was just made as long as that")]
+        &mut self.0[worker]
+    }
+}
+
+/// The waiters of a pool, and its parties.
+#[derive(Debug)]
+pub(super) struct Queue<W> {
+    fair: bool,
+    parties: Parties,
+    waiting: BTreeMap<u64, Waiting<W>>,
+    /// By worker: the parties with waiters there, each where it was put. What a party has used only
+    /// grows, so it is put where it belongs when its turn seems to have come.
+    turns: Vec<BTreeSet<Place>>,
+    /// Parties that wait aside.
+    parked: Vec<u64>,
+    next: u64,
+}
+
+impl<W> Queue<W> {
+    pub(super) fn new(workers: usize, fair: bool) -> Self {
+        Self {
+            fair,
+            parties: Parties::default(),
+            waiting: BTreeMap::new(),
+            turns: (0..workers.max(1)).map(|_| BTreeSet::new()).collect(),
+            parked: Vec::new(),
+            next: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Waiters that could be served if there were connections.
+    pub(super) fn demand(&self) -> usize {
+        self.parties.sums().demand
+    }
+
+    /// Requests of a party that wait.
+    pub(super) fn waiting_of(&self, party: u64) -> usize {
+        self.parties.get(party).map_or(0, |member| member.waiting)
+    }
+
+    /// Since when the one has waited who has waited longest.
+    pub(super) fn oldest_since(&self) -> Option<Instant> {
+        let (_, oldest) = self.waiting.first_key_value()?;
+        Some(oldest.since)
+    }
+
+    /// A party asks, and takes a connection at once if nobody waits who could take it and it may
+    /// have one more.
+    pub(super) fn takes_at_once(&mut self, party: &Party, bounds: Bounds, now: Instant) -> bool {
+        self.parties.greet(party, now);
+        let takes = self.turns.iter().all(BTreeSet::is_empty)
+            && self.parties.may_have(party.number, bounds, now) == Leave::Granted;
+        if takes {
+            self.parties.granted(party.number, now);
+        }
+        takes
+    }
+
+    /// A party has given a connection back, or lost it.
+    pub(super) fn released(&mut self, number: u64, now: Instant) {
+        self.parties.released(number, now);
+        let Some(member) = self.parties.get_mut(number) else {
+            return;
+        };
+        let was_parked = std::mem::take(&mut member.parked);
+        if was_parked {
+            self.parked.retain(|it| *it != number);
+        }
+        // It may have more again, or go before others.
+        if was_parked || member.reserved() > 0 {
+            self.put_everywhere(number);
+        }
+    }
+
+    /// A connection that was taken in the name of one party is another's.
+    pub(super) fn transfer(&mut self, from: u64, to: &Party, now: Instant) {
+        self.parties.greet(to, now);
+        self.parties.granted(to.number, now);
+        self.released(from, now);
+    }
+
+    /// Queues up.
+    pub(super) fn push(&mut self, party: &Party, worker: usize, waiter: W, now: Instant) -> Ticket {
+        let worker = worker % self.turns.len();
+        let number = self.next;
+        self.next += 1;
+        let waiting = Waiting {
+            since: now,
+            party: party.number,
+            worker,
+            waiter,
+        };
+        self.waiting.insert(number, waiting);
+        self.parties.greet(party, now);
+        self.parties.change(party.number, now, |member| {
+            member.waiting += 1;
+            member.lines.line(worker).numbers.push_back(number);
+        });
+        self.put(party.number, worker);
+        Ticket(number)
+    }
+
+    /// Takes a waiter out who no longer wants to wait; `None` if it has been served.
+    pub(super) fn remove(&mut self, ticket: Ticket, now: Instant) -> Option<W> {
+        let left = self.waiting.remove(&ticket.0)?;
+        let present = |number: &u64| self.waiting.contains_key(number);
+        self.parties.change(left.party, now, |member| {
+            member.waiting -= 1;
+            let numbers = &mut member.lines.line(left.worker).numbers;
+            while numbers.back().is_some_and(|number| !present(number)) {
+                numbers.pop_back();
+            }
+            if numbers.len() > 2 * member.waiting + 16 {
+                numbers.retain(present);
+            }
+        });
+        self.put(left.party, left.worker);
+        Some(left.waiter)
+    }
+
+    /// Puts a party where it belongs in a worker's order of turns: nowhere, if it has no waiter
+    /// there or waits aside.
+    fn put(&mut self, party: u64, worker: usize) {
+        let Some(member) = self.parties.get_mut(party) else {
+            return;
+        };
+        let (has_minimum, parked) = (member.reserved() == 0, member.parked);
+        // Without fairness the order is that of arrival alone.
+        let used = if self.fair { member.used } else { 0 };
+        let line = member.lines.line(worker);
+        while let Some(first) = line.numbers.front()
+            && !self.waiting.contains_key(first)
+        {
+            line.numbers.pop_front();
+        }
+        let first = line.numbers.front().filter(|_| !parked);
+        let place = first.map(|first| Place {
+            has_minimum,
+            used,
+            first: *first,
+            party,
+        });
+        if line.place == place {
+            return;
+        }
+        let before = std::mem::replace(&mut line.place, place);
+        if let Some(turns) = self.turns.get_mut(worker) {
+            if let Some(before) = before {
+                turns.remove(&before);
+            }
+            turns.extend(place);
+        }
+    }
+
+    fn put_everywhere(&mut self, party: u64) {
+        for worker in 0..self.turns.len() {
+            self.put(party, worker);
+        }
+    }
+
+    /// The next one to be served with a connection that is on `worker`, and its party, which has
+    /// the connection from now on.
+    pub(super) fn pop(&mut self, worker: usize, bounds: Bounds, now: Instant) -> Option<(W, u64)> {
+        loop {
+            let first = self.first(now)?;
+            match self.parties.may_have(first.party, bounds, now) {
+                Leave::Granted => {
+                    let near = self.near(worker, first, now);
+                    let near = near.filter(|near| {
+                        self.parties.may_have(near.party, bounds, now) == Leave::Granted
+                    });
+                    return self.serve(near.unwrap_or(first), now);
+                }
+                // All that are behind it must leave as many free as it must.
+                Leave::Later => return None,
+                Leave::Aside => self.park(first.party),
+            }
+        }
+    }
+
+    /// Whose turn it is.
+    fn first(&mut self, now: Instant) -> Option<Place> {
+        loop {
+            let firsts = self.turns.iter().enumerate();
+            let firsts = firsts.filter_map(|(worker, turns)| Some((*turns.first()?, worker)));
+            let (place, worker) = firsts.min()?;
+            if self.is_in_place(place, worker, now) {
+                return Some(place);
+            }
+        }
+    }
+
+    /// Whether a party is still where it was put; if not, it is put where it belongs.
+    fn is_in_place(&mut self, place: Place, worker: usize, now: Instant) -> bool {
+        self.parties.count(place.party, now);
+        self.put(place.party, worker);
+        let turns = self.turns.get(worker);
+        turns.is_some_and(|turns| turns.contains(&place))
+    }
+
+    /// A party with a waiter on `worker` that may go before `first`.
+    fn near(&mut self, worker: usize, first: Place, now: Instant) -> Option<Place> {
+        let own = *self.turns.get(worker)?.first()?;
+        if !self.is_in_place(own, worker, now) || own.has_minimum != first.has_minimum {
+            return None;
+        }
+        let since = |place: Place| self.waiting.get(&place.first).map(|it| it.since);
+        let close = if own.party == first.party || !self.fair {
+            since(own)? <= since(first)? + SLACK
+        } else {
+            own.used <= first.used + nanos(SLACK)
+        };
+        close.then_some(own)
+    }
+
+    fn serve(&mut self, place: Place, now: Instant) -> Option<(W, u64)> {
+        let served = self.waiting.remove(&place.first)?;
+        self.parties
+            .change(place.party, now, |member| member.waiting -= 1);
+        self.parties.granted(place.party, now);
+        self.put(place.party, served.worker);
+        Some((served.waiter, place.party))
+    }
+
+    /// Takes all waiters out, oldest first.
+    pub(super) fn drain(&mut self, now: Instant) -> Vec<W> {
+        self.turns.iter_mut().for_each(BTreeSet::clear);
+        self.parked.clear();
+        self.parties.nobody_waits(now);
+        let waiting = std::mem::take(&mut self.waiting);
+        waiting.into_values().map(|it| it.waiter).collect()
+    }
+
+    /// A party may have no more: it waits aside until it gives something back.
+    fn park(&mut self, number: u64) {
+        if let Some(member) = self.parties.get_mut(number) {
+            member.parked = true;
+            self.parked.push(number);
+            self.put_everywhere(number);
+        }
+    }
+
+    /// What time brings: parties that waited aside may have more, because others have left or their
+    /// tier has changed, and parties are forgotten that have nothing and owe nothing.
+    pub(super) fn tick(&mut self, now: Instant) {
+        for number in std::mem::take(&mut self.parked) {
+            if let Some(member) = self.parties.get_mut(number) {
+                member.parked = false;
+                self.put_everywhere(number);
+            }
+        }
+        self.parties.sweep(now);
+    }
+
+    /// Parties that are known.
+    #[cfg(test)]
+    pub(super) fn parties(&self) -> usize {
+        self.parties.len()
+    }
+}

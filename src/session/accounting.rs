@@ -1,0 +1,113 @@
+//! Who is to pay for a transaction, and what it has cost.
+//!
+//! The caller asks whose the next transaction is before it gets a server connection for it, and
+//! what has been used when it is over. Buckets and counters are `limit`'s: a session only knows
+//! whose name stands on the bill. In a transaction whose tenant is named when it is open already,
+//! the name is known later than the bill begins; the caller looks again.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{Backend, Session, Status, tenancy::Tenancy, walk::comment_of};
+use crate::{
+    limit::{Account, Cost},
+    tenant::Known,
+    wire::{
+        frame::{self, HEADER},
+        frontend::Bind,
+        reader::Reader,
+    },
+};
+
+impl Session {
+    /// Whose transaction begins with the request at the front of `held`; `None`: no tenant's, as far
+    /// as can be seen.
+    pub fn account_of(&self, held: &[u8]) -> Option<Arc<Account>> {
+        let tenancy = self.tenancy.as_deref()?;
+        let known = match tenancy.current() {
+            Some(known) => Some(known.clone()),
+            None => self.named_in(tenancy, held),
+        };
+        known.map(|known| Arc::clone(known.context.account()))
+    }
+
+    /// The tenant that the request itself names, in a comment. What is wrong with it is said when
+    /// the request is read.
+    fn named_in(&self, tenancy: &Tenancy, held: &[u8]) -> Option<Known> {
+        let header = frame::frontend(held).ok().flatten()?;
+        let body = held.get(HEADER..header.size.min(held.len()))?;
+        let text = match header.tag {
+            b'Q' => body,
+            b'P' => {
+                let mut reader = Reader::new(body);
+                reader.cstr().ok()?;
+                reader.remaining()
+            }
+            b'B' => {
+                let bind = Bind::read(body).ok()?;
+                return self.names.meaning(bind.statement)?.tenant.clone();
+            }
+            _ => return None,
+        };
+        let text = text.split(|byte| *byte == 0).next()?;
+        comment_of(tenancy, text, self.dialect.sql).ok()??.tenant
+    }
+
+    /// Whose transaction is open, if it is known by now.
+    pub fn owner(&self) -> Option<&Arc<Account>> {
+        let owner = self.tenancy.as_deref()?.owner()?;
+        Some(owner.account())
+    }
+
+    /// A transaction may begin on the server connection that the session has.
+    pub fn admitted(&mut self, backend: &mut Backend) {
+        backend.begins();
+        self.is_admitted = true;
+        self.timers.awake();
+        self.refresh_tenant();
+    }
+
+    /// The tenant's tier may have changed since its last transaction, and what is sent with it.
+    pub(super) fn refresh_tenant(&mut self) {
+        if let Some(tenancy) = &mut self.tenancy {
+            tenancy.refresh();
+        }
+    }
+
+    /// The transaction may begin at that time, and not before.
+    pub fn delayed(&mut self, until: Instant) {
+        self.timers.sleep(until);
+    }
+
+    /// What was used since the last time, and is over.
+    pub fn take_cost(&mut self) -> Cost {
+        self.cost.server_time += self.timers.take_spent();
+        std::mem::take(&mut self.cost)
+    }
+
+    /// A request of the client was answered.
+    pub(super) fn count_transaction(&mut self, backend: &Backend) {
+        self.cost.transactions += u64::from(backend.status == Status::Idle);
+    }
+
+    /// How long the client may be kept waiting for a server connection.
+    pub fn patience(&self) -> Option<Duration> {
+        self.timers.patience()
+    }
+
+    /// Whether the frame at hand has to wait until a transaction may begin.
+    pub(super) fn needs_admission(&self, tag: u8, backend: &Backend) -> bool {
+        let begins = !matches!(tag, b'X' | b'p' | b'H' | b'S' | b'd' | b'c' | b'f');
+        begins && !self.is_admitted && !self.skipping && backend.is_free()
+    }
+
+    /// Follows what time has brought: a transaction that is over is not admitted any more.
+    pub(super) fn follow_time(&mut self, backend: Option<&Backend>, now: Instant) {
+        self.timers.moved(backend, now);
+        if self.timers.is_silent() {
+            self.is_admitted = false;
+        }
+    }
+}
