@@ -13,7 +13,10 @@ use super::extras::Extras;
 use super::problems::Problems;
 use super::schema::{Named, read_table, section};
 use super::secret::Hidden;
-use super::settings::{self, Address, AuthMethod, LogFormat, Pinning, PoolMode, ServerReset};
+use super::settings::{
+    self, Address, AuthMethod, LogFormat, Pinning, PoolMode, ServerReset, Unknown,
+};
+use super::size::Size;
 use super::value::{Addresses, Limit, SourceList, TlsMode};
 use crate::tenant::{Format, SettingName};
 
@@ -57,10 +60,14 @@ section! {
         metrics: Option<Metrics> = None;
         /// Who is the tenant, and what the database is told about it.
         tenant: Option<Tenant> = None;
-        /// What one tenant may use: the default tier.
+        /// What one tenant may use: the default tier. Who works without a tenant is counted by its
+        /// user, as if that were a tenant. `docs/fairness.md` explains all of it.
         limits: Option<Limits> = None;
         /// Tenants with a tier or settings of their own, by id.
         tenants: Named<OneTenant> = Named::new();
+        /// A database of yours that knows the tenants and their tiers. It is asked for a tenant
+        /// when the tenant first comes, and again after a while; `[tenants]` goes before it.
+        tenants_query: Option<TenantsQuery> = None;
     }
 }
 
@@ -135,6 +142,9 @@ section! {
         /// Most server connections that one pool opens at the same time, so that a restarted
         /// database is not run over.
         max_connecting: usize = 4;
+        /// Server connections of one pool that a single tenant may not take while others use the
+        /// pool (they did in the last ten seconds), so that these need not wait for it. 0: none.
+        spare_servers: Option<usize> = None, unset "a fifth of `pool_size`" example "4";
         /// When a server connection is reset before somebody else gets it: `dirty`, when it is not
         /// certain what its client has left there, or `always`. Settings that are known to be
         /// changed are taken back one by one and need no reset. What functions do inside, and
@@ -169,6 +179,8 @@ section! {
         pool_size: Option<usize> = None, unset "the database's" example "5";
         /// Most clients of this user.
         max_clients: Limit = Limit(None);
+        /// What it may use when it works without a tenant: a tier out of `[limits.tiers]`.
+        tier: Option<String> = None, unset "the default tier" example r#""enterprise""#;
     }
 }
 
@@ -287,6 +299,9 @@ section! {
         sources: SourceList = SourceList::usual();
         /// Refuse transactions without a tenant, but for users with `bypass`.
         required: bool = true;
+        /// What becomes of tenants that nobody has heard of: `accept` gives them the default tier,
+        /// `refuse` lets in those of `[tenants]` and of `[tenants_query]` only.
+        unknown: Option<Unknown> = None, unset "`refuse` with `[tenants_query]`, otherwise `accept`" example r#""accept""#;
         /// Refuse a client that changes the setting itself although its tenant is known better.
         protect: bool = true;
         /// What stands between a user's name and a tenant's id, as in `app.acme`, for the source
@@ -307,7 +322,16 @@ section! {
 section! {
     /// What one tenant may use: the default tier.
     Limits {
-        /// More tiers, by name; what is left out there is inherited.
+        /// Who comes next where server connections are scarce: the tenant that has used the least
+        /// server time for its weight. `false`: who came first.
+        fairness: bool = true;
+        /// Give the tenants that use most fewer server connections while the server answers slower
+        /// than it usually does.
+        adaptive: bool = false;
+        /// A client whose transaction was held up for longer than this, by a limit or for want of
+        /// a server connection, is told so with a NOTICE.
+        notice_after: Timeout = Timeout::OFF;
+        /// More tiers, by name; what is left out there is inherited from `[limits]`, key by key.
         tiers: Named<Tier> = Named::new();
         flatten default: Tier;
     }
@@ -316,19 +340,41 @@ section! {
 section! {
     /// A tier.
     Tier {
-        /// Transactions that may start in a second.
+        /// Transactions that may start in a second. A transaction that finds none left waits for
+        /// `max_delay` at most; one that has started is never refused.
         transactions_per_second: Option<Limit> = None, unset "inherited; no limit" example "200";
-        /// Transactions that may start at once after a rest.
-        burst: Option<Limit> = None, unset "inherited; no limit" example "400";
-        /// A transaction that must wait longer for its turn is refused.
-        max_delay: Option<Timeout> = None, unset "inherited; off" example r#""50ms""#;
-        /// Most server connections that one tenant holds at once.
+        /// Transactions that may start at once after a rest. A burst belongs to its rate: a tier
+        /// with a rate of its own does not inherit it. 0: one second's worth.
+        burst: Option<Limit> = None, unset "inherited with its rate; one second's worth" example "400";
+        /// How long one tenant's transactions may keep server connections busy in a second, over
+        /// all of them: `"500ms"` is half of one server connection, `"2s"` is two. What a
+        /// transaction takes is known when it is over, so that a tenant may exceed this, and waits
+        /// longer before its next one.
+        server_time_per_second: Option<Timeout> = None, unset "inherited; no limit" example r#""500ms""#;
+        /// Server time that may be used at once after a rest. 0: one second's worth.
+        server_time_burst: Option<Timeout> = None, unset "inherited with its rate; one second's worth" example r#""2s""#;
+        /// Bytes that are sent to one tenant's clients in a second; settled as server time is.
+        bytes_per_second: Option<Size> = None, unset "inherited; no limit" example r#""10MB""#;
+        /// Bytes that may be sent at once after a rest. 0: one second's worth.
+        bytes_burst: Option<Size> = None, unset "inherited with its rate; one second's worth" example r#""100MB""#;
+        /// Clients of one tenant that may connect in a second. Further ones are refused.
+        connections_per_second: Option<Limit> = None, unset "inherited; no limit" example "20";
+        /// Clients that may connect at once after a rest. 0: one second's worth.
+        connection_burst: Option<Limit> = None, unset "inherited with its rate; one second's worth" example "100";
+        /// A transaction that would have to wait longer for any of these is refused (53400), with
+        /// the time after which to try again. Off: it waits, for `query_wait_timeout` at most.
+        max_delay: Option<Timeout> = None, unset "inherited; 50ms" example r#""50ms""#;
+        /// Most server connections of one pool that one tenant holds at once.
         max_servers: Option<Limit> = None, unset "inherited; no limit" example "10";
-        /// Most requests of one tenant that wait.
+        /// Server connections of one pool that others leave to the tenant while it uses the pool
+        /// (it did in the last ten seconds). 0: none.
+        min_servers: Option<Limit> = None, unset "inherited; none" example "2";
+        /// Most requests of one tenant that wait for a server connection of one pool.
         max_waiting: Option<Limit> = None, unset "inherited; no limit" example "100";
         /// Most clients of one tenant.
         max_clients: Option<Limit> = None, unset "inherited; no limit" example "500";
-        /// How many turns of server time a tenant gets where others get one.
+        /// How much server time a tenant gets where others get 1, when server connections are
+        /// scarce: 1 to 1000.
         weight: Option<usize> = None, unset "inherited; 1" example "4";
         /// Settings for each transaction of its tenants, beside those of `[tenant]`; a tier
         /// overrides the default tier one by one.
@@ -343,5 +389,28 @@ section! {
         tier: Option<String> = None, unset "the default tier" example r#""enterprise""#;
         /// Settings for each of its transactions, which override those of its tier one by one.
         settings: Extras = Extras::default();
+    }
+}
+
+section! {
+    /// The query for tenants.
+    TenantsQuery {
+        /// The database: `postgres://user:password@host:port/database`. Give the user nothing but
+        /// the right to read what is asked for.
+        url: Option<Hidden> = None, unset "must be given" example r#""postgres://pgusher:secret@127.0.0.1:5432/control""#;
+        /// The query, with the tenant's id as `$1` (text). No row: there is no such tenant. A column
+        /// `tier` names its tier; columns with the names of a tier's keys override that tier, and
+        /// NULL is as if the column were not there. Numbers are as they are in the file; durations
+        /// are text (`500ms`) or a number of milliseconds, and bytes a number. It runs with an
+        /// empty `search_path`: write names with their schema.
+        query: Option<String> = None, unset "must be given" example r#""SELECT tier FROM public.tenants WHERE id = $1""#;
+        /// How long an answer holds before it is asked for again.
+        ttl: Timeout = Timeout::secs(60);
+        /// How long it holds that there is no such tenant.
+        negative_ttl: Timeout = Timeout::secs(10);
+        /// How much longer an answer is used while the query fails. Off: no longer.
+        max_stale: Timeout = Timeout::secs(3600);
+        /// Longest time for connecting and for one answer.
+        timeout: Timeout = Timeout::secs(2);
     }
 }

@@ -1,6 +1,6 @@
 //! The configuration of `pgusher serve` with nothing but `DATABASE_URL`.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use crate::auth::Secret;
 
@@ -73,6 +73,9 @@ pub(super) fn from_database_url(text: &str) -> Result<Config, ConfigErrors> {
         databases,
         users,
         tenant: None,
+        accounts: Arc::default(),
+        notice_after: None,
+        tenants_query: None,
         warnings,
     })
 }

@@ -16,11 +16,13 @@ pub mod reference;
 pub mod schema;
 pub mod secret;
 pub mod settings;
+pub mod size;
 pub mod url;
 pub mod value;
 
 mod check;
 mod from_url;
+mod limits;
 mod resolve;
 mod tenants;
 mod unsupported;

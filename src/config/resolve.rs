@@ -12,10 +12,11 @@ use super::file::{self, File};
 use super::problems::{Problems, quoted};
 use super::secret::Sources;
 use super::settings::{
-    AuthMethod, Config, Database, Listen, Log, Pinning, PoolSizes, Timeouts, Upstream, User,
+    Accounts, AuthMethod, Config, Database, Listen, Log, Pinning, PoolSizes, Timeouts, Upstream,
+    User,
 };
-use super::tenants;
 use super::url::DatabaseUrl;
+use super::{limits, tenants};
 
 /// Room for some hundred thousand users; what is larger is not a list of users.
 const MAX_USERLIST_BYTES: u64 = 64 << 20;
@@ -45,6 +46,12 @@ pub(super) fn resolve(file: &File, sources: &Sources<'_>, problems: &mut Problem
         databases,
         users: users(file, sources, problems),
         tenant: tenants::policy(file, problems).map(Arc::new),
+        accounts: Arc::new(Accounts::new(limits::rules(file, problems))),
+        notice_after: file
+            .limits
+            .as_ref()
+            .and_then(|limits| limits.notice_after.0),
+        tenants_query: limits::tenants_query(file, sources, problems),
         warnings: Vec::new(),
     }
 }
@@ -107,6 +114,8 @@ pub(super) fn with_upstream(
     timeouts: Timeouts,
 ) -> Database {
     let reserve = typed.reserve_pool_timeout;
+    let unlimited = file::Limits::default();
+    let limits = file.limits.as_ref().unwrap_or(&unlimited);
     Database {
         upstream,
         pool_mode: typed.pool_mode,
@@ -128,9 +137,9 @@ pub(super) fn with_upstream(
             reserve_pool_timeout: reserve.0.unwrap_or(Duration::ZERO),
             max_waiting: typed.max_waiting.0.unwrap_or(file.listen.max_clients),
             max_connecting: typed.max_connecting,
-            spare_servers: typed.pool_size / 5,
-            fair: true,
-            adaptive: false,
+            spare_servers: typed.spare_servers.unwrap_or(typed.pool_size / 5),
+            fair: limits.fairness,
+            adaptive: limits.adaptive,
         },
         max_db_connections: typed.max_db_connections.0,
         max_clients: typed.max_clients.0,

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 
 use crate::auth::Secret;
 pub use crate::{
+    limit::Accounts,
     pool::PoolSizes,
     session::{PinRules, PoolMode, Timeouts},
     tenant::Policy,
@@ -31,6 +32,12 @@ pub struct Config {
     pub users: BTreeMap<String, User>,
     /// Who is the tenant; `None` = there are no tenants here.
     pub tenant: Option<Arc<Policy>>,
+    /// What tenants, and users without one, may use. Copies of a configuration share it.
+    pub accounts: Arc<Accounts>,
+    /// A client that was held up for longer is told so; `None` = it is not.
+    pub notice_after: Option<Duration>,
+    /// Where tenants and their tiers are asked for; `None` = nowhere.
+    pub tenants_query: Option<TenantsQuery>,
     /// What the operator should hear at the start: whole lines, with the place in the file.
     pub warnings: Vec<String>,
 }
@@ -114,6 +121,35 @@ pub enum Pinning {
     On,
     /// What would need it is refused.
     Off,
+}
+
+/// What becomes of tenants that nobody has heard of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// They are in the default tier.
+    Accept,
+    /// They are refused.
+    Refuse,
+}
+
+/// A query that knows the tenants.
+#[derive(Debug, Clone)]
+pub struct TenantsQuery {
+    /// Where it runs. The user and the database are given.
+    pub upstream: Upstream,
+    /// The query, with the tenant's id as `$1`.
+    pub query: String,
+    /// How long an answer holds before it is asked for again.
+    pub ttl: Duration,
+    /// How long it holds that there is no such tenant.
+    pub negative_ttl: Duration,
+    /// How much longer an answer is used while the query fails; zero = no longer.
+    pub max_stale: Duration,
+    /// Longest time for connecting and for one answer.
+    pub timeout: Duration,
+    /// Tenants that it does not know, and that are not listed in the file, are refused; otherwise
+    /// they are in the default tier.
+    pub refuses_unknown: bool,
 }
 
 /// One database that clients can ask for.

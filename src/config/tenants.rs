@@ -1,9 +1,9 @@
 //! From `[tenant]`, `[tenants]` and the settings of tiers to the policy that sessions ask.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use super::extras::Extras;
-use super::file::{File, OneTenant, Tenant};
+use super::file::{File, Tenant};
 use super::problems::{Problems, quoted};
 use crate::tenant::{Extra, Policy, Source, TenantId, context::MAX_EXTRAS};
 
@@ -26,11 +26,11 @@ pub(super) fn policy(file: &File, problems: &mut Problems<'_>) -> Option<Policy>
     policy.protect = tenant.protect;
     policy.user_separator.clone_from(&tenant.user_separator);
     policy.comment_key.clone_from(&tenant.comment_key);
-    let all = merged(file, tenant, None);
-    too_many(&all, "tenant.settings", problems);
     own_setting(file, tenant, problems);
     let some = extras_of(file, tenant, problems);
-    Some(policy.with_extras(all, some))
+    too_many(file, tenant, problems);
+    let policy = policy.with_extras(extras_for_all(file, tenant), some);
+    Some(policy.with_tiers(extras_in(file)))
 }
 
 /// What is about tenants and has no meaning where there are none.
@@ -104,7 +104,7 @@ fn own_setting(file: &File, tenant: &Tenant, problems: &mut Problems<'_>) {
     }
 }
 
-/// The settings of each tenant that is named.
+/// The tenants that are named, each with its own settings.
 fn extras_of(
     file: &File,
     tenant: &Tenant,
@@ -121,9 +121,7 @@ fn extras_of(
                 continue;
             }
         };
-        let extras = merged(file, tenant, Some(one));
-        too_many(&extras, &section, problems);
-        if some.insert(id.clone(), extras).is_some() {
+        if some.insert(id.clone(), list(&one.settings)).is_some() {
             let text = format!("[{section}] is tenant {id}, which another section is already");
             problems.at(&section, "", text);
         }
@@ -131,31 +129,65 @@ fn extras_of(
     some
 }
 
-/// The settings that hold for a tenant: from the general to the particular, the last one counts.
-fn merged(file: &File, tenant: &Tenant, one: Option<&OneTenant>) -> Vec<Extra> {
-    let default = file.limits.as_ref().map(|limits| &limits.default.settings);
-    let tier = one
-        .and_then(|one| one.tier.as_ref())
-        .zip(file.limits.as_ref())
-        .and_then(|(tier, limits)| limits.tiers.get(tier))
-        .map(|tier| &tier.settings);
-    let own = one.map(|one| &one.settings);
-    let mut merged: BTreeMap<&str, &Extra> = BTreeMap::new();
-    for Extras(settings) in [Some(&tenant.settings), default, tier, own]
-        .into_iter()
-        .flatten()
-    {
-        merged.extend(settings.iter().map(|(name, extra)| (name.as_str(), extra)));
+/// The settings that hold for every tenant: those of the default tier override the others.
+fn extras_for_all(file: &File, tenant: &Tenant) -> Vec<Extra> {
+    let mut all = tenant.settings.0.clone();
+    if let Some(limits) = &file.limits {
+        all.extend(limits.default.settings.0.clone());
     }
-    merged.into_values().cloned().collect()
+    list(&Extras(all))
 }
 
-fn too_many(extras: &[Extra], section: &str, problems: &mut Problems<'_>) {
-    let count = extras.len();
-    if count > MAX_EXTRAS {
+/// The settings of each tier but the default one.
+fn extras_in(file: &File) -> HashMap<String, Vec<Extra>> {
+    let tiers = file.limits.iter().flat_map(|limits| &limits.tiers);
+    tiers
+        .map(|(name, tier)| (name.clone(), list(&tier.settings)))
+        .collect()
+}
+
+fn list(settings: &Extras) -> Vec<Extra> {
+    settings.0.values().cloned().collect()
+}
+
+/// Too many settings for a transaction: of every tenant, of a tier, or of a tenant in any tier,
+/// because it may come to be in another one while the program runs.
+fn too_many(file: &File, tenant: &Tenant, problems: &mut Problems<'_>) {
+    let default = file.limits.as_ref().map(|limits| &limits.default.settings);
+    let count = |tier: Option<&Extras>, own: Option<&Extras>| {
+        let layers = [Some(&tenant.settings), default, tier, own];
+        let names = layers
+            .into_iter()
+            .flatten()
+            .flat_map(|layer| layer.0.keys());
+        names.collect::<BTreeSet<_>>().len()
+    };
+    let mut refuse = |section: &str, tier: &str, count: usize| {
         let text = format!(
-            "[{section}]: {count} settings for each transaction are too many: {MAX_EXTRAS} at most"
+            "[{section}]: {count} settings for each transaction{tier} are too many: {MAX_EXTRAS} at most"
         );
         problems.at(section, "", text);
+    };
+    let all = count(None, None);
+    if all > MAX_EXTRAS {
+        return refuse("tenant.settings", "", all);
+    }
+    let tiers = || file.limits.iter().flat_map(|limits| &limits.tiers);
+    for (name, tier) in tiers() {
+        let number = count(Some(&tier.settings), None);
+        if number > MAX_EXTRAS {
+            return refuse(&format!("limits.tiers.{}", quoted(name)), "", number);
+        }
+    }
+    for (name, one) in &file.tenants {
+        let alone = (count(None, Some(&one.settings)), String::new());
+        let in_tiers = tiers().map(|(tier, it)| {
+            let number = count(Some(&it.settings), Some(&one.settings));
+            (number, format!(" in tier {tier:?}"))
+        });
+        let worst = std::iter::once(alone).chain(in_tiers);
+        if let Some((number, tier)) = worst.into_iter().find(|(number, _)| *number > MAX_EXTRAS) {
+            refuse(&format!("tenants.{}", quoted(name)), &tier, number);
+        }
     }
 }

@@ -520,7 +520,7 @@ fn what_is_not_available_yet_is_refused_or_warned_of() {
     assert_eq!(errors(&format!("{APP}[listen.tls]\n")).len(), 1);
 
     let text = format!(
-        "{APP}bypass = true\n[listen.tls]\nmode = \"disable\"\n[http]\n[console]\n[metrics]\n[limits]\nburst = 5\n[limits.tiers.gold]\nweight = 4\n[tenants.acme]\ntier = \"gold\"\n"
+        "{APP}bypass = true\n[listen.tls]\nmode = \"disable\"\n[http]\n[console]\n[metrics]\n[tenants.acme]\n"
     );
     assert_eq!(
         warnings(&text),
@@ -529,8 +529,7 @@ fn what_is_not_available_yet_is_refused_or_warned_of() {
             "it.toml:8: [http] serves /healthz and /readyz; /metrics and the dashboard are not available in this version",
             "it.toml:9: [console] is read but has no effect in this version",
             "it.toml:10: [metrics] is read but has no effect in this version",
-            "it.toml:11: [limits] applies the settings of tiers; the limits themselves have no effect in this version",
-            "it.toml:15: [tenants] has no effect without [tenant]",
+            "it.toml:11: [tenants] has no effect without [tenant]",
         ]
     );
 }
@@ -689,6 +688,7 @@ fn shown_defaults_are_the_defaults() {
     check::<file::Metrics>();
     check::<file::Tenant>();
     check::<file::Limits>();
+    check::<file::TenantsQuery>();
 }
 
 mod secrets {

@@ -4,7 +4,7 @@
 //! nobody believes it is on; what is merely missing is a warning. When a feature lands, its lines
 //! here go.
 
-use super::file::{File, Limits};
+use super::file::File;
 use super::problems::Problems;
 use super::value::TlsMode;
 use crate::tenant::Source;
@@ -16,16 +16,10 @@ pub(super) const REFUSED: [&str; 1] = ["listen.tls"];
 pub(super) const NO_EFFECT: [&str; 2] = ["console", "metrics"];
 
 /// Sections of which a part does nothing yet, and what is to be said of it.
-pub(super) const PARTIAL: [(&str, &str); 2] = [
-    (
-        "http",
-        "serves /healthz and /readyz; /metrics and the dashboard are not available in this version",
-    ),
-    (
-        "limits",
-        "applies the settings of tiers; the limits themselves have no effect in this version",
-    ),
-];
+pub(super) const PARTIAL: [(&str, &str); 1] = [(
+    "http",
+    "serves /healthz and /readyz; /metrics and the dashboard are not available in this version",
+)];
 
 /// Notes everything in the file that this version cannot do.
 pub(super) fn unsupported(file: &File, problems: &mut Problems<'_>) {
@@ -73,25 +67,8 @@ pub(super) fn unsupported(file: &File, problems: &mut Problems<'_>) {
         let text = format!("[{section}] is read but has no effect in this version");
         problems.warn(section, "", text);
     }
-    let present = [
-        file.http.is_some(),
-        file.limits.as_ref().is_some_and(has_limits),
-    ];
+    let present = [file.http.is_some()];
     for ((section, status), _) in PARTIAL.iter().zip(present).filter(|(_, present)| *present) {
         problems.warn(section, "", format!("[{section}] {status}"));
     }
-}
-
-/// Whether anything is limited, in whatever tier.
-fn has_limits(limits: &Limits) -> bool {
-    let tiers = std::iter::once(&limits.default).chain(limits.tiers.values());
-    tiers.into_iter().any(|tier| {
-        tier.transactions_per_second.is_some()
-            || tier.burst.is_some()
-            || tier.max_delay.is_some()
-            || tier.max_servers.is_some()
-            || tier.max_waiting.is_some()
-            || tier.max_clients.is_some()
-            || tier.weight.is_some()
-    })
 }

@@ -6,7 +6,7 @@ use toml::de::DeValue;
 
 use super::duration::{self, Timeout};
 use super::schema::Scalar;
-use super::settings::{Address, AuthMethod, LogFormat, Pinning, PoolMode, ServerReset};
+use super::settings::{Address, AuthMethod, LogFormat, Pinning, PoolMode, ServerReset, Unknown};
 use crate::tenant::{Format, SettingName, Source, id::Pattern};
 
 /// More of anything than one machine has ports, files or memory for is a typing mistake.
@@ -253,6 +253,10 @@ words! {
     Pinning, "`on` or `off`": {
         "on" => Self::On,
         "off" => Self::Off,
+    }
+    Unknown, "`accept` or `refuse`": {
+        "accept" => Self::Accept,
+        "refuse" => Self::Refuse,
     }
     ServerReset, "`dirty` or `always`": {
         "dirty" => Self::Dirty,

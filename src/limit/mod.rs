@@ -15,7 +15,7 @@ pub mod tier;
 pub use self::account::{Account, Admission, Cost, Presence, Used, Who};
 pub use self::accounts::{Accounts, Rules};
 pub use self::bucket::{Bucket, Rate};
-pub use self::tier::{Share, Tier};
+pub use self::tier::{Pace, Share, Terms, Tier};
 
 #[cfg(test)]
 mod tests;

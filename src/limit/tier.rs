@@ -1,8 +1,9 @@
-//! What a tenant of a tier may use.
+//! What a tenant of a tier may use, and how one tier is made out of another.
 
 use std::{sync::Arc, time::Duration};
 
 use super::Rate;
+use crate::config::{duration, size, value::MAX_COUNT};
 
 /// What one tenant may use. `None` and `usize::MAX` are no limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,4 +66,165 @@ impl Default for Share {
             weight: 1,
         }
     }
+}
+
+/// The largest weight: beyond it the others would hardly get a turn.
+pub const MAX_WEIGHT: u32 = 1000;
+
+/// What is said of a tier, or of a single tenant, that is otherwise like another tier. `None` is
+/// as there; 0 is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// Transactions that start.
+    pub transactions: Pace,
+    /// Nanoseconds of server connections' time.
+    pub server_time: Pace,
+    /// Bytes that are sent to its clients.
+    pub bytes: Pace,
+    /// Clients that connect.
+    pub connections: Pace,
+    /// A transaction that would have to wait longer for any of these is refused; 0 = it waits.
+    pub max_delay: Option<Duration>,
+    /// Most server connections of a pool.
+    pub max_servers: Option<usize>,
+    /// Server connections of a pool that are kept free for it.
+    pub min_servers: Option<usize>,
+    /// Most requests that wait in a pool.
+    pub max_waiting: Option<usize>,
+    /// Most clients.
+    pub max_clients: Option<usize>,
+    /// Its weight: 1 to [`MAX_WEIGHT`].
+    pub weight: Option<u32>,
+}
+
+/// What is said of a rate. A burst belongs to its rate: who gets another rate gets one second's
+/// worth of it at once, or what is said here, and not what went with the old rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pace {
+    /// Units that come in a second; 0 = no limit.
+    pub per_second: Option<u64>,
+    /// Units that a full bucket holds; 0 = one second's worth.
+    pub burst: Option<u64>,
+}
+
+impl Pace {
+    fn after(self, inherited: Option<Rate>) -> Option<Rate> {
+        let (per_second, burst) = match (self.per_second, inherited) {
+            (Some(per_second), _) => (per_second, self.burst),
+            (None, Some(rate)) => (rate.per_second(), self.burst.or_else(|| Some(rate.burst()))),
+            (None, None) => return None,
+        };
+        let burst = burst.filter(|burst| *burst > 0).unwrap_or(per_second);
+        (per_second > 0).then(|| Rate::new(per_second, burst))
+    }
+}
+
+impl Terms {
+    /// Takes in what a query says: `key` as the configuration has it, `value` as PostgreSQL prints
+    /// it. A duration is a number of milliseconds, or a text such as `500ms`.
+    ///
+    /// # Errors
+    /// When there is no such key or it does not take the value. The text goes on from the key's
+    /// name: "must be …".
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        match key {
+            "transactions_per_second" => self.transactions.per_second = Some(count(value)?),
+            "burst" => self.transactions.burst = Some(count(value)?),
+            "server_time_per_second" => self.server_time.per_second = Some(nanos(time(value)?)),
+            "server_time_burst" => self.server_time.burst = Some(nanos(time(value)?)),
+            "bytes_per_second" => self.bytes.per_second = Some(bytes(value)?),
+            "bytes_burst" => self.bytes.burst = Some(bytes(value)?),
+            "connections_per_second" => self.connections.per_second = Some(count(value)?),
+            "connection_burst" => self.connections.burst = Some(count(value)?),
+            "max_delay" => self.max_delay = Some(time(value)?),
+            "max_servers" => self.max_servers = Some(count(value)?),
+            "min_servers" => self.min_servers = Some(count(value)?),
+            "max_waiting" => self.max_waiting = Some(count(value)?),
+            "max_clients" => self.max_clients = Some(count(value)?),
+            "weight" => self.weight = Some(weight(count(value)?)?),
+            _ => return Err("is not a key of a tier".to_owned()),
+        }
+        Ok(())
+    }
+}
+
+impl Tier {
+    /// The tier that is like this one but for `terms`.
+    ///
+    /// # Errors
+    /// When more server connections would be kept for a tenant than it may have. The text goes on
+    /// from `min_servers`: "must be …".
+    pub fn with(&self, terms: &Terms) -> Result<Self, String> {
+        let most = |own: Option<usize>, inherited| match own {
+            Some(0) => usize::MAX,
+            Some(most) => most,
+            None => inherited,
+        };
+        let max_delay = match terms.max_delay {
+            Some(Duration::ZERO) => None,
+            Some(longest) => Some(longest),
+            None => self.max_delay,
+        };
+        let share = Share {
+            max_servers: most(terms.max_servers, self.share.max_servers),
+            min_servers: terms.min_servers.unwrap_or(self.share.min_servers),
+            max_waiting: most(terms.max_waiting, self.share.max_waiting),
+            weight: terms.weight.unwrap_or(self.share.weight),
+        };
+        if share.min_servers > share.max_servers {
+            let most = share.max_servers;
+            return Err(format!("must be at most max_servers, which is {most}"));
+        }
+        Ok(Self {
+            name: Arc::clone(&self.name),
+            transactions: terms.transactions.after(self.transactions),
+            server_time: terms.server_time.after(self.server_time),
+            bytes: terms.bytes.after(self.bytes),
+            connections: terms.connections.after(self.connections),
+            max_delay,
+            max_clients: most(terms.max_clients, self.max_clients),
+            share,
+        })
+    }
+}
+
+/// A weight.
+///
+/// # Errors
+/// When it is not one. The text goes on from the key's name.
+pub fn weight(number: usize) -> Result<u32, String> {
+    let weight = u32::try_from(number).ok();
+    weight
+        .filter(|weight| (1..=MAX_WEIGHT).contains(weight))
+        .ok_or_else(|| format!("must be between 1 and {MAX_WEIGHT}"))
+}
+
+/// As buckets count server time.
+pub fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn count<T: TryFrom<u64>>(value: &str) -> Result<T, String> {
+    let number = match value {
+        "off" => Some(0),
+        value => value.parse().ok().filter(|it| *it <= MAX_COUNT as u64),
+    };
+    let number = number.and_then(|number| T::try_from(number).ok());
+    number.ok_or_else(|| format!("must be a whole number up to {MAX_COUNT}, not {value:?}"))
+}
+
+fn time(value: &str) -> Result<Duration, String> {
+    let plain = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    let read = match plain {
+        true => duration::parse(&format!("{value}ms")),
+        false => duration::parse(value),
+    };
+    let time = read.map_err(|_| {
+        format!(r#"must be a number of milliseconds or a text such as "500ms", not {value:?}"#)
+    });
+    Ok(time?.0.unwrap_or_default())
+}
+
+fn bytes(value: &str) -> Result<u64, String> {
+    Ok(size::parse(value)?.0.unwrap_or(0))
 }

@@ -11,7 +11,7 @@ use super::{
     bell::Bell,
     lobby::{Lobby, Pass},
     login::{Broken, Dialogue},
-    relay::{self, Client},
+    relay::{self, Client, party_of},
     stream::Stream,
     welcome,
     worker::Seat,
@@ -299,8 +299,19 @@ async fn take_a_seat(
     if tenant.is_some() {
         membership.pool().audited.want();
     }
+    let account = match tenant.as_ref().and_then(|tenant| tenant.known.as_ref()) {
+        Some(known) => Arc::clone(known.context.account()),
+        None => lobby.config.accounts.of_user(&user)?,
+    };
+    let presence = account.come_in(Instant::now())?;
     let profile = Profile::new(own);
-    let welcome = welcome::welcome(membership.pool(), &bell, profile).await?;
+    let welcome = welcome::welcome(
+        membership.pool(),
+        &bell,
+        &party_of(presence.account()),
+        profile,
+    )
+    .await?;
     let registration = lobby.register(&bell, long_key);
 
     let mut out = Vec::new();
@@ -332,6 +343,7 @@ async fn take_a_seat(
         parts: relay::Parts {
             bell,
             membership,
+            presence,
             registration,
             user_seat,
         },

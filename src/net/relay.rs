@@ -4,6 +4,8 @@
 //! that is dropped while it waits leaves nothing half done: what was read is either forwarded or
 //! kept, and a server connection is either leased, in the tray, or in the books.
 
+mod begin;
+
 use std::{
     future::{Future as _, poll_fn},
     io,
@@ -20,16 +22,17 @@ use super::{
     cancel, cleanup,
     lease::Lease,
     lobby::{Pass, Registration, UserSeat},
-    pool::{Claim, Membership, Queued},
+    pool::{Membership, Queued},
     side::{Desk, Filled, Side, at_desk},
     worker::Seat,
 };
 use crate::{
     error::{Error, Kind, Severity},
-    limit::{Account, Admission, Cost, Presence},
-    pool::Party,
+    limit::{Account, Presence},
     session::{Backend, Next, Session, Whose},
 };
+
+pub(super) use begin::party_of;
 
 /// Turns a client may take while others wait, before it lets them (D5).
 const MOST_TURNS: u32 = 8;
@@ -337,149 +340,12 @@ impl Client {
         outcome
     }
 
-    /// Notes whether somebody waits for a server connection that has been held for long.
-    fn look_around(&mut self) {
-        if let Some(lease) = &mut self.lease
-            && lease.conn().backend.has_served_long()
-        {
-            lease.conn().backend.is_wanted = lease.pool().is_waited_for();
-            lease.conn().backend.must_settle = self.account.is_metered();
-        }
-    }
-
     fn refuse(&mut self, desk: &mut Desk, used: usize, filled: usize, error: &Error) -> usize {
         desk.out.rebase(used);
         let input = desk.window.get(used..filled).unwrap_or_default();
         self.session
             .refused(input, error, &mut desk.out, Instant::now())
             .used
-    }
-
-    /// Starts a transaction with the request at hand: `true` = it may go on, `false` = it waits.
-    fn start(
-        &mut self,
-        desk: &mut Desk,
-        used: usize,
-        filled: usize,
-        now: Instant,
-    ) -> Result<bool, Error> {
-        self.asked = now;
-        self.settle(now);
-        let request = desk.window.get(used..filled).unwrap_or_default();
-        let account = self.session.account_of(request);
-        self.account = account.unwrap_or_else(|| Arc::clone(self.parts.presence.account()));
-        match self.account.admit(self.session.patience(), now) {
-            Admission::Now => self.claim(desk, now),
-            Admission::In(wait) => {
-                self.delayed = true;
-                self.session.delayed(now + wait);
-                Ok(false)
-            }
-            Admission::Refused(error) => Err(error),
-        }
-    }
-
-    /// Gets a server connection, if there is none: `true` = here it is, `false` = queued up.
-    fn claim(&mut self, desk: &mut Desk, now: Instant) -> Result<bool, Error> {
-        if let Some(lease) = &mut self.lease {
-            lease.transfer(&party_of(&self.account), now);
-            self.session.admitted(&mut lease.conn().backend);
-            self.tell_of_wait(desk, now);
-            return Ok(true);
-        }
-        if self.stopping {
-            return Err(Error::new(Kind::ShuttingDown, "pgusher is shutting down"));
-        }
-        let pool = self.parts.membership.pool();
-        let worker = self.seat.worker().nth;
-        match pool.claim(&self.parts.bell, &party_of(&self.account), worker, now) {
-            Claim::Granted(lease) => self.attach(lease, desk).map(|()| true),
-            Claim::Queued(queued) => {
-                self.queued = Some(queued);
-                self.session.waiting(now);
-                Ok(false)
-            }
-            Claim::Refused(error) => Err(error),
-        }
-    }
-
-    /// The transaction that waited for its time may begin.
-    fn may_begin(&mut self) -> Result<(), Gone> {
-        self.delayed = false;
-        at_desk(|desk| {
-            let now = Instant::now();
-            let filled = self.side.take_kept(&mut desk.window);
-            match self.claim(desk, now) {
-                Ok(true) => self.go_on(desk, filled),
-                Ok(false) => {
-                    self.side
-                        .keep(desk.window.get(..filled).unwrap_or_default());
-                    Ok(())
-                }
-                Err(error) => self.go_on_refused(desk, filled, &error),
-            }
-        })
-    }
-
-    /// A transaction may turn out to be another's than it seemed when it began: from then on it is
-    /// in that name.
-    fn follow_owner(&mut self, now: Instant) {
-        let Some(owner) = self.session.owner() else {
-            return;
-        };
-        if Arc::ptr_eq(owner, &self.account) {
-            return;
-        }
-        let owner = Arc::clone(owner);
-        if let Some(lease) = &mut self.lease {
-            self.account.settle(self.session.take_cost(), now);
-            owner.charge(now);
-            lease.transfer(&party_of(&owner), now);
-            self.account = owner;
-        }
-    }
-
-    /// Settles what was used and is over.
-    fn settle(&mut self, now: Instant) {
-        let cost = self.session.take_cost();
-        if cost != Cost::default() {
-            self.account.settle(cost, now);
-        }
-    }
-
-    /// The transaction is over, and the server connection goes back.
-    fn give_back(&mut self, now: Instant) -> Result<(), Gone> {
-        self.settle(now);
-        if let Some(lease) = self.lease.take() {
-            lease.give_back(now);
-        }
-        self.leave_if_stopping()
-    }
-
-    /// Who has waited for long hears why, if that is wanted.
-    fn tell_of_wait(&self, desk: &mut Desk, now: Instant) {
-        let waited = now.saturating_duration_since(self.asked);
-        let longest = self.pass.lobby().config.notice_after;
-        if longest.is_some_and(|longest| waited >= longest) {
-            notices::waited(waited, self.account.who(), &mut desk.out);
-        }
-    }
-
-    fn attach(&mut self, mut lease: Lease, desk: &mut Desk) -> Result<(), Error> {
-        lease
-            .bring_home(&self.pass.lobby().workers)
-            .map_err(|error| {
-                Error::new(
-                    Kind::ServerUnavailable,
-                    format!("a server connection could not be taken over: {error}"),
-                )
-            })?;
-        let now = Instant::now();
-        self.tell_of_wait(desk, now);
-        self.session
-            .attached(&mut lease.conn().backend, &mut desk.out, now);
-        self.lease = Some(lease);
-        Ok(())
     }
 
     /// Writes what the session wants written, to both sides.
@@ -666,21 +532,9 @@ impl Client {
         self.say_goodbye("pgusher is shutting down")
     }
 
-    /// The operator has sent the clients of some account away, perhaps this one.
-    fn leave_if_expelled(&mut self) -> Result<(), Gone> {
-        let present = self.parts.presence.account();
-        if self.account.has_expelled(self.came) || present.has_expelled(self.came) {
-            return self.say_goodbye("the operator has disconnected its tenant");
-        }
-        Ok(())
-    }
-
     fn say_goodbye(&mut self, why: &str) -> Result<(), Gone> {
         let mut goodbye = Vec::new();
-        let error = Error::new(
-            Kind::ShuttingDown,
-            format!("terminating connection: {why}"),
-        );
+        let error = Error::new(Kind::ShuttingDown, format!("terminating connection: {why}"));
         error.write_as(Severity::Fatal, &mut goodbye);
         self.side.send_own(&goodbye)?;
         Err(Gone)
@@ -689,7 +543,9 @@ impl Client {
     /// The client is gone: its server connection goes back if that is certainly clean, else through a cleaning.
     fn part(mut self) {
         self.queued = None;
-        self.settle(Instant::now());
+        let now = Instant::now();
+        self.session.ends(now);
+        self.settle(now);
         let Some(mut lease) = self.lease.take() else {
             return;
         };
@@ -707,14 +563,6 @@ impl Client {
                 cleanup::start(lease, session.into_drain());
             }
         }
-    }
-}
-
-/// An account, as pools know it.
-pub(super) fn party_of(account: &Account) -> Party {
-    Party {
-        number: account.number(),
-        share: account.share(),
     }
 }
 

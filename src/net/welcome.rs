@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind},
+    pool::Party,
     session::{Next, PoolMode, Profile, Reported, Session, Start, intern},
     sync::Mutex,
     wire::{
@@ -120,6 +121,7 @@ fn plain_name(profile: &Profile) -> Option<&[u8]> {
 pub(crate) async fn welcome(
     pool: &Arc<Pool>,
     bell: &Arc<Bell>,
+    party: &Party,
     profile: Profile,
 ) -> Result<Welcome, Error> {
     let name = plain_name(&profile).map(<[u8]>::to_vec);
@@ -130,7 +132,7 @@ pub(crate) async fn welcome(
     let answer = match pool.welcomes.find(&essence, name.as_deref()) {
         Some(answer) => answer,
         None => {
-            let answer = try_out(pool, bell, &essence).await?;
+            let answer = try_out(pool, bell, party, &essence).await?;
             pool.welcomes.learn(Arc::clone(&essence), answer.clone());
             pool.welcomes
                 .find(&essence, name.as_deref())
@@ -150,9 +152,10 @@ pub(crate) async fn welcome(
 async fn try_out(
     pool: &Arc<Pool>,
     bell: &Arc<Bell>,
+    party: &Party,
     profile: &Arc<Profile>,
 ) -> Result<Answer, Error> {
-    let mut lease = acquire(pool, bell).await?;
+    let mut lease = acquire(pool, bell, party).await?;
     let patience = pool
         .db
         .timeouts
@@ -282,9 +285,9 @@ fn lost(why: &str) -> Error {
 }
 
 /// Waits for a server connection as long as a query would.
-async fn acquire(pool: &Arc<Pool>, bell: &Arc<Bell>) -> Result<Lease, Error> {
+async fn acquire(pool: &Arc<Pool>, bell: &Arc<Bell>, party: &Party) -> Result<Lease, Error> {
     let worker = pool.db.workers.here().nth;
-    let queued = match pool.claim(bell, worker, Instant::now()) {
+    let queued = match pool.claim(bell, party, worker, Instant::now()) {
         Claim::Granted(lease) => return home(lease),
         Claim::Refused(error) => return Err(error),
         Claim::Queued(queued) => queued,

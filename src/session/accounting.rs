@@ -87,6 +87,11 @@ impl Session {
         std::mem::take(&mut self.cost)
     }
 
+    /// The client goes, in the middle of a transaction perhaps.
+    pub fn ends(&mut self, now: Instant) {
+        self.timers.detached(now);
+    }
+
     /// A request of the client was answered.
     pub(super) fn count_transaction(&mut self, backend: &Backend) {
         self.cost.transactions += u64::from(backend.status == Status::Idle);

@@ -4,7 +4,11 @@
 //! never overruled, only confirmed (J9). What decides here is values: who reads a user's name, a
 //! startup message, a `SET` or a comment, and when, is the session's business.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::Arc,
+};
 
 use super::context::Contexts;
 use super::{Context, Extra, Format, NotAnId, SettingName, TenantId};
@@ -153,9 +157,11 @@ pub struct Policy {
     pub user_separator: String,
     /// The key of a comment's tenant.
     pub comment_key: String,
-    /// More settings, for tenants that have none of their own.
+    /// More settings, for every tenant.
     extras: Vec<Extra>,
-    /// And for those that have.
+    /// For those in a tier, by its name; they override those for everybody.
+    extras_in: HashMap<String, Vec<Extra>>,
+    /// For single tenants; they override those of their tier, whichever it is at the time.
     extras_of: HashMap<TenantId, Vec<Extra>>,
     contexts: Contexts,
     accounts: Arc<Accounts>,
@@ -174,6 +180,7 @@ impl Policy {
             user_separator: ".".to_owned(),
             comment_key: "tenant_id".to_owned(),
             extras: Vec::new(),
+            extras_in: HashMap::new(),
             extras_of: HashMap::new(),
             contexts: Contexts::default(),
             accounts: Arc::default(),
@@ -187,14 +194,36 @@ impl Policy {
         self
     }
 
-    /// Settings to inject beside the id: `all` for every tenant but those of `some`, which have
-    /// theirs instead.
+    /// Settings to inject beside the id: `all` for every tenant, and `some` for those that have
+    /// their own, which override the others one by one.
     #[must_use]
     pub fn with_extras(mut self, all: Vec<Extra>, some: HashMap<TenantId, Vec<Extra>>) -> Self {
         self.extras = all;
         self.extras_of = some;
         self.contexts = Contexts::default();
         self
+    }
+
+    /// Settings for the tenants of tiers, by the tiers' names. They stand between those for every
+    /// tenant and a tenant's own.
+    #[must_use]
+    pub fn with_tiers(mut self, tiers: HashMap<String, Vec<Extra>>) -> Self {
+        self.extras_in = tiers;
+        self.contexts = Contexts::default();
+        self
+    }
+
+    /// What holds for a tenant while it is in the tier of this name, in the order of the settings'
+    /// names.
+    pub fn extras(&self, id: &TenantId, tier: &str) -> Vec<Extra> {
+        let layers = [
+            Some(&self.extras),
+            self.extras_in.get(tier),
+            self.extras_of.get(id),
+        ];
+        let extras = layers.into_iter().flatten().flatten();
+        let by_name: BTreeMap<&str, &Extra> = extras.map(|it| (it.name(), it)).collect();
+        by_name.into_values().cloned().collect()
     }
 
     /// The name that logs in and the suffix that names a tenant, out of the user name `typed`.
@@ -367,8 +396,8 @@ impl Policy {
         let account = self.accounts.of_tenant(id)?;
         // Before the tier is looked at: if it changes meanwhile, this is out of date at once.
         let version = account.version();
-        let extras = self.extras_of.get(id).unwrap_or(&self.extras);
-        let context = Context::new(&self.setting, id.clone(), extras, account, version);
+        let extras = self.extras(id, &account.tier().name);
+        let context = Context::new(&self.setting, id.clone(), &extras, account, version);
         Ok(self.contexts.share(context))
     }
 

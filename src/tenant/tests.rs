@@ -282,10 +282,7 @@ fn a_context_is_text_and_parameters() {
     );
     assert_eq!(context.sets(), 1);
 
-    let context = rendered(&[
-        ("Statement_Timeout", "5s"),
-        ("search_path", "Acme, \"$user\""),
-    ]);
+    let context = rendered(&[("Lock_Timeout", "5s"), ("search_path", "Acme, \"$user\"")]);
     assert_eq!(
         context
             .prefix()
@@ -293,7 +290,7 @@ fn a_context_is_text_and_parameters() {
             .to_string()
             .replace(r"\'", "'")
             .replace("\\\"", "\""),
-        r#"SET LOCAL "app"."tenant_id"='acme';SET LOCAL "statement_timeout"='5s';SET LOCAL "search_path"='acme','$user';"#
+        r#"SET LOCAL "app"."tenant_id"='acme';SET LOCAL "lock_timeout"='5s';SET LOCAL "search_path"='acme','$user';"#
     );
     assert_eq!(
         context.statement(),
@@ -345,6 +342,33 @@ fn tenants_with_settings_of_their_own_have_those() {
         "{}",
         prefix(&other)
     );
+}
+
+#[test]
+fn settings_of_a_tier_stand_between_those_for_all_and_a_tenants_own() {
+    let extra = |(name, value): &(&str, &str)| Extra::new(name, value).unwrap();
+    let extras = |typed: &[(&str, &str)]| typed.iter().map(extra).collect::<Vec<_>>();
+    let id = |text: &[u8]| Format::Text.id(text).unwrap();
+    let all = extras(&[("work_mem", "1MB"), ("lock_timeout", "1s"), ("app.a", "1")]);
+    let gold = extras(&[("work_mem", "2MB"), ("lock_timeout", "2s"), ("jit", "off")]);
+    let own = extras(&[("work_mem", "3MB")]);
+    let policy = policy()
+        .with_extras(all, HashMap::from([(id(b"acme"), own)]))
+        .with_tiers(HashMap::from([("gold".to_owned(), gold)]));
+    let shown = |tenant: &[u8], tier: &str| {
+        let extras = policy.extras(&id(tenant), tier);
+        let shown = extras
+            .iter()
+            .map(|it| format!("{}={}", it.name(), it.value()));
+        shown.collect::<Vec<_>>().join(" ")
+    };
+    let general = "app.a=1 lock_timeout=1s work_mem=";
+    assert_eq!(shown(b"globex", "default"), format!("{general}1MB"));
+    assert_eq!(shown(b"acme", "default"), format!("{general}3MB"));
+    assert_eq!(shown(b"acme", "no such tier"), format!("{general}3MB"));
+    let gold = "app.a=1 jit=off lock_timeout=2s work_mem=";
+    assert_eq!(shown(b"globex", "gold"), format!("{gold}2MB"));
+    assert_eq!(shown(b"acme", "gold"), format!("{gold}3MB"));
 }
 
 // J14

@@ -8,14 +8,14 @@ fn policy(typed: &str) -> std::sync::Arc<Policy> {
     config.tenant.unwrap()
 }
 
-/// What is sent for a tenant, but for the tenant itself.
-fn sent(policy: &Policy, id: &str) -> String {
+/// The settings of a tenant in a tier.
+fn extras(policy: &Policy, id: &str, tier: &str) -> String {
     let id = policy.format.id(id.as_bytes()).unwrap();
-    let context = policy.context(&id).unwrap();
-    let text = std::str::from_utf8(context.prefix()).unwrap();
-    let (own, others) = text.split_once(';').unwrap();
-    assert_eq!(own, format!(r#"SET LOCAL "app"."tenant_id"='{id}'"#));
-    others.replace("SET LOCAL ", "").replace('"', "")
+    let extras = policy.extras(&id, tier);
+    let shown = extras
+        .iter()
+        .map(|it| format!("{}='{}';", it.name(), it.value()));
+    shown.collect()
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn an_empty_section_has_defaults() {
         (policy.user_separator.as_str(), policy.comment_key.as_str()),
         (".", "tenant_id")
     );
-    assert_eq!(sent(&policy, "acme"), "");
+    assert_eq!(extras(&policy, "acme", "default"), "");
     assert!(policy.format.id(b"acme").is_ok());
 }
 
@@ -95,27 +95,27 @@ fn settings_go_from_the_general_to_the_particular() {
     );
     let general = "lock_timeout='0'";
     assert_eq!(
-        sent(&policy, "nobody"),
+        extras(&policy, "nobody", "default"),
         format!("app.region='eu';{general};statement_timeout='20s';work_mem='4MB';")
     );
     assert_eq!(
-        sent(&policy, "acme"),
+        extras(&policy, "acme", "gold"),
         format!(
             "app.plan='gold';app.region='eu';{general};max_parallel_workers_per_gather='4';\
              statement_timeout='20s';work_mem='64MB';"
         )
     );
     assert_eq!(
-        sent(&policy, "globex"),
+        extras(&policy, "globex", "gold"),
         format!(
             "app.plan='gold';app.region='eu';hash_mem_multiplier='1.5';jit='off';{general};\
              max_parallel_workers_per_gather='4';statement_timeout='20s';work_mem='1GB';"
         )
     );
     assert_eq!(
-        sent(&policy, "initech"),
+        extras(&policy, "initech", "default"),
         format!(
-            "app.region='eu';{general};search_path='initech','public';statement_timeout='20s';\
+            "app.region='eu';{general};search_path='initech, public';statement_timeout='20s';\
              work_mem='4MB';"
         )
     );
@@ -143,6 +143,18 @@ fn what_cannot_be_is_refused_where_it_stands() {
         (
             format!("[tenant]\n[tenants.a.settings]\n{}", many.concat()),
             "6: [tenants.a]: 16 settings for each transaction are too many: 15 at most",
+        ),
+        (
+            format!("[tenant]\n[limits.tiers.gold.settings]\n{}", many.concat()),
+            "6: [limits.tiers.gold]: 16 settings for each transaction are too many: 15 at most",
+        ),
+        (
+            // Nobody is in that tier yet.
+            format!(
+                "[tenant]\n[tenants.a.settings]\n{}[limits.tiers.gold.settings]\njit = true\n",
+                many[1..].concat()
+            ),
+            "6: [tenants.a]: 16 settings for each transaction in tier \"gold\" are too many: 15 at most",
         ),
         (
             "[tenant.settings]\njit = true\nJIT = true\n".to_owned(),

@@ -1,0 +1,197 @@
+//! A transaction begins and ends: may it, who pays for it, which server connection does it get.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{Client, Gone};
+use crate::{
+    error::{Error, Kind},
+    limit::{Account, Admission, Cost},
+    net::{
+        lease::Lease,
+        pool::Claim,
+        side::{Desk, at_desk},
+    },
+    pool::Party,
+    wire::write::{self, Report},
+};
+
+impl Client {
+    /// Starts a transaction with the request at hand: `true` = it may go on, `false` = it waits.
+    pub(super) fn start(
+        &mut self,
+        desk: &mut Desk,
+        used: usize,
+        filled: usize,
+        now: Instant,
+    ) -> Result<bool, Error> {
+        self.asked = now;
+        self.settle(now);
+        let request = desk.window.get(used..filled).unwrap_or_default();
+        let account = self.session.account_of(request);
+        self.account = account.unwrap_or_else(|| Arc::clone(self.parts.presence.account()));
+        match self.account.admit(self.session.patience(), now) {
+            Admission::Now => self.claim(desk, now),
+            Admission::In(wait) => {
+                self.delayed = true;
+                self.session.delayed(now + wait);
+                Ok(false)
+            }
+            Admission::Refused(error) => Err(error),
+        }
+    }
+
+    /// Gets a server connection, if there is none: `true` = here it is, `false` = queued up.
+    pub(super) fn claim(&mut self, desk: &mut Desk, now: Instant) -> Result<bool, Error> {
+        if let Some(lease) = &mut self.lease {
+            lease.transfer(&party_of(&self.account), now);
+            self.session.admitted(&mut lease.conn().backend);
+            self.tell_of_wait(desk, now);
+            return Ok(true);
+        }
+        if self.stopping {
+            return Err(Error::new(Kind::ShuttingDown, "pgusher is shutting down"));
+        }
+        let pool = self.parts.membership.pool();
+        let worker = self.seat.worker().nth;
+        match pool.claim(&self.parts.bell, &party_of(&self.account), worker, now) {
+            Claim::Granted(lease) => self.attach(lease, desk).map(|()| true),
+            Claim::Queued(queued) => {
+                self.queued = Some(queued);
+                self.session.waiting(now);
+                Ok(false)
+            }
+            Claim::Refused(error) => Err(error),
+        }
+    }
+
+    /// The transaction that waited for its time may begin.
+    pub(super) fn may_begin(&mut self) -> Result<(), Gone> {
+        self.delayed = false;
+        at_desk(|desk| {
+            let now = Instant::now();
+            let filled = self.side.take_kept(&mut desk.window);
+            match self.claim(desk, now) {
+                Ok(true) => self.go_on(desk, filled),
+                Ok(false) => {
+                    self.side
+                        .keep(desk.window.get(..filled).unwrap_or_default());
+                    Ok(())
+                }
+                Err(error) => self.go_on_refused(desk, filled, &error),
+            }
+        })
+    }
+
+    /// A transaction may turn out to be another's than it seemed when it began: from then on it is
+    /// in that name.
+    pub(super) fn follow_owner(&mut self, now: Instant) {
+        let Some(owner) = self.session.owner() else {
+            return;
+        };
+        if Arc::ptr_eq(owner, &self.account) {
+            return;
+        }
+        let owner = Arc::clone(owner);
+        if let Some(lease) = &mut self.lease {
+            self.account.settle(self.session.take_cost(), now);
+            owner.charge(now);
+            lease.transfer(&party_of(&owner), now);
+            self.account = owner;
+        }
+    }
+
+    /// Settles what was used and is over.
+    pub(super) fn settle(&mut self, now: Instant) {
+        let cost = self.session.take_cost();
+        if cost != Cost::default() {
+            self.account.settle(cost, now);
+        }
+    }
+
+    /// The transaction is over, and the server connection goes back.
+    pub(super) fn give_back(&mut self, now: Instant) -> Result<(), Gone> {
+        self.settle(now);
+        if let Some(lease) = self.lease.take() {
+            lease.give_back(now);
+        }
+        self.leave_if_stopping()
+    }
+
+    /// Who has waited for long hears why, if that is wanted.
+    fn tell_of_wait(&self, desk: &mut Desk, now: Instant) {
+        let waited = now.saturating_duration_since(self.asked);
+        let longest = self.pass.lobby().config.notice_after;
+        if longest.is_some_and(|longest| waited >= longest) {
+            desk.out
+                .to_client
+                .own(|bytes| notice_of_wait(waited, &self.account, bytes));
+        }
+    }
+
+    pub(super) fn attach(&mut self, mut lease: Lease, desk: &mut Desk) -> Result<(), Error> {
+        lease
+            .bring_home(&self.pass.lobby().workers)
+            .map_err(|error| {
+                Error::new(
+                    Kind::ServerUnavailable,
+                    format!("a server connection could not be taken over: {error}"),
+                )
+            })?;
+        let now = Instant::now();
+        self.tell_of_wait(desk, now);
+        self.session
+            .attached(&mut lease.conn().backend, &mut desk.out, now);
+        self.lease = Some(lease);
+        Ok(())
+    }
+
+    /// Notes whether somebody waits for a server connection that has been held for long.
+    pub(super) fn look_around(&mut self) {
+        if let Some(lease) = &mut self.lease
+            && lease.conn().backend.has_served_long()
+        {
+            lease.conn().backend.is_wanted = lease.pool().is_waited_for();
+            lease.conn().backend.must_settle = self.account.is_metered();
+        }
+    }
+
+    /// The operator has sent the clients of some account away, perhaps this one.
+    pub(super) fn leave_if_expelled(&mut self) -> Result<(), Gone> {
+        let present = self.parts.presence.account();
+        if self.account.has_expelled(self.came) || present.has_expelled(self.came) {
+            return self.say_goodbye("the operator has disconnected its tenant");
+        }
+        Ok(())
+    }
+}
+
+/// An account, as pools know it.
+pub(in crate::net) fn party_of(account: &Account) -> Party {
+    Party {
+        number: account.number(),
+        share: account.share(),
+    }
+}
+
+/// It is not an error, and comes before the answer.
+fn notice_of_wait(waited: Duration, account: &Account, out: &mut Vec<u8>) {
+    let millis = waited.as_millis();
+    let message = format!("pgusher: this transaction waited {millis} ms before it began");
+    let detail = format!(
+        "{}={} waited_ms={millis}",
+        account.who().kind(),
+        account.who().name()
+    );
+    let report = Report {
+        severity: "NOTICE",
+        code: "00000",
+        message: &message,
+        detail: Some(&detail),
+        hint: Some("Its tenant is at a limit, or the pool is busy."),
+        routine: None,
+    };
+    write::report(out, b'N', &report);
+}
