@@ -558,6 +558,7 @@ fn what_is_probably_not_meant_is_warned_of() {
     );
 }
 
+mod limits;
 mod tenants;
 
 /// A directory of its own, removed when the test is over.
@@ -717,7 +718,7 @@ mod secrets {
         fn are_in_no_message(
             before in "[ -~]{0,8}",
             after in "[ -~é%@/?#:&=\\[\\]\"'{}\\\\]{0,8}",
-            place in 0_usize..10,
+            place in 0_usize..11,
         ) {
             let marker = "Zq7Xv";
             let password = format!("{before}{marker}{after}");
@@ -735,6 +736,7 @@ mod secrets {
                 6 => format!("[users.u]\npassword = {before}{marker}{after}\n"),
                 7 => format!("[users.u]\npassword = \"{before}{marker}{after}\n"),
                 8 => format!("[databases.a]\nurl = postgres://u:{before}{marker}{after}@db/a\n"),
+                9 => format!("[databases.a]\nurl = {good:?}\n[tenant]\n[tenants_query]\nquery = \"SELECT $1\"\nurl = {url}\n"),
                 _ => format!("[users.u]\nmax_clients = {password}\npool_size = {password}\n"),
             };
             let said = said(&text);
