@@ -73,7 +73,7 @@ fn terms(typed: &file::Tier) -> Terms {
     Terms {
         transactions: Pace {
             per_second: count(typed.transactions_per_second),
-            burst: count(typed.burst),
+            burst: typed.burst.map(|burst| burst as u64),
         },
         server_time: Pace {
             per_second: nanos(typed.server_time_per_second),
@@ -85,11 +85,11 @@ fn terms(typed: &file::Tier) -> Terms {
         },
         connections: Pace {
             per_second: count(typed.connections_per_second),
-            burst: count(typed.connection_burst),
+            burst: typed.connection_burst.map(|burst| burst as u64),
         },
         max_delay: typed.max_delay.map(time),
         max_servers: typed.max_servers.map(number),
-        min_servers: typed.min_servers.map(number),
+        min_servers: typed.min_servers,
         max_waiting: typed.max_waiting.map(number),
         max_clients: typed.max_clients.map(number),
         // One that is none has been complained about.
