@@ -29,6 +29,8 @@ pub(super) fn resolve(file: &File, sources: &Sources<'_>, problems: &mut Problem
             databases.insert(name.clone(), database);
         }
     }
+    let accounts = Arc::new(Accounts::new(limits::rules(file, problems)));
+    let tenant = tenants::policy(file, problems);
     Config {
         listen: Listen {
             addresses: file.listen.address.0.clone(),
@@ -45,8 +47,8 @@ pub(super) fn resolve(file: &File, sources: &Sources<'_>, problems: &mut Problem
         },
         databases,
         users: users(file, sources, problems),
-        tenant: tenants::policy(file, problems).map(Arc::new),
-        accounts: Arc::new(Accounts::new(limits::rules(file, problems))),
+        tenant: tenant.map(|policy| Arc::new(policy.with_accounts(Arc::clone(&accounts)))),
+        accounts,
         notice_after: file
             .limits
             .as_ref()
