@@ -527,7 +527,6 @@ fn what_is_not_available_yet_is_refused_or_warned_of() {
         [
             "it.toml:5: bypass in [users.app] has no effect without [tenant]",
             "it.toml:8: [http] serves /healthz and /readyz; /metrics and the dashboard are not available in this version",
-            "it.toml:9: [console] is read but has no effect in this version",
             "it.toml:10: [metrics] is read but has no effect in this version",
             "it.toml:11: [tenants] has no effect without [tenant]",
         ]
