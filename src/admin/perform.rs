@@ -91,7 +91,11 @@ impl Office {
         };
         let rules = config.accounts.rules();
         let is_possible = match &who {
-            Who::Tenant(id) => !rules.only_listed || rules.tenants.contains_key(id),
+            // Who is not listed may be known to the query, which is not asked here.
+            Who::Tenant(id) => {
+                let may_be_others = !rules.only_listed || config.tenants_query.is_some();
+                may_be_others || rules.tenants.contains_key(id)
+            }
             Who::User(name) => config.users.contains_key(&**name),
         };
         if is_possible || config.accounts.find(&who).is_some() {
