@@ -475,6 +475,10 @@ fn the_extended_protocol() {
     admin.send(&[extended("SHOW VERSION", &[]), flush()].concat());
     assert_eq!(admin.transcript_until(b'C').types(), "1 2 T D C");
     assert_eq!(admin.ask(&sync()).types(), "Z:I");
+    // An error goes at once: the Flush behind it is skipped.
+    admin.send(&[parse("", "NO"), flush()].concat());
+    admin.expect("E:42601");
+    assert_eq!(admin.ask(&sync()).types(), "Z:I");
     assert_eq!(admin.ask(&function_call(1, &[])).types(), "E:0A000 Z:I");
 }
 

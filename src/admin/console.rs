@@ -173,6 +173,8 @@ impl Console {
                     if let Err(fault) = self.extended(&message).await? {
                         self.refuse(fault)?;
                         self.skipping = true;
+                        // The Flush that somebody waits for is skipped, too.
+                        self.flush().await?;
                     }
                 }
             }

@@ -108,7 +108,12 @@ const fn select(text: &'static str, column: &'static str, value: Answer) -> Sele
     }
 }
 
-const VERSION: &str = concat!("pgusher ", env!("CARGO_PKG_VERSION"), " (console)");
+/// SQLAlchemy looks for a version of PostgreSQL in it.
+const VERSION: &str = concat!(
+    "PostgreSQL 15.0 (console of pgusher ",
+    env!("CARGO_PKG_VERSION"),
+    ")"
+);
 
 const SELECTS: &[Select] = &[
     select("1", "?column?", Answer::Int(1)),

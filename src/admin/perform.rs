@@ -57,9 +57,8 @@ impl Office {
             }
             Command::Kill(subject) => self.lobby.kill(self.account(subject)?.who()),
             Command::SetTier(subject, tier) => {
-                if !accounts.set_tier(self.who(subject)?, tier) {
-                    return Err(self.no_tier(tier));
-                }
+                let is_known = accounts.set_tier(self.who(subject)?, tier);
+                return is_known.then_some(()).ok_or_else(|| self.no_tier(tier));
             }
             _ => {}
         }
