@@ -125,6 +125,7 @@ fn the_reference_can_be_uncommented() {
             "client_ca in [listen.tls] has no use: TLS for clients is not available in this version",
             "key in [listen.tls] has no use: TLS for clients is not available in this version",
             "tier in [tenants.NAME] names no section of [limits.tiers]",
+            "tier in [users.NAME] names no section of [limits.tiers]",
         ]
     );
 }

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
+use super::check_limits;
 use super::file::{Database, File, User};
-use super::problems::{Problems, nearest, quoted};
+use super::problems::{Problems, quoted};
 use super::settings::{Address, AuthMethod};
 
 /// Notes what cannot work, and warns of what is probably not meant.
@@ -47,7 +48,7 @@ pub(super) fn check(file: &File, problems: &mut Problems<'_>) {
         check_user(&format!("users.{}", quoted(name)), user, problems);
     }
     check_auth(file, problems);
-    check_tiers(file, problems);
+    check_limits::check(file, problems);
 }
 
 fn at_least_one(problems: &mut Problems<'_>, section: &str, key: &str, number: usize, text: &str) {
@@ -77,6 +78,13 @@ fn check_database(section: &str, database: &Database, problems: &mut Problems<'_
             "min_pool_size",
             format_args!("must be at most pool_size, which is {most}"),
         );
+    }
+    if database
+        .spare_servers
+        .is_some_and(|spare| spare >= most.max(1))
+    {
+        let text = format_args!("must be less than pool_size, which is {most}");
+        problems.key(section, "spare_servers", text);
     }
     if let Some(all) = database.max_db_connections.0 {
         if database.min_pool_size > all {
@@ -133,29 +141,6 @@ pub(super) fn is_local(address: &Address) -> bool {
         Address::Unix(_) => true,
         Address::Tcp(host, _) => {
             host == "localhost" || host.parse().is_ok_and(|host: IpAddr| host.is_loopback())
-        }
-    }
-}
-
-fn check_tiers(file: &File, problems: &mut Problems<'_>) {
-    let tiers: Vec<&str> = file
-        .limits
-        .iter()
-        .flat_map(|limits| limits.tiers.keys().map(String::as_str))
-        .collect();
-    for (name, tenant) in &file.tenants {
-        let Some(tier) = &tenant.tier else { continue };
-        if !tiers.contains(&tier.as_str()) {
-            let meant = nearest(tier, tiers.iter().copied());
-            let meant = meant
-                .map(|tier| format!("; did you mean {tier:?}?"))
-                .unwrap_or_default();
-            let section = format!("tenants.{}", quoted(name));
-            problems.key(
-                &section,
-                "tier",
-                format_args!("names no section of [limits.tiers]{meant}"),
-            );
         }
     }
 }

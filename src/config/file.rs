@@ -345,7 +345,7 @@ section! {
         transactions_per_second: Option<Limit> = None, unset "inherited; no limit" example "200";
         /// Transactions that may start at once after a rest. A burst belongs to its rate: a tier
         /// with a rate of its own does not inherit it. 0: one second's worth.
-        burst: Option<Limit> = None, unset "inherited with its rate; one second's worth" example "400";
+        burst: Option<usize> = None, unset "inherited with its rate; one second's worth" example "400";
         /// How long one tenant's transactions may keep server connections busy in a second, over
         /// all of them: `"500ms"` is half of one server connection, `"2s"` is two. What a
         /// transaction takes is known when it is over, so that a tenant may exceed this, and waits
@@ -360,7 +360,7 @@ section! {
         /// Clients of one tenant that may connect in a second. Further ones are refused.
         connections_per_second: Option<Limit> = None, unset "inherited; no limit" example "20";
         /// Clients that may connect at once after a rest. 0: one second's worth.
-        connection_burst: Option<Limit> = None, unset "inherited with its rate; one second's worth" example "100";
+        connection_burst: Option<usize> = None, unset "inherited with its rate; one second's worth" example "100";
         /// A transaction that would have to wait longer for any of these is refused (53400), with
         /// the time after which to try again. Off: it waits, for `query_wait_timeout` at most.
         max_delay: Option<Timeout> = None, unset "inherited; 50ms" example r#""50ms""#;
@@ -368,7 +368,7 @@ section! {
         max_servers: Option<Limit> = None, unset "inherited; no limit" example "10";
         /// Server connections of one pool that others leave to the tenant while it uses the pool
         /// (it did in the last ten seconds). 0: none.
-        min_servers: Option<Limit> = None, unset "inherited; none" example "2";
+        min_servers: Option<usize> = None, unset "inherited; none" example "2";
         /// Most requests of one tenant that wait for a server connection of one pool.
         max_waiting: Option<Limit> = None, unset "inherited; no limit" example "100";
         /// Most clients of one tenant.
@@ -398,7 +398,7 @@ section! {
         /// The database: `postgres://user:password@host:port/database`. Give the user nothing but
         /// the right to read what is asked for.
         url: Option<Hidden> = None, unset "must be given" example r#""postgres://pgusher:secret@127.0.0.1:5432/control""#;
-        /// The query, with the tenant's id as `$1` (text). No row: there is no such tenant. A column
+        /// The query, with the tenant's id as `$1`. No row: there is no such tenant. A column
         /// `tier` names its tier; columns with the names of a tier's keys override that tier, and
         /// NULL is as if the column were not there. Numbers are as they are in the file; durations
         /// are text (`500ms`) or a number of milliseconds, and bytes a number. It runs with an

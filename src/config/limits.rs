@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use super::check_limits::{check_bursts, check_promises};
 use super::duration::Timeout;
 use super::file::{self, File};
 use super::problems::Problems;
@@ -40,15 +41,27 @@ pub(super) fn rules(file: &File, problems: &mut Problems<'_>) -> Rules {
         };
         tiers.insert(name.clone(), Arc::new(tier));
     }
-    listed(file, default, tiers)
+    let rules = listed(file, default, tiers);
+    check_promises(file, &rules, problems);
+    rules
 }
 
 /// What is typed in a section, after the tier that it inherits from.
 fn resolved(base: &Tier, typed: &file::Tier, section: &str, problems: &mut Problems<'_>) -> Tier {
-    base.with(&terms(typed)).unwrap_or_else(|error| {
-        problems.key(section, "min_servers", error);
-        base.clone()
-    })
+    if let Some(Err(error)) = typed.weight.map(tier::weight) {
+        problems.key(section, "weight", error);
+    }
+    let terms = terms(typed);
+    match base.with(&terms) {
+        Ok(tier) => {
+            check_bursts(section, &terms, &tier, problems);
+            tier
+        }
+        Err(error) => {
+            problems.key(section, "min_servers", error);
+            base.clone()
+        }
+    }
 }
 
 fn terms(typed: &file::Tier) -> Terms {
@@ -60,7 +73,7 @@ fn terms(typed: &file::Tier) -> Terms {
     Terms {
         transactions: Pace {
             per_second: count(typed.transactions_per_second),
-            burst: count(typed.burst),
+            burst: typed.burst.map(|burst| burst as u64),
         },
         server_time: Pace {
             per_second: nanos(typed.server_time_per_second),
@@ -72,14 +85,14 @@ fn terms(typed: &file::Tier) -> Terms {
         },
         connections: Pace {
             per_second: count(typed.connections_per_second),
-            burst: count(typed.connection_burst),
+            burst: typed.connection_burst.map(|burst| burst as u64),
         },
         max_delay: typed.max_delay.map(time),
         max_servers: typed.max_servers.map(number),
-        min_servers: typed.min_servers.map(number),
+        min_servers: typed.min_servers,
         max_waiting: typed.max_waiting.map(number),
         max_clients: typed.max_clients.map(number),
-        // One that is none is complained about by `check`.
+        // One that is none has been complained about.
         weight: typed.weight.and_then(|weight| tier::weight(weight).ok()),
     }
 }

@@ -21,6 +21,7 @@ pub mod url;
 pub mod value;
 
 mod check;
+mod check_limits;
 mod from_url;
 mod limits;
 mod resolve;

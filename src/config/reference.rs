@@ -33,6 +33,8 @@ database name on to that server, as the URL's user.
   `\"off\"` switch a timeout off, everywhere. A number without a unit is refused.
 - **Limits**: where 0 is allowed for a number, it means that there is no such limit, or none of the
   thing; the table says which.
+- **Numbers of bytes** are a number, or one with a unit: `\"64KiB\"`, `\"10MB\"`, `\"1GiB\"`. `kB`, `MB`,
+  `GB` are powers of 1000, `KiB`, `MiB`, `GiB` of 1024. (Values in `settings` are PostgreSQL's to read.)
 - **Secrets** (`url`, `password`) are a string, `{ env = \"NAME\" }` or `{ file = \"path\" }`. A newline
   at the end of such a file does not count.
 - **Relative paths** of files that are read start beside the configuration file; the paths of

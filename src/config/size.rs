@@ -53,7 +53,7 @@ pub fn parse(text: &str) -> Result<Size, String> {
 }
 
 impl Scalar for Size {
-    const TYPE: &'static str = "a number of bytes; 0 is no limit";
+    const TYPE: &'static str = "a number of bytes";
 
     fn from_toml(value: &DeValue<'_>) -> Result<Self, String> {
         match value {

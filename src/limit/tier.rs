@@ -228,3 +228,170 @@ fn time(value: &str) -> Result<Duration, String> {
 fn bytes(value: &str) -> Result<u64, String> {
     Ok(size::parse(value)?.0.unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tier that everything inherits from here.
+    fn base() -> Tier {
+        let second = Duration::from_secs(1);
+        Tier {
+            name: "basic".into(),
+            transactions: Some(Rate::new(200, 400)),
+            server_time: Some(Rate::new(nanos(second), nanos(3 * second))),
+            bytes: None,
+            connections: None,
+            max_delay: Some(Duration::from_millis(50)),
+            max_clients: 100,
+            share: Share {
+                max_servers: 10,
+                min_servers: 2,
+                max_waiting: 50,
+                weight: 1,
+            },
+        }
+    }
+
+    fn said(lines: &[(&str, &str)]) -> Tier {
+        let mut terms = Terms::default();
+        for (key, value) in lines {
+            terms.set(key, value).unwrap();
+        }
+        base().with(&terms).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_said_is_inherited() {
+        assert_eq!(base().with(&Terms::default()), Ok(base()));
+        let share = Share {
+            weight: 4,
+            ..base().share
+        };
+        assert_eq!(said(&[("weight", "4")]), Tier { share, ..base() });
+    }
+
+    #[test]
+    fn every_key_can_be_said() {
+        let tier = said(&[
+            ("transactions_per_second", "5000"),
+            ("burst", "6000"),
+            ("server_time_per_second", "2s"),
+            ("server_time_burst", "500"),
+            ("bytes_per_second", "1000000"),
+            ("bytes_burst", "64KiB"),
+            ("connections_per_second", "5"),
+            ("connection_burst", "50"),
+            ("max_delay", "100ms"),
+            ("max_servers", "20"),
+            ("min_servers", "4"),
+            ("max_waiting", "60"),
+            ("max_clients", "500"),
+            ("weight", "1000"),
+        ]);
+        let expected = Tier {
+            name: "basic".into(),
+            transactions: Some(Rate::new(5000, 6000)),
+            server_time: Some(Rate::new(2_000_000_000, 500_000_000)),
+            bytes: Some(Rate::new(1_000_000, 65_536)),
+            connections: Some(Rate::new(5, 50)),
+            max_delay: Some(Duration::from_millis(100)),
+            max_clients: 500,
+            share: Share {
+                max_servers: 20,
+                min_servers: 4,
+                max_waiting: 60,
+                weight: 1000,
+            },
+        };
+        assert_eq!(tier, expected);
+    }
+
+    #[test]
+    fn a_burst_belongs_to_its_rate() {
+        for (lines, transactions) in [
+            (&[("burst", "7")][..], Some(Rate::new(200, 7))),
+            (&[("burst", "0")], Some(Rate::new(200, 200))),
+            (
+                &[("transactions_per_second", "5000")],
+                Some(Rate::new(5000, 5000)),
+            ),
+            (
+                &[("burst", "7"), ("transactions_per_second", "5")],
+                Some(Rate::new(5, 7)),
+            ),
+            (&[("transactions_per_second", "0"), ("burst", "7")], None),
+        ] {
+            assert_eq!(said(lines).transactions, transactions, "{lines:?}");
+        }
+        assert_eq!(said(&[("bytes_burst", "7")]).bytes, None);
+    }
+
+    // G4
+    #[test]
+    fn zero_and_off_are_no_limit() {
+        for off in ["0", "off"] {
+            let keys = ["transactions_per_second", "server_time_per_second"];
+            let more = ["max_delay", "max_servers", "min_servers", "max_waiting"];
+            let keys = keys.into_iter().chain(more).chain(["max_clients"]);
+            let lines: Vec<_> = keys.map(|key| (key, off)).collect();
+            let unlimited = Tier {
+                name: "basic".into(),
+                ..Tier::default()
+            };
+            assert_eq!(said(&lines), unlimited, "{off}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let count = |value| format!("must be a whole number up to 1000000, not {value:?}");
+        let time = |value| {
+            format!(r#"must be a number of milliseconds or a text such as "500ms", not {value:?}"#)
+        };
+        let bytes = r#"must be a number of bytes, as 5000, "64KiB", "10MB" or "1GiB", or "off""#;
+        for (key, value, error) in [
+            ("burst", "", count("")),
+            ("burst", "-1", count("-1")),
+            ("burst", "1.5", count("1.5")),
+            ("max_servers", "1000001", count("1000001")),
+            ("max_clients", "many", count("many")),
+            ("weight", "x", count("x")),
+            ("weight", "0", "must be between 1 and 1000".to_owned()),
+            ("weight", "1001", "must be between 1 and 1000".to_owned()),
+            // As PostgreSQL prints intervals: not two ways of reading the same text.
+            ("server_time_per_second", "00:00:00.5", time("00:00:00.5")),
+            ("server_time_burst", "1 day", time("1 day")),
+            ("max_delay", "-5ms", time("-5ms")),
+            ("max_delay", "99999999999999", time("99999999999999")),
+            ("bytes_per_second", "1e6", bytes.to_owned()),
+            ("tier", "gold", "is not a key of a tier".to_owned()),
+            ("Burst", "1", "is not a key of a tier".to_owned()),
+        ] {
+            let mut terms = Terms::default();
+            assert_eq!(terms.set(key, value), Err(error), "{key} {value}");
+            assert_eq!(terms, Terms::default(), "{key} {value}");
+        }
+    }
+
+    #[test]
+    fn no_more_is_kept_than_may_be_had() {
+        let crossed = |terms: Terms| base().with(&terms).map(|tier| tier.share);
+        let error = |most| Err(format!("must be at most max_servers, which is {most}"));
+        let share = Share {
+            min_servers: 10,
+            ..base().share
+        };
+        let min = |min_servers| Terms {
+            min_servers: Some(min_servers),
+            ..Terms::default()
+        };
+        assert_eq!(crossed(min(10)), Ok(share));
+        assert_eq!(crossed(min(11)), error(10));
+        let max = Terms {
+            max_servers: Some(1),
+            ..Terms::default()
+        };
+        assert_eq!(crossed(max), error(1));
+    }
+}

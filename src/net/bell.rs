@@ -24,7 +24,7 @@ pub(crate) mod ring {
     pub(crate) const STOP: u8 = 8;
     /// A cancel request that was sent to the server has arrived there.
     pub(crate) const CANCELLED: u8 = 16;
-    /// The clients of some account are to leave: look whether it is this one's.
+    /// Clients of some account are to leave: see whether one is meant.
     pub(crate) const EXPELLED: u8 = 32;
 }
 
