@@ -2,6 +2,8 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use proptest::prelude::*;
+
 use super::{
     command::{COMMANDS, Command, MOST_ROWS, Subject, read},
     courtesy::{Courtesy, SETTINGS},
@@ -406,4 +408,33 @@ fn a_row_has_what_its_columns_say() {
         shown(&unlimited)[11..].join(" "),
         "- - - - - - - - - - 0 - - 1"
     );
+}
+
+/// A name as one types it who puts everything into quotes.
+fn in_quotes(name: &str, quote: char) -> String {
+    let twice = String::from_iter([quote, quote]);
+    format!("{quote}{}{quote}", name.replace(quote, &twice))
+}
+
+proptest! {
+    #[test]
+    fn any_name_can_be_told(name in "\\PC{1,20}|[ -~\n]{1,20}", double: bool) {
+        let quoted = in_quotes(&name, if double { '"' } else { '\'' });
+        let read = read(format!("KILL USER{quoted};SET TENANT {quoted}tier={quoted}").as_bytes());
+        let expected = [Command::Kill(user(&name)), Command::SetTier(tenant(&name), name)];
+        prop_assert_eq!(read, Ok(expected.to_vec()));
+    }
+
+    #[test]
+    fn any_id_can_be_told_without_quotes(id in "[A-Za-z0-9_.:][A-Za-z0-9_.:-]{0,20}") {
+        let read = read(format!("KILL TENANT {id};").as_bytes());
+        prop_assert_eq!(read, Ok(vec![Command::Kill(tenant(&id))]));
+    }
+
+    #[test]
+    fn any_text_is_commands_or_an_error(text in "(SHOW|SET|KILL|TENANT|[ ;,='\"/*-]|\\PC){0,30}") {
+        if let Ok(commands) = read(text.as_bytes()) {
+            prop_assert!(commands.len() <= 100);
+        }
+    }
 }
