@@ -27,7 +27,7 @@ psql -h 127.0.0.1 -p 6432 -U admin pgusher -c 'SHOW TENANTS LIMIT 10'
 - Words may be written in capitals or not. Names are taken as they are typed (`Acme` and `acme` are
   two tenants) and need quotes, single or double, only around blanks, `;`, `,`, `=` and quotes. A
   tenant's id must be one in the configured `format`.
-- Several commands can be sent at once: all are read before any is done, and the first that fails is
+- Up to 100 commands can be sent at once: all are read before any is done, and the first that fails is
   the last. An error leaves the console usable.
 - What drivers say by themselves is answered: the usual settings (`SET extra_float_digits = 3`, `SHOW
   transaction_isolation`), `BEGIN`, `COMMIT`, `SELECT 1`. Nothing is set by it, and there are no
