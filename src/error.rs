@@ -120,8 +120,14 @@ kinds! {
     TenantLimit           "53400" Error Limit    "The tenant has used what a limit of its tier allows it for now; the detail says which limit, and after how many milliseconds to try again. Nothing of the request was run.";
     TenantSuspended       "42501" Error Operator "The operator has suspended the tenant: its transactions and connections are refused until it is resumed.";
     TenantUnknown         "28000" Error Client   "No such tenant exists, as far as the configuration or the query for tenants says (`unknown`). Nothing of the request was run.";
+    TenantExpelled        "57P01" Fatal Operator "The operator has disconnected the clients of the tenant, or of the user that has none (`KILL` on the console).";
+    ConsoleRefused        "42501" Error Client   "The console is for `admin_users` and `stats_users`, and what changes something there for `admin_users` only.";
+    ConsoleSyntax         "42601" Error Client   "This is no command of the console; the hint says which is meant, or how it is written.";
+    ConsoleUnknown        "42704" Error Client   "A command of the console names a tenant, a user or a tier that is not known.";
+    ConsoleStatement      "26000" Error Client   "On the console: no prepared statement of this name exists.";
+    ConsolePortal         "34000" Error Client   "On the console: no portal of this name exists.";
     ShuttingDown          "57P01" Fatal Operator "pgusher is being stopped.";
-    NotSupported          "0A000" Error Client   "pgusher does not offer this in the pool's mode.";
+    NotSupported          "0A000" Error Client   "pgusher does not offer this: in the pool's mode, or on the console.";
 }
 
 /// An error with its words. What it holds is fit to be shown to the client.

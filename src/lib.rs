@@ -7,7 +7,7 @@
 //! | 0 bytes, text | [`wire`], [`sql`] | nothing else |
 //! | 1 decisions | [`auth`], [`tenant`], [`limit`], [`session`], [`pool`], [`cancel`], [`error`], [`sync`], [`config`] | layer 0; time only as a value |
 //! | 2 I/O | `net`, `metrics` | sockets, clocks, tasks |
-//! | 3 operation | `ops` | logs, signals, health, the demo |
+//! | 3 operation | `ops`, `admin` | logs, signals, health, the demo; the console |
 //! | 4 assembly | `server`, `main` | everything, decides nothing |
 //!
 //! Layers 0 and 1 compile without any runtime (`--no-default-features`): a session is bytes and
@@ -26,6 +26,8 @@ pub mod session;
 pub mod sync;
 pub mod tenant;
 
+#[cfg(feature = "runtime")]
+pub mod admin;
 #[cfg(feature = "runtime")]
 pub mod net;
 #[cfg(feature = "runtime")]

@@ -13,6 +13,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
+    admin,
     config::Config,
     net::{
         listener::{self, Listener},
@@ -53,7 +54,7 @@ async fn serve(config: Config) -> io::Result<()> {
         None => None,
     };
     let workers = Workers::start(config.workers)?;
-    let lobby = Lobby::new(config, workers);
+    let lobby = Lobby::new(config, workers, admin::receive);
     // Probes are answered to the very end: that pgusher stops is what they are to hear.
     let mut probes = JoinSet::new();
     if let Some(http) = http {

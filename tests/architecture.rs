@@ -16,7 +16,7 @@ const LAYERS: [&[&str]; 5] = [
         "auth", "tenant", "limit", "session", "pool", "cancel", "error", "sync", "config",
     ],
     &["net", "metrics"],
-    &["ops"],
+    &["ops", "admin"],
     &["server", "main", "lib"],
 ];
 

@@ -3,7 +3,7 @@
 //! Each driver has its checks in `tests/drivers/`; `make drivers` installs them and runs these
 //! tests, which are ignored otherwise because they need packages from the network. The checks called
 //! `tenants_…` run with `[tenant]` and row-level security: docs/tenants.md has the URLs that they print.
-//! Those called `orms_…` are ORMs and migration tools (docs/frameworks.md): `make drivers ARGS=orms`.
+//! Those called `console_…` talk to pgusher itself. Those called `orms_…` are ORMs and migration tools (docs/frameworks.md): `make drivers ARGS=orms`.
 
 #![expect(
     clippy::panic,
@@ -146,6 +146,18 @@ fn tenants_of<'pg>(pg: &'pg Postgres, more: &str) -> (Database<'pg>, Pgusher) {
     (database, pgusher)
 }
 
+/// Runs a driver's checks of the console. No server is behind it.
+#[track_caller]
+fn console_holds(command: impl Fn() -> Command) {
+    let pgusher = Pgusher::in_front_of(support::postgres(Version::V18))
+        .auth("scram-sha-256")
+        .config("[console]\nadmin_users = [\"app\"]\n[tenant]\nsetting = \"app.tenant_id\"")
+        .start();
+    if let Err(said) = run(&command, Version::V18, &pgusher.url("pgusher")) {
+        panic!("{said}");
+    }
+}
+
 fn python(script: &str) -> Command {
     let mut command = Command::new(here(".cache/drivers/python/bin/python"));
     command.arg(here("tests/drivers").join(script));
@@ -272,6 +284,24 @@ fn tenants_sqlx() {
 #[ignore = "needs drivers: make drivers"]
 fn tenants_optional() {
     tenants_hold(|| python("tenants_optional.py"), "required = false");
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn console_python() {
+    console_holds(|| python("console.py"));
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn console_node() {
+    console_holds(|| node("console.js"));
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn console_jdbc() {
+    console_holds(|| java("ConsoleJdbc"));
 }
 
 #[test]

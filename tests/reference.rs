@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, fs, path::Path};
 
 use pgusher::{
+    admin,
     config::{Config, reference},
     error::{Blame, Kind, Severity},
 };
@@ -62,6 +63,7 @@ fn the_reference_is_fresh() {
         ("config/reference.toml", reference::toml()),
         ("docs/configuration.md", reference::markdown()),
         ("docs/errors.md", errors()),
+        ("docs/console.md", admin::reference::markdown()),
     ];
     // Both are written before either is complained about.
     let stale: Vec<&str> = pages

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::check_limits;
 use super::file::{Database, File, User};
 use super::problems::{Problems, quoted};
-use super::settings::{Address, AuthMethod};
+use super::settings::{Address, AuthMethod, CONSOLES};
 
 /// Notes what cannot work, and warns of what is probably not meant.
 pub(super) fn check(file: &File, problems: &mut Problems<'_>) {
@@ -48,6 +48,7 @@ pub(super) fn check(file: &File, problems: &mut Problems<'_>) {
         check_user(&format!("users.{}", quoted(name)), user, problems);
     }
     check_auth(file, problems);
+    check_console(file, problems);
     check_limits::check(file, problems);
 }
 
@@ -132,6 +133,40 @@ fn check_auth(file: &File, problems: &mut Problems<'_>) {
             "",
             "no user has a password, so nobody can log in: add [users.NAME]",
         );
+    }
+}
+
+/// A console that nobody can come to.
+fn check_console(file: &File, problems: &mut Problems<'_>) {
+    let Some(console) = &file.console else {
+        return;
+    };
+    for (key, users) in [
+        ("admin_users", &console.admin_users),
+        ("stats_users", &console.stats_users),
+    ] {
+        // The list of users in a file is not at hand here.
+        let is_known = |name: &String| {
+            let user = file.users.get(name);
+            file.auth.userlist.is_some() || user.is_some_and(|user| user.password.is_some())
+        };
+        let asked = file.auth.method != AuthMethod::Trust;
+        if let Some(unknown) = users.iter().find(|user| asked && !is_known(user)) {
+            let text = format!(
+                "{key} in [console] names {unknown:?}, who cannot log in: no password stands in [users.{}]",
+                quoted(unknown)
+            );
+            problems.warn("console", key, text);
+        }
+    }
+    let somebody = !console.admin_users.is_empty() || !console.stats_users.is_empty();
+    if somebody
+        && CONSOLES
+            .iter()
+            .all(|name| file.databases.contains_key(*name))
+    {
+        let text = "[console] cannot be reached: databases have both of its names";
+        problems.warn("console", "", text);
     }
 }
 

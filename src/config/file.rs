@@ -54,7 +54,7 @@ section! {
         runtime: Runtime = Runtime::default();
         /// Metrics and health for machines, and the dashboard for people.
         http: Option<Http> = None;
-        /// The admin console.
+        /// The console for operators: `docs/console.md`.
         console: Option<Console> = None;
         /// What metrics count.
         metrics: Option<Metrics> = None;
@@ -269,7 +269,7 @@ section! {
 }
 
 section! {
-    /// The admin console.
+    /// The console for operators: `docs/console.md`.
     Console {
         /// Users who may do everything there.
         admin_users: Vec<String> = Vec::new();

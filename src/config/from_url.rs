@@ -7,7 +7,7 @@ use crate::auth::Secret;
 use super::ConfigErrors;
 use super::file::{self, File};
 use super::resolve::{cores, upstream, with_upstream};
-use super::settings::{AuthMethod, Config, Listen, Log, Upstream, User};
+use super::settings::{AuthMethod, Config, Console, Listen, Log, Upstream, User};
 use super::url::DatabaseUrl;
 
 /// One upstream, under the name of its database and under any other name; for this machine only,
@@ -76,6 +76,7 @@ pub(super) fn from_database_url(text: &str) -> Result<Config, ConfigErrors> {
         accounts: Arc::default(),
         notice_after: None,
         tenants_query: None,
+        console: Console::default(),
         warnings,
     })
 }

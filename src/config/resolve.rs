@@ -12,8 +12,8 @@ use super::file::{self, File};
 use super::problems::{Problems, quoted};
 use super::secret::Sources;
 use super::settings::{
-    Accounts, AuthMethod, Config, Database, Listen, Log, Pinning, PoolSizes, Timeouts, Upstream,
-    User,
+    Accounts, AuthMethod, Config, Console, Database, Listen, Log, Pinning, PoolSizes, Timeouts,
+    Upstream, User,
 };
 use super::url::DatabaseUrl;
 use super::{limits, tenants};
@@ -54,7 +54,15 @@ pub(super) fn resolve(file: &File, sources: &Sources<'_>, problems: &mut Problem
             .as_ref()
             .and_then(|limits| limits.notice_after.0),
         tenants_query: limits::tenants_query(file, sources, problems),
+        console: file.console.as_ref().map(console).unwrap_or_default(),
         warnings: Vec::new(),
+    }
+}
+
+fn console(typed: &file::Console) -> Console {
+    Console {
+        admin_users: typed.admin_users.clone(),
+        stats_users: typed.stats_users.clone(),
     }
 }
 

@@ -38,8 +38,60 @@ pub struct Config {
     pub notice_after: Option<Duration>,
     /// Where tenants and their tiers are asked for; `None` = nowhere.
     pub tenants_query: Option<TenantsQuery>,
+    /// Who may use the console.
+    pub console: Console,
     /// What the operator should hear at the start: whole lines, with the place in the file.
     pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Whether a client that asks for this database gets the console.
+    pub fn is_console(&self, database: &str) -> bool {
+        !self.console.is_closed()
+            && CONSOLES.contains(&database)
+            && !self.databases.contains_key(database)
+    }
+}
+
+/// The databases that are the console, unless databases of that name are configured. The second
+/// is where tools look that were made for PgBouncer.
+pub const CONSOLES: [&str; 2] = ["pgusher", "pgbouncer"];
+
+/// Who may use the console.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Console {
+    /// Users who may do everything there.
+    pub admin_users: Vec<String>,
+    /// Users who may look.
+    pub stats_users: Vec<String>,
+}
+
+/// What somebody may do on the console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rights {
+    /// See.
+    Look,
+    /// See and change.
+    Change,
+}
+
+impl Console {
+    /// Nobody may, so there is none.
+    pub fn is_closed(&self) -> bool {
+        self.admin_users.is_empty() && self.stats_users.is_empty()
+    }
+
+    /// What this user may do; `None` = not even come in.
+    pub fn rights(&self, user: &str) -> Option<Rights> {
+        let listed = |users: &[String]| users.iter().any(|listed| listed == user);
+        if listed(&self.admin_users) {
+            Some(Rights::Change)
+        } else if listed(&self.stats_users) {
+            Some(Rights::Look)
+        } else {
+            None
+        }
+    }
 }
 
 /// Where clients connect.

@@ -13,7 +13,7 @@ use crate::tenant::Source;
 pub(super) const REFUSED: [&str; 1] = ["listen.tls"];
 
 /// Sections that are read and do nothing.
-pub(super) const NO_EFFECT: [&str; 2] = ["console", "metrics"];
+pub(super) const NO_EFFECT: [&str; 1] = ["metrics"];
 
 /// Sections of which a part does nothing yet, and what is to be said of it.
 pub(super) const PARTIAL: [(&str, &str); 1] = [(
@@ -58,7 +58,7 @@ pub(super) fn unsupported(file: &File, problems: &mut Problems<'_>) {
             }
         }
     }
-    let present = [file.console.is_some(), file.metrics.is_some()];
+    let present = [file.metrics.is_some()];
     for (section, _) in NO_EFFECT
         .iter()
         .zip(present)

@@ -1,6 +1,7 @@
 //! How others reach the task of a client: a bell it can be rung with, and a tray for what it waits for.
 
 use std::{
+    future::poll_fn,
     sync::{
         OnceLock,
         atomic::{AtomicU8, AtomicU64, Ordering},
@@ -78,6 +79,15 @@ impl Bell {
             return Poll::Pending;
         }
         Poll::Ready(self.rung.swap(0, Ordering::Acquire))
+    }
+
+    /// Waits until it is rung, in a task that does nothing else with it.
+    pub(crate) async fn rung(&self) -> u8 {
+        poll_fn(|cx| {
+            self.belongs_to(cx.waker());
+            self.poll_rung()
+        })
+        .await
     }
 
     /// Says which task is to be woken: once, before it first waits. A task is woken by any of its

@@ -9,6 +9,7 @@ use tracing::{debug, info};
 
 use super::{
     bell::Bell,
+    console::{Badge, Visitor},
     lobby::{Lobby, Pass},
     login::{Broken, Dialogue},
     relay::{self, Client, party_of},
@@ -86,7 +87,21 @@ async fn come_in(pass: Pass, seat: Seat, stream: Stream) -> Option<Client> {
     let mut dialogue = Dialogue::new(stream);
     let lobby = Arc::clone(pass.lobby());
     match log_in(&lobby, &mut dialogue).await {
-        Ok(arrival) => Some(arrival.into_client(dialogue, pass, seat)),
+        Ok(Arrival::Session(session, parts)) => {
+            let side = dialogue.into_side();
+            Some(Client::new(side, *session, parts, pass, seat))
+        }
+        Ok(Arrival::Visit(badge)) => {
+            let receive = lobby.reception;
+            let visitor = Visitor {
+                dialogue,
+                badge,
+                pass,
+                seat,
+            };
+            receive(visitor).await;
+            None
+        }
         Err(End::Told(error)) => {
             info!(%error, "a client was turned away");
             let mut out = Vec::new();
@@ -102,16 +117,12 @@ async fn come_in(pass: Pass, seat: Seat, stream: Stream) -> Option<Client> {
     }
 }
 
-/// Everything that a session begins with.
-struct Arrival {
-    session: Session,
-    parts: relay::Parts,
-}
-
-impl Arrival {
-    fn into_client(self, dialogue: Dialogue, pass: Pass, seat: Seat) -> Client {
-        Client::new(dialogue.into_side(), self.session, self.parts, pass, seat)
-    }
+/// Somebody has logged in.
+enum Arrival {
+    /// Everything that a session begins with.
+    Session(Box<Session>, relay::Parts),
+    /// To the console.
+    Visit(Badge),
 }
 
 async fn log_in(lobby: &Arc<Lobby>, dialogue: &mut Dialogue) -> Result<Arrival, End> {
@@ -275,6 +286,9 @@ async fn take_a_seat(
     let database = text(&startup.database, "database")?;
     // Who names no database means the one with the user's name: of the user, not of the tenant.
     let database = if database == typed { &user } else { &database };
+    if lobby.config.is_console(database) {
+        return Ok(Arrival::Visit(visit(lobby, &startup, &typed, suffix)?));
+    }
     let db = lobby.database(database)?;
     let user_seat = lobby.admit_user(&user)?;
     let settings = lobby.config.users.get(&user);
@@ -338,15 +352,39 @@ async fn take_a_seat(
         pid: registration.key().pid,
     };
     let session = Session::new(start, Instant::now());
-    Ok(Arrival {
-        session,
-        parts: relay::Parts {
-            bell,
-            membership,
-            presence,
-            registration,
-            user_seat,
-        },
+    let parts = relay::Parts {
+        bell,
+        membership,
+        presence,
+        registration,
+        user_seat,
+    };
+    Ok(Arrival::Session(Box::new(session), parts))
+}
+
+/// Who comes to the console and may. A name with a tenant in it is nobody's there: what was
+/// shown is who stands in front of the tenant (A7).
+fn visit(
+    lobby: &Arc<Lobby>,
+    startup: &Startup,
+    user: &str,
+    tenant: Option<&str>,
+) -> Result<Badge, Error> {
+    let rights = lobby.config.console.rights(user);
+    let Some(rights) = rights.filter(|_| tenant.is_none()) else {
+        let message = format!("user \"{user}\" may not use the console");
+        let hint = "Those who may are the admin_users and stats_users in [console].";
+        return Err(Error::new(Kind::ConsoleRefused, message).hint(hint));
+    };
+    let user_seat = lobby.admit_user(user)?;
+    let bell = Arc::new(Bell::new());
+    let long_key = negotiated(startup).speak >= Version::V3_2;
+    Ok(Badge {
+        user: user.to_owned(),
+        rights,
+        registration: lobby.register(&bell, long_key),
+        bell,
+        user_seat,
     })
 }
 

@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     bell::{Bell, ring},
+    console::Reception,
     keys::Keys,
     pool::{Db, Logins, Pool},
     upstream::fill_random,
@@ -20,6 +21,7 @@ use crate::{
     cancel::{KEY_MATERIAL, Key, Registry},
     config::settings::Config,
     error::{Error, Kind},
+    limit::Who,
     sync::Mutex,
 };
 
@@ -31,6 +33,8 @@ pub(crate) struct Lobby {
     pub(crate) config: Config,
     pub(crate) workers: Workers,
     pub(crate) keys: Arc<Keys>,
+    /// Where clients go that want the console.
+    pub(crate) reception: Reception,
     /// Makes up salts for users that do not exist; the same for as long as the program runs.
     pub(crate) seed: [u8; 32],
     databases: Mutex<HashMap<String, Arc<Db>>>,
@@ -42,7 +46,7 @@ pub(crate) struct Lobby {
 }
 
 impl Lobby {
-    pub(crate) fn new(config: Config, workers: Workers) -> Arc<Self> {
+    pub(crate) fn new(config: Config, workers: Workers, reception: Reception) -> Arc<Self> {
         let mut seed = [0; 32];
         fill_random(&mut seed);
         let keys: Arc<Keys> = Arc::default();
@@ -59,6 +63,7 @@ impl Lobby {
             config,
             workers,
             keys,
+            reception,
             seed,
             databases: Mutex::new(databases),
             sessions: Mutex::default(),
@@ -102,6 +107,7 @@ impl Lobby {
 
     /// Looks after the pools, and forgets databases that `"*"` stood for and nobody uses.
     pub(crate) fn tick(&self, now: Instant) {
+        self.config.accounts.tick(now);
         for db in self.databases() {
             db.tick(now);
         }
@@ -189,6 +195,15 @@ impl Lobby {
     pub(crate) fn cancel(&self, pid: u32, secret: &[u8]) {
         if let Some(bell) = self.sessions.lock().find(pid, secret) {
             bell.ring(ring::CANCEL);
+        }
+    }
+
+    /// The clients of an account are to leave.
+    pub(crate) fn kill(&self, who: &Who) {
+        self.config.accounts.expel(who, Instant::now());
+        // Nobody keeps a list of an account's sessions: each looks whether it is meant.
+        for bell in self.sessions.lock().iter() {
+            bell.ring(ring::EXPELLED);
         }
     }
 

@@ -1,6 +1,6 @@
-//! Frames before a session: a dialogue of small messages, read one by one.
+//! Frames without a session: a dialogue of small messages, read one by one.
 //!
-//! Both logins, the client's here and ours at a server, are a few messages each way. They are
+//! The console has no more than that. Both logins, the client's here and ours at a server, are a few messages each way. They are
 //! read into a buffer of their own that is bounded before it grows (A6) and handed on when the
 //! dialogue is over, so that nothing the peer sent early is lost.
 
@@ -102,6 +102,18 @@ impl Dialogue {
         }
     }
 
+    /// The next message of a client that has logged in.
+    pub(crate) async fn client_message(&mut self) -> Result<Message, Broken> {
+        loop {
+            if let Some(header) = frame::frontend(&self.buffer).map_err(Broken::Frame)?
+                && let Some(message) = self.whole(header)?
+            {
+                return Ok(message);
+            }
+            self.read_more().await?;
+        }
+    }
+
     /// The server's next message.
     pub(crate) async fn server_message(&mut self) -> Result<Message, Broken> {
         loop {
@@ -176,7 +188,7 @@ impl std::fmt::Display for Broken {
             Self::Io(error) => error.fmt(f),
             Self::Startup(bad) => bad.fmt(f),
             Self::Frame(bad) => bad.fmt(f),
-            Self::TooLarge(size) => write!(f, "a message of {size} bytes is too large for a login"),
+            Self::TooLarge(size) => write!(f, "a message of {size} bytes is too large here"),
         }
     }
 }

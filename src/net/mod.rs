@@ -14,6 +14,7 @@ mod audit;
 pub(crate) mod bell;
 pub(crate) mod cancel;
 pub(crate) mod cleanup;
+pub(crate) mod console;
 pub(crate) mod handshake;
 pub(crate) mod keys;
 pub(crate) mod lease;

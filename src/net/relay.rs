@@ -529,12 +529,12 @@ impl Client {
         if !self.stopping || !at_rest {
             return Ok(());
         }
-        self.say_goodbye("pgusher is shutting down")
+        let message = "terminating connection: pgusher is shutting down";
+        self.say_goodbye(&Error::new(Kind::ShuttingDown, message))
     }
 
-    fn say_goodbye(&mut self, why: &str) -> Result<(), Gone> {
+    fn say_goodbye(&mut self, error: &Error) -> Result<(), Gone> {
         let mut goodbye = Vec::new();
-        let error = Error::new(Kind::ShuttingDown, format!("terminating connection: {why}"));
         error.write_as(Severity::Fatal, &mut goodbye);
         self.side.send_own(&goodbye)?;
         Err(Gone)

@@ -357,7 +357,6 @@ fn what_is_not_available_yet_is_refused_or_warned_of() {
         [
             "it.toml:5: bypass in [users.app] has no effect without [tenant]",
             "it.toml:8: [http] serves /healthz and /readyz; /metrics and the dashboard are not available in this version",
-            "it.toml:9: [console] is read but has no effect in this version",
             "it.toml:10: [metrics] is read but has no effect in this version",
             "it.toml:11: [tenants] has no effect without [tenant]",
         ]
@@ -381,6 +380,25 @@ fn what_is_probably_not_meant_is_warned_of() {
             "[databases.a]\nurl = \"postgres://db\"\n[users.old]\npassword = \"{md5}\"\n"
         )),
         [r#"it.toml: users stored as MD5 hashes cannot log in with method = "scram-sha-256": old"#]
+    );
+    let console =
+        "[users.old]\n[console]\nadmin_users = [\"app\", \"old\"]\nstats_users = [\"new\"]\n";
+    assert_eq!(
+        warnings(&format!("{APP}{console}")),
+        [
+            r#"it.toml:7: admin_users in [console] names "old", who cannot log in: no password stands in [users.old]"#,
+            r#"it.toml:8: stats_users in [console] names "new", who cannot log in: no password stands in [users.new]"#,
+        ]
+    );
+    let trust = "[auth]\nmethod = \"trust\"\n[listen]\naddress = \"localhost:1\"\n";
+    assert_eq!(
+        warnings(&format!("{APP}{console}{trust}")),
+        Vec::<String>::new()
+    );
+    let both = "[console]\nadmin_users = [\"app\"]\n[databases.pgusher]\nurl = \"postgres://db\"\n[databases.pgbouncer]\nurl = \"postgres://db\"\n";
+    assert_eq!(
+        warnings(&format!("{APP}{both}")),
+        ["it.toml:5: [console] cannot be reached: databases have both of its names"]
     );
     assert_eq!(
         warnings("[databases.a]\nurl = \"postgres://db\"\n"),

@@ -162,7 +162,8 @@ impl Client {
     pub(super) fn leave_if_expelled(&mut self) -> Result<(), Gone> {
         let present = self.parts.presence.account();
         if self.account.has_expelled(self.came) || present.has_expelled(self.came) {
-            return self.say_goodbye("the operator has disconnected its tenant");
+            let message = "terminating connection: the operator has disconnected its tenant";
+            return self.say_goodbye(&Error::new(Kind::TenantExpelled, message));
         }
         Ok(())
     }

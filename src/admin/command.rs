@@ -1,0 +1,377 @@
+//! From a text to commands, and the list of all commands.
+
+use std::fmt;
+
+use super::{
+    courtesy::{self, Courtesy},
+    tables::{self, Column, Type},
+    words::{Word, statements},
+};
+use crate::{
+    config::{problems::nearest, settings::Rights},
+    error::{Error, Kind},
+};
+
+/// Most rows of a table. More is not for eyes, and memory is not without end.
+pub const MOST_ROWS: usize = 100_000;
+
+/// How much of a text that is no command is shown to whoever sent it.
+const LONGEST_SHOWN: usize = 60;
+
+/// What can be asked or told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// All accounts.
+    ShowTenants {
+        /// At most so many rows.
+        limit: usize,
+    },
+    /// One account and its limits.
+    ShowAccount(Subject),
+    /// All commands.
+    ShowHelp,
+    /// The version.
+    ShowVersion,
+    /// Refuse transactions.
+    Suspend(Subject),
+    /// Accept them again.
+    Resume(Subject),
+    /// Disconnect clients.
+    Kill(Subject),
+    /// Another tier.
+    SetTier(Subject, String),
+    /// Something that drivers say.
+    Courtesy(Courtesy),
+}
+
+/// Whose account a command is about, as it was typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// `TENANT id`
+    Tenant(String),
+    /// `USER name`
+    User(String),
+}
+
+/// A command as it is explained.
+#[derive(Debug)]
+pub struct About {
+    /// How it begins, in each of its forms.
+    pub heads: &'static [&'static str],
+    /// How it is written.
+    pub grammar: &'static str,
+    /// Who may use it.
+    pub rights: Rights,
+    /// What it does.
+    pub about: &'static str,
+    /// What it answers with; nothing = it only says that it is done.
+    pub columns: fn() -> Vec<Column>,
+}
+
+/// All commands.
+pub const COMMANDS: &[About] = &[
+    About {
+        heads: &["SHOW TENANTS"],
+        grammar: "SHOW TENANTS [LIMIT n]",
+        rights: Rights::Look,
+        about: "All accounts: of tenants, and of users that work without one. Those that have used the most server time come first. At most 100,000 rows. An account that nobody uses may be forgotten, and its counters with it.",
+        columns: tables::tenants_columns,
+    },
+    About {
+        heads: &["SHOW TENANT", "SHOW USER"],
+        grammar: "SHOW {TENANT id | USER name}",
+        rights: Rights::Look,
+        about: "One account and its limits. What is not limited is NULL.",
+        columns: tables::account_columns,
+    },
+    About {
+        heads: &["SUSPEND TENANT", "SUSPEND USER"],
+        grammar: "SUSPEND {TENANT id | USER name}",
+        rights: Rights::Change,
+        about: "From now on its transactions and connections are refused (42501). What is open goes on to its end.",
+        columns: Vec::new,
+    },
+    About {
+        heads: &["RESUME TENANT", "RESUME USER"],
+        grammar: "RESUME {TENANT id | USER name}",
+        rights: Rights::Change,
+        about: "Ends a suspension.",
+        columns: Vec::new,
+    },
+    About {
+        heads: &["KILL TENANT", "KILL USER"],
+        grammar: "KILL {TENANT id | USER name}",
+        rights: Rights::Change,
+        about: "Disconnects its clients (57P01). They may come back; SUSPEND it first if they shall not.",
+        columns: Vec::new,
+    },
+    About {
+        heads: &["SET TENANT", "SET USER"],
+        grammar: "SET {TENANT id | USER name} tier = 'name'",
+        rights: Rights::Change,
+        about: "Gives it another tier, from its next transaction on and until pgusher ends. The tier of those without one is called `default`.",
+        columns: Vec::new,
+    },
+    About {
+        heads: &["SHOW HELP"],
+        grammar: "SHOW HELP",
+        rights: Rights::Look,
+        about: "This list.",
+        columns: help_columns,
+    },
+    About {
+        heads: &["SHOW VERSION"],
+        grammar: "SHOW VERSION",
+        rights: Rights::Look,
+        about: "The version of pgusher.",
+        columns: tables::version_columns,
+    },
+];
+
+fn help_columns() -> Vec<Column> {
+    vec![
+        Column::new("command", Type::Text, "How it is written."),
+        Column::new(
+            "for",
+            Type::Text,
+            "Who may use it: `stats` or `admin`; admins may use both.",
+        ),
+        Column::new("about", Type::Text, "What it does."),
+    ]
+}
+
+/// Who has these rights.
+pub const fn holders(rights: Rights) -> &'static str {
+    match rights {
+        Rights::Look => "stats",
+        Rights::Change => "admin",
+    }
+}
+
+/// The commands of a text, all read before any is done.
+///
+/// # Errors
+/// When one of them is none.
+pub fn read(text: &[u8]) -> Result<Vec<Command>, Error> {
+    let text = std::str::from_utf8(text)
+        .map_err(|_| Error::new(Kind::ConsoleSyntax, "the command is not valid UTF-8"))?;
+    statements(text)?
+        .iter()
+        .map(|words| command(words))
+        .collect()
+}
+
+fn command(words: &[Word<'_>]) -> Result<Command, Error> {
+    let mut rest = Rest { words, about: None };
+    if let Some(found) = own(&mut rest)? {
+        return match rest.words {
+            [] => Ok(found),
+            [unexpected, ..] => Err(rest.wrong(Some(unexpected))),
+        };
+    }
+    courtesy::read(words)
+        .map(Command::Courtesy)
+        .ok_or_else(|| unknown(words))
+}
+
+/// One of our own commands, if it begins like one.
+fn own(rest: &mut Rest<'_>) -> Result<Option<Command>, Error> {
+    let [verb, noun, ..] = rest.words else {
+        return Ok(None);
+    };
+    let heads = |about: &&About| {
+        let same = |head: &&str| {
+            head.split_once(' ')
+                .is_some_and(|(v, n)| verb.is(v) && noun.is(n))
+        };
+        about.heads.iter().any(same)
+    };
+    rest.about = COMMANDS.iter().find(heads);
+    if rest.about.is_none() {
+        return Ok(None);
+    }
+    rest.words = rest.words.get(1..).unwrap_or_default();
+    let command = if verb.is("SUSPEND") {
+        Command::Suspend(rest.subject()?)
+    } else if verb.is("RESUME") {
+        Command::Resume(rest.subject()?)
+    } else if verb.is("KILL") {
+        Command::Kill(rest.subject()?)
+    } else if verb.is("SET") {
+        let subject = rest.subject()?;
+        rest.expect(|word| word.is("TIER"))?;
+        rest.expect(|word| *word == Word::Equals || word.is("TO"))?;
+        Command::SetTier(subject, rest.name()?)
+    } else if rest.eat("TENANTS") {
+        let limit = match rest.eat("LIMIT") {
+            true => rest.number()?,
+            false => MOST_ROWS,
+        };
+        Command::ShowTenants { limit }
+    } else if rest.eat("HELP") {
+        Command::ShowHelp
+    } else if rest.eat("VERSION") {
+        Command::ShowVersion
+    } else {
+        Command::ShowAccount(rest.subject()?)
+    };
+    Ok(Some(command))
+}
+
+/// The words that have not been read yet, of a command that is known.
+struct Rest<'w> {
+    words: &'w [Word<'w>],
+    about: Option<&'static About>,
+}
+
+impl<'w> Rest<'w> {
+    fn next(&mut self) -> Option<&'w Word<'w>> {
+        let (word, rest) = self.words.split_first()?;
+        self.words = rest;
+        Some(word)
+    }
+
+    fn eat(&mut self, keyword: &str) -> bool {
+        let here = self.words.first().is_some_and(|word| word.is(keyword));
+        if here {
+            self.next();
+        }
+        here
+    }
+
+    fn expect(&mut self, is_it: impl Fn(&Word<'_>) -> bool) -> Result<&'w Word<'w>, Error> {
+        let word = self.next();
+        word.filter(|word| is_it(word))
+            .ok_or_else(|| self.wrong(word))
+    }
+
+    fn name(&mut self) -> Result<String, Error> {
+        let word = self.expect(|word| word.name().is_some_and(|name| !name.is_empty()))?;
+        Ok(word.name().unwrap_or_default().to_owned())
+    }
+
+    fn number(&mut self) -> Result<usize, Error> {
+        let read = |word: &Word<'_>| word.name().and_then(|name| name.parse::<usize>().ok());
+        let word = self.expect(|word| matches!(word, Word::Plain(_)) && read(word).is_some())?;
+        Ok(read(word).unwrap_or(MOST_ROWS).min(MOST_ROWS))
+    }
+
+    fn subject(&mut self) -> Result<Subject, Error> {
+        if self.eat("TENANT") {
+            Ok(Subject::Tenant(self.name()?))
+        } else {
+            self.expect(|word| word.is("USER"))?;
+            Ok(Subject::User(self.name()?))
+        }
+    }
+
+    fn wrong(&self, word: Option<&Word<'_>>) -> Error {
+        let message = match word {
+            Some(word) => format!("syntax error at \"{word}\""),
+            None => "the command does not end here".to_owned(),
+        };
+        let error = Error::new(Kind::ConsoleSyntax, message);
+        match self.about {
+            Some(about) => error.hint(format!("It is written {}.", about.grammar)),
+            None => error,
+        }
+    }
+}
+
+/// It is no command; which one may be meant?
+fn unknown(words: &[Word<'_>]) -> Error {
+    let typed: Vec<String> = words.iter().take(2).map(Word::to_string).collect();
+    let typed = typed.join(" ");
+    let typed: String = typed.chars().take(LONGEST_SHOWN).collect();
+    let message = format!("\"{typed}\" is no command of the console");
+    let heads = || {
+        COMMANDS
+            .iter()
+            .flat_map(|about| about.heads.iter().copied())
+    };
+    let upper = typed.to_uppercase();
+    let hint = match nearest(&upper, heads()) {
+        Some(near) => format!("Is {near} meant? SHOW HELP lists all commands."),
+        None => "SHOW HELP lists all commands.".to_owned(),
+    };
+    Error::new(Kind::ConsoleSyntax, message).hint(hint)
+}
+
+impl Command {
+    /// What one must be allowed to do for it.
+    pub fn rights(&self) -> Rights {
+        match self {
+            Self::ShowTenants { .. }
+            | Self::ShowAccount(_)
+            | Self::ShowHelp
+            | Self::ShowVersion
+            | Self::Courtesy(_) => Rights::Look,
+            Self::Suspend(_) | Self::Resume(_) | Self::Kill(_) | Self::SetTier(..) => {
+                Rights::Change
+            }
+        }
+    }
+
+    /// The columns of its answer, known before it is done.
+    pub fn columns(&self) -> Vec<Column> {
+        match self {
+            Self::ShowTenants { .. } => tables::tenants_columns(),
+            Self::ShowAccount(_) => tables::account_columns(),
+            Self::ShowHelp => help_columns(),
+            Self::ShowVersion => tables::version_columns(),
+            Self::Courtesy(courtesy) => courtesy.columns(),
+            Self::Suspend(_) | Self::Resume(_) | Self::Kill(_) | Self::SetTier(..) => Vec::new(),
+        }
+    }
+
+    /// What is said when it is done.
+    pub fn tag(&self) -> &'static str {
+        match self {
+            Self::ShowTenants { .. }
+            | Self::ShowAccount(_)
+            | Self::ShowHelp
+            | Self::ShowVersion => "SHOW",
+            Self::Suspend(_) => "SUSPEND",
+            Self::Resume(_) => "RESUME",
+            Self::Kill(_) => "KILL",
+            Self::SetTier(..) => "SET",
+            Self::Courtesy(courtesy) => courtesy.tag(),
+        }
+    }
+}
+
+/// As it is written in the log.
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tag = self.tag();
+        match self {
+            Self::ShowTenants { limit } => write!(f, "{tag} TENANTS LIMIT {limit}"),
+            Self::ShowHelp => write!(f, "{tag} HELP"),
+            Self::ShowVersion => write!(f, "{tag} VERSION"),
+            Self::ShowAccount(subject)
+            | Self::Suspend(subject)
+            | Self::Resume(subject)
+            | Self::Kill(subject) => write!(f, "{tag} {subject}"),
+            Self::SetTier(subject, tier) => write!(f, "{tag} {subject} tier = {tier:?}"),
+            Self::Courtesy(_) => f.write_str(tag),
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tenant(id) => write!(f, "TENANT {id:?}"),
+            Self::User(name) => write!(f, "USER {name:?}"),
+        }
+    }
+}
+
+/// The list of commands as a table.
+pub fn help() -> tables::Table {
+    let rows = COMMANDS.iter().map(|about| {
+        let texts = [about.grammar, holders(about.rights), about.about];
+        texts.map(str::to_owned).to_vec()
+    });
+    tables::texts(help_columns(), rows)
+}

@@ -1,0 +1,82 @@
+"""The console with Python's drivers: their transactions, their types, their ways to connect."""
+
+import asyncpg
+import psycopg
+import psycopg2
+import sqlalchemy
+from checks import URL, check, run_all
+
+
+@check
+def psycopg3():
+    # It begins a transaction by itself.
+    with psycopg.connect(URL) as conn:
+        conn.execute("SUSPEND TENANT psycopg3")
+        row = conn.execute("SHOW TENANT psycopg3").fetchone()
+        assert row[:6] == ("tenant", "psycopg3", "default", True, 0, 0), row
+        try:
+            conn.execute("SHOW ME")
+            raise AssertionError("no error")
+        except psycopg.errors.SyntaxError:
+            conn.rollback()
+        with conn.transaction(), conn.transaction():
+            conn.execute("RESUME TENANT psycopg3", prepare=True)
+        for _ in range(10):
+            row = conn.execute("SHOW TENANT psycopg3", binary=True).fetchone()
+            assert row[3:5] == (False, 0), row
+    with psycopg.connect(URL, autocommit=True) as conn, conn.pipeline():
+        first, second = conn.execute("SHOW VERSION"), conn.execute("SELECT 1")
+        assert first.fetchone()[0].startswith("pgusher ")
+        assert second.fetchone() == (1,)
+
+
+@check
+def psycopg2_():
+    with psycopg2.connect(URL) as conn, conn.cursor() as cursor:
+        cursor.execute("SUSPEND TENANT psycopg2")
+        cursor.execute("SHOW TENANT %s", ("psycopg2",))
+        assert cursor.fetchone()[:4] == ("tenant", "psycopg2", "default", True)
+        conn.commit()
+    conn.set_session(readonly=True, autocommit=True)
+    conn.set_client_encoding("UTF8")
+    with conn.cursor() as cursor:
+        cursor.execute("SHOW VERSION")
+        assert cursor.fetchone()[0].startswith("pgusher ")
+    conn.close()
+
+
+@check
+async def asyncpg_():
+    conn = await asyncpg.connect(URL)
+    await conn.execute("SUSPEND TENANT asyncpg")
+    # It reads binary values.
+    row = await conn.fetchrow("SHOW TENANT asyncpg")
+    assert (row["name"], row["suspended"], row["clients"], row["burst"]) == ("asyncpg", True, 0, None)
+    async with conn.transaction():
+        assert [row async for row in conn.cursor("SHOW HELP", prefetch=3)]
+    try:
+        await conn.fetch("SHOW ME")
+        raise AssertionError("no error")
+    except asyncpg.exceptions.PostgresSyntaxError:
+        pass
+    await conn.reset()
+    assert await conn.fetchval("SELECT 1") == 1
+    await conn.close()
+    async with asyncpg.create_pool(URL, min_size=1, max_size=2) as pool:
+        for _ in range(3):
+            assert (await pool.fetchval("SHOW VERSION")).startswith("pgusher ")
+
+
+@check
+def sqlalchemy_():
+    for driver in ["psycopg", "psycopg2"]:
+        url = URL.replace("postgres:", f"postgresql+{driver}:")
+        # It would ask the catalogue for a type otherwise.
+        engine = sqlalchemy.create_engine(url, use_native_hstore=False)
+        with engine.connect() as conn:
+            rows = conn.exec_driver_sql("SHOW TENANTS").mappings().all()
+            assert "psycopg3" in [row["name"] for row in rows]
+        engine.dispose()
+
+
+run_all()
