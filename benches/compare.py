@@ -255,7 +255,7 @@ def measure_noisy(args, found, heavy, skipped, directory):
     return dict(sorted(results.items(), key=lambda cell: names.index(cell[0][1])))
 
 
-def header(args, machine_line, load_before, results):
+def header(args, machine_line, load_before, results, doubts=()):
     """What the figures belong to, and whether to trust them."""
     lines = [machine_line, ""]
     if args.rounds:
@@ -269,7 +269,7 @@ def header(args, machine_line, load_before, results):
         if not args.noisy:
             lines[-1] += " CPU is the proxy's own, user and system time of all its threads."
     stolen = [sample.stolen for samples in results.values() for sample in samples]
-    doubts = []
+    doubts = list(doubts)
     if load_before > 0.5:
         doubts.append(f"the machine was already busy (load average {load_before:.1f})")
     if stolen and statistics.mean(stolen) > 0.02:
@@ -315,10 +315,11 @@ def main():
         elif args.noisy:
             heavy = noisy.heavy_queries(server)
             results = measure_noisy(args, found, heavy, skipped, directory)
-            top = header(args, line, load_before, results)
+            top = header(args, line, load_before, results, noisy.doubts(results))
             text = noisy.markdown(top, heavy, results, skipped)
             if args.plot and results:
-                plot.write(args.plot, line, results)
+                sizes = f"pools of {contenders.POOL_SIZE}, {args.rounds} round(s)"
+                plot.write(args.plot, f"{line}, {sizes}", results)
         else:
             running = start_all(found, skipped, directory, cleanup)
             names = [contender.name for contender in running]

@@ -121,7 +121,8 @@ class Pgusher:
     def start(self, directory):
         """Writes its configuration and starts it."""
         port = processes.free_port()
-        base = f"pgusher-{self._workers}{'-tenants' if self._tenants else ''}"
+        # Each its own files: the last words of one must not be taken for another's.
+        base = re.sub(r"[^a-z0-9]+", "-", self.name)
         settings = os.path.join(directory, f"{base}.toml")
         upstream = f"127.0.0.1:{self._server.port}/{DATABASE}?sslmode=disable"
         with open(settings, "w", encoding="ascii") as file:

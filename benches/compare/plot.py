@@ -118,7 +118,7 @@ def _distances(of_kind, looks, decades):
             'stroke-width="2"/>'
         )
         yield f'<circle cx="{across(beside)}" cy="{y}" r="6" fill="{colour}"/>'
-        times = noisy.times(samples)
+        times = median(samples, "times")
         factor = f"{times:.1f} ×" if times < 10 else f"{times:,.0f} ×"
         right = max(across(beside), across(alone))
         yield _text(right + 12, y + 4, f"{_duration(beside)}, {factor}")
