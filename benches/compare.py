@@ -67,7 +67,8 @@ def arguments():
     add("--statements", action="store_true", help="many prepared statements, and nothing else")
     add("--noisy", action="store_true", help="quiet tenants and a noisy one, 10 s of it in a run")
     usual = ",".join(noisy.USUAL)
-    add("--contenders", type=words, default=usual, help=f"of --noisy: {usual},direct [the first 4]")
+    add("--contenders", type=words, default=usual,
+        help=f"of --noisy: {','.join(noisy.CONTENDERS)} [{usual}]")
     add("--plot", metavar="FILE", help="of --noisy: draws the figures into an SVG, too")
     if "--memory" in sys.argv:
         parser.set_defaults(rounds=0, modes=[], idle=5000)
@@ -215,7 +216,7 @@ def start_all(found, skipped, directory, cleanup):
 def measure_anew(args, found, kinds, measure, skipped, directory):
     """Round by round; each pooler anew, so that it has no statements and no memory of others.
 
-    `kinds` and what each is called; `measure(running, kind)` gives a sample.
+    `kinds` and what each is called; `measure(running, kind, contender)` gives a sample.
     """
     results = collections.defaultdict(list)
     for turn in range(args.rounds):
@@ -225,7 +226,8 @@ def measure_anew(args, found, kinds, measure, skipped, directory):
                 try:
                     running = contender.start(directory)
                     try:
-                        results[kind, contender.name].append(measure(running, kind))
+                        sample = measure(running, kind, contender)
+                        results[kind, contender.name].append(sample)
                     finally:
                         running.stop()
                 except (Failed, OSError) as why:
@@ -238,7 +240,10 @@ def measure_statements(args, found, server, skipped, directory):
     server.count_parses()
     poolers = [contender for contender in found if not contender.refuses("prepared")]
     kinds = {kind: f"{kind} statements" for kind in statements.KINDS}
-    measure = functools.partial(statements.measure, server)
+
+    def measure(running, kind, _contender):
+        return statements.measure(server, running, kind)
+
     return measure_anew(args, poolers, kinds, measure, skipped, directory)
 
 
@@ -246,8 +251,9 @@ def measure_noisy(args, found, heavy, skipped, directory):
     """All of them, with each kind of noisy tenant."""
     kinds = {kind: f"{kind} neighbour" for kind in noisy.KINDS}
 
-    def measure(running, kind):
-        return noisy.measure(heavy[kind], running, args.seconds)
+    def measure(running, kind, contender):
+        clients = noisy.noisy_clients(contender)
+        return noisy.measure(heavy[kind], running, clients, args.seconds)
 
     results = measure_anew(args, found, kinds, measure, skipped, directory)
     # In the order of the contenders, whoever went first.

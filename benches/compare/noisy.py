@@ -19,6 +19,9 @@ from .scram import Client
 
 QUIET_TENANTS = 10
 NOISY_CLIENTS = 200
+# Of the noisy tenant in `bound`: as many as pgusher's defaults leave it server connections, where
+# nobody waits for any. What is slow then is the machine, and no pool can be faster beside as many.
+FEW_CLIENTS = contenders.POOL_SIZE - contenders.POOL_SIZE // 5
 # Of a quiet client between two queries, on average.
 THINK_SECONDS = 0.02
 # Of one heavy query: the machine's processors are not needed for it, or one of them is.
@@ -49,6 +52,7 @@ CONTENDERS = {
     "adaptive": "pgusher, adaptive = true",
     "pgbouncer": "PgBouncer",
     "direct": "no pool",
+    "bound": f"no pool, {FEW_CLIENTS} noisy clients",
 }
 USUAL = ("pgusher", "fifo", "adaptive", "pgbouncer")
 LIMITS = {"fifo": ["fairness = false"], "adaptive": ["adaptive = true"]}
@@ -94,7 +98,7 @@ def find(server, wanted, skip, directory):
     def make(key):
         if key == "pgbouncer":
             return contenders.PgBouncer(server, contenders.find_pgbouncer(directory))
-        if key == "direct":
+        if key in ("direct", "bound"):
             return contenders.Direct(server)
         binary, workers = contenders.find_pgusher(), os.cpu_count() or 1
         return contenders.Pgusher(server, binary, workers, True, LIMITS.get(key, ()))
@@ -110,6 +114,11 @@ def find(server, wanted, skip, directory):
             contender.name = CONTENDERS[key]
         found.append(contender)
     return found
+
+
+def noisy_clients(contender):
+    """How many of them there are."""
+    return FEW_CLIENTS if contender.name == CONTENDERS["bound"] else NOISY_CLIENTS
 
 
 def heavy_queries(server):
@@ -131,11 +140,11 @@ def heavy_queries(server):
     }
 
 
-def measure(heavy, running, seconds):
+def measure(heavy, running, clients, seconds):
     """One run: `seconds` with the noisy tenant, half of that before and after."""
     began, stolen = time.monotonic(), machine.stolen_seconds()
     quiet_logins = [_login(running, f"quiet-{nth}") for nth in range(QUIET_TENANTS)]
-    noisy_logins = [_login(running, "noisy")] * NOISY_CLIENTS
+    noisy_logins = [_login(running, "noisy")] * clients
     with (
         Crowd(running.port, noisy_logins, heavy, WARM_UP) as noisy,
         Crowd(running.port, quiet_logins, POINT_READ, WARM_UP, THINK_SECONDS, True) as quiet,
