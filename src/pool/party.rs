@@ -266,9 +266,18 @@ pub(super) struct Parties {
     members: HashMap<u64, Member, BuildHasherDefault<Spread>>,
     common: Common,
     swept: Option<Instant>,
+    /// Those that use the pool are remembered, for the guard.
+    guarded: bool,
 }
 
 impl Parties {
+    pub(super) fn new(guarded: bool) -> Self {
+        Self {
+            guarded,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn sums(&self) -> Sums {
         self.common.sums
     }
@@ -346,10 +355,16 @@ impl Parties {
             member.record.served += 1;
         });
         let was_parked = std::mem::take(&mut member.parked);
-        Released {
+        let released = Released {
             was_parked,
             moves: was_parked || member.reserved() > 0,
+        };
+        // Most tenants are seldom there: what nobody has to remember is not kept until the sweep.
+        let owes = member.used > self.common.clock || member.is_active();
+        if !owes && member.share.min_servers == 0 && !self.guarded {
+            self.members.remove(&number);
         }
+        released
     }
 
     /// Changes a party, and the sums with it.
@@ -389,9 +404,8 @@ impl Parties {
         }
     }
 
-    /// Forgets, now and then, the parties that have nothing and owe nothing; those that use the pool
-    /// are remembered if `guarded`.
-    pub(super) fn sweep(&mut self, guarded: bool, now: Instant) {
+    /// Forgets, now and then, the parties that have nothing and owe nothing.
+    pub(super) fn sweep(&mut self, now: Instant) {
         if self.swept.is_some_and(|at| now < at + SWEEP) {
             return;
         }
@@ -399,7 +413,7 @@ impl Parties {
         // Where nobody has or wants anything there is nothing to be fair about.
         let quiet = self.common.sums.weight == 0;
         let (clock, sums) = (self.common.clock, &mut self.common.sums);
-        let guarded = guarded && self.members.len() <= REMEMBERED;
+        let guarded = self.guarded && self.members.len() <= REMEMBERED;
         self.members.retain(|_, member| {
             let present = now.saturating_duration_since(member.seen) < PRESENT;
             let keep = member.is_active()

@@ -91,7 +91,7 @@ impl<W> Queue<W> {
         Self {
             fair: sizes.fair,
             guard: sizes.adaptive.then(Guard::default),
-            parties: Parties::default(),
+            parties: Parties::new(sizes.adaptive),
             waiting: BTreeMap::new(),
             turns: (0..workers.max(1)).map(|_| BTreeSet::new()).collect(),
             parked: Vec::new(),
@@ -314,7 +314,7 @@ impl<W> Queue<W> {
                 self.put_everywhere(number);
             }
         }
-        self.parties.sweep(self.guard.is_some(), now);
+        self.parties.sweep(now);
     }
 
     /// Parties that are known.
