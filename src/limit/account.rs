@@ -209,7 +209,7 @@ impl Account {
             return Admission::Refused(self.exceeded(&limit, wait.saturating_sub(longest)));
         }
         if let Some(rate) = tier.transactions {
-            books.transactions.take(rate, 1, now);
+            books.transactions.reserve(rate, 1, now);
         }
         if wait.is_zero() {
             return Admission::Now;
@@ -456,7 +456,7 @@ impl Eq for Account {}
 
 impl Books {
     /// How long a transaction must wait, and for which of its limits; `None` if it has none.
-    fn wait(&self, tier: &Tier, now: Instant) -> Option<(Duration, Limit)> {
+    fn wait(&mut self, tier: &Tier, now: Instant) -> Option<(Duration, Limit)> {
         let transactions = tier.transactions.map(|rate| {
             let limit = Limit::new(
                 "transactions_per_second",

@@ -183,6 +183,13 @@ impl Accounts {
         if self.len() < self.sweep_at.load(Ordering::Relaxed) {
             return;
         }
+        self.forget(now);
+        let again = (self.len() * 2).clamp(ROOM, MOST);
+        self.sweep_at.store(again, Ordering::Relaxed);
+    }
+
+    /// Forgets accounts of which new ones would be the same.
+    pub(super) fn forget(&self, now: Instant) {
         self.known.retain(|_, account| {
             // Whoever has it in hand may be about to use it.
             let keep = Arc::strong_count(account) > 1 || !account.is_forgettable(now);
@@ -191,8 +198,6 @@ impl Accounts {
             }
             keep
         });
-        let again = (self.len() * 2).clamp(ROOM, MOST);
-        self.sweep_at.store(again, Ordering::Relaxed);
     }
 
     /// The query has found a tenant.
