@@ -14,7 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Bucket, Rate, Share, Tier};
+use super::{
+    Bucket, Rate, Share, Tier,
+    standing::{Found, Holds, Standing, View},
+};
 use crate::{
     error::{Error, Kind},
     sync::Mutex,
@@ -116,6 +119,10 @@ pub struct Account {
     /// How often its tier was changed.
     version: AtomicU32,
     suspended: AtomicBool,
+    /// The query for tenants says so, whatever the operator says.
+    is_suspended_there: AtomicBool,
+    /// It does not exist, as far as that query knows.
+    is_absent: AtomicBool,
     books: Mutex<Books>,
 }
 
@@ -124,6 +131,7 @@ struct Books {
     tier: Arc<Tier>,
     /// The operator gave it this tier, and no other source may change it.
     chosen: bool,
+    standing: Standing,
     clients: usize,
     /// Clients that came before are to leave.
     expelled: Option<Instant>,
@@ -135,10 +143,12 @@ struct Books {
 }
 
 impl Account {
-    pub(super) fn new(who: Who, number: u64, tier: Arc<Tier>) -> Self {
+    /// `is_given`: the query for tenants has nothing to say about it.
+    pub(super) fn new(who: Who, number: u64, tier: Arc<Tier>, is_given: bool) -> Self {
         let books = Books {
             tier,
             chosen: false,
+            standing: Standing::new(is_given),
             clients: 0,
             expelled: None,
             transactions: Bucket::default(),
@@ -152,6 +162,8 @@ impl Account {
             number,
             version: AtomicU32::new(0),
             suspended: AtomicBool::new(false),
+            is_suspended_there: AtomicBool::new(false),
+            is_absent: AtomicBool::new(false),
             books: Mutex::new(books),
         }
     }
@@ -242,12 +254,62 @@ impl Account {
     /// # Errors
     /// When they are.
     pub fn check(&self) -> Result<(), Error> {
-        if !self.suspended.load(Ordering::Relaxed) {
+        if self.is_absent() {
+            return Err(unknown(&self.who));
+        }
+        if !self.is_suspended() {
             return Ok(());
         }
         let message = format!("{} is suspended", self.who);
         Err(Error::new(Kind::TenantSuspended, message)
             .detail("Its transactions are refused until the operator resumes it."))
+    }
+
+    fn is_suspended(&self) -> bool {
+        let here = self.suspended.load(Ordering::Relaxed);
+        here || self.is_suspended_there.load(Ordering::Relaxed)
+    }
+
+    /// There is no such tenant, as far as the query for tenants knows.
+    pub(super) fn is_absent(&self) -> bool {
+        self.is_absent.load(Ordering::Relaxed)
+    }
+
+    /// How good what the query for tenants said is now.
+    pub fn view(&self, now: Instant) -> View {
+        if self.is_absent() {
+            return View::Fresh;
+        }
+        self.books.lock().standing.view(now)
+    }
+
+    /// The query has found it.
+    pub(super) fn found(&self, found: Found, holds: &Holds, now: Instant) {
+        self.assign(found.tier);
+        self.is_suspended_there
+            .store(found.suspended, Ordering::Relaxed);
+        self.books.lock().standing.found(holds, now);
+        self.is_absent.store(false, Ordering::Relaxed);
+    }
+
+    /// The query has not found it, and it is let in all the same.
+    pub(super) fn not_found(&self, default: Arc<Tier>, holds: &Holds, now: Instant) {
+        self.assign(default);
+        self.is_suspended_there.store(false, Ordering::Relaxed);
+        self.books.lock().standing.not_found(holds, now);
+    }
+
+    /// The query has not found it, and so it is not let in; or it is to be asked about again.
+    pub(super) fn set_absent(&self, is_absent: bool) {
+        self.books.lock().standing.forget();
+        self.is_absent.store(is_absent, Ordering::Relaxed);
+        // Nobody is to find what was worked out for it.
+        self.version.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The query could not say.
+    pub(super) fn not_answered(&self, now: Instant) {
+        self.books.lock().standing.failed(now);
     }
 
     /// A client connects in its name.
@@ -321,13 +383,26 @@ impl Account {
         }
     }
 
+    /// Other rules hold: this is its tier unless the query for tenants has given it another, which
+    /// is to be asked anew.
+    pub(super) fn revise(&self, tier: Arc<Tier>, is_given: bool) {
+        let is_answered = self.books.lock().standing.revise(is_given);
+        if !is_answered {
+            self.assign(tier);
+        }
+        if is_given {
+            self.is_suspended_there.store(false, Ordering::Relaxed);
+            self.is_absent.store(false, Ordering::Relaxed);
+        }
+    }
+
     /// What it looks like.
     pub fn statement(&self) -> Statement {
         let books = self.books.lock();
         Statement {
             who: self.who.clone(),
             tier: Arc::clone(&books.tier),
-            suspended: self.suspended.load(Ordering::Relaxed),
+            suspended: self.is_suspended(),
             clients: books.clients,
             used: books.used,
         }
@@ -342,7 +417,9 @@ impl Account {
             &books.bytes,
             &books.connections,
         ];
-        let decided = books.chosen || self.suspended.load(Ordering::Relaxed);
+        let decided = books.chosen
+            || self.suspended.load(Ordering::Relaxed)
+            || books.standing.is_worth_keeping(now);
         !decided && books.clients == 0 && buckets.iter().all(|bucket| bucket.is_full(now))
     }
 
@@ -362,6 +439,11 @@ impl Account {
             .detail(detail)
             .hint(format!("Try again in {millis} ms."))
     }
+}
+
+/// There is no such tenant.
+pub(super) fn unknown(who: &Who) -> Error {
+    Error::new(Kind::TenantUnknown, format!("{who} does not exist"))
 }
 
 impl PartialEq for Account {
