@@ -2,7 +2,8 @@
 //!
 //! What a party has used is told in virtual time: the server time of its connections divided by
 //! its weight. It runs on while the party holds connections, so that nobody has to guess what a
-//! transaction will cost.
+//! transaction will cost. Connections that it was promised are not counted: it would have them
+//! anyway, and takes its turns with the others for what it has beyond them.
 
 use std::{
     collections::HashMap,
@@ -15,6 +16,10 @@ use crate::limit::Share;
 
 /// A party that has asked within this time uses the pool: connections are kept free for it.
 pub(super) const PRESENT: Duration = Duration::from_secs(10);
+
+/// How much less than others somebody may have used who begins to wait at the same time as they
+/// are still waiting: no more than this is made up for before it is its turn.
+const LAG: Duration = Duration::from_secs(1);
 
 /// How often parties are forgotten that have nothing and owe nothing.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -84,13 +89,12 @@ impl Member {
         }
     }
 
-    /// Brings what it has used up to now; the server time since the last time.
-    fn count(&mut self, now: Instant) -> u64 {
+    /// Brings what it has used up to now.
+    fn count(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.counted);
         self.counted = self.counted.max(now);
-        let spent = nanos(passed).saturating_mul(self.servers as u64);
+        let spent = nanos(passed).saturating_mul(self.extra() as u64);
         self.used += spent.div_ceil(self.weight());
-        spent
     }
 
     fn weight(&self) -> u64 {
@@ -107,20 +111,33 @@ impl Member {
         self.share.max_servers.min(self.cap)
     }
 
+    /// Connections that it has, or that are kept free for it.
+    fn promised(&self) -> usize {
+        self.share.min_servers.min(self.share.max_servers)
+    }
+
     /// Connections that are kept free for it.
     pub(super) fn reserved(&self) -> usize {
-        let promised = self.share.min_servers.min(self.share.max_servers);
-        promised.saturating_sub(self.servers)
+        self.promised().saturating_sub(self.servers)
+    }
+
+    /// Connections that it has beyond what it was promised.
+    fn extra(&self) -> usize {
+        self.servers.saturating_sub(self.promised())
     }
 
     /// What it adds to the sums.
     fn sums(&self) -> Sums {
         let room = self.most().saturating_sub(self.servers);
         Sums {
-            servers: self.servers,
-            reserved: self.reserved(),
+            extra: self.extra(),
+            promised: self.promised(),
             demand: self.waiting.min(room),
-            weight: if self.is_active() { self.weight() } else { 0 },
+            weight: if self.extra() > 0 || self.waiting > 0 {
+                self.weight()
+            } else {
+                0
+            },
         }
     }
 }
@@ -128,27 +145,27 @@ impl Member {
 /// What is added up over all parties.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Sums {
-    /// Connections that they have.
-    pub(super) servers: usize,
-    /// Connections that are kept free.
-    pub(super) reserved: usize,
+    /// Connections that they have beyond what they were promised.
+    extra: usize,
+    /// Connections that they were promised.
+    promised: usize,
     /// Waiters that could be served if there were connections.
     pub(super) demand: usize,
-    /// The weights of those that have or want anything.
+    /// The weights of those that have more than they were promised, or want anything.
     weight: u64,
 }
 
 impl Sums {
     fn add(&mut self, other: Self) {
-        self.servers += other.servers;
-        self.reserved += other.reserved;
+        self.extra += other.extra;
+        self.promised += other.promised;
         self.demand += other.demand;
         self.weight += other.weight;
     }
 
     fn subtract(&mut self, other: Self) {
-        self.servers -= other.servers;
-        self.reserved -= other.reserved;
+        self.extra -= other.extra;
+        self.promised -= other.promised;
         self.demand -= other.demand;
         self.weight -= other.weight;
     }
@@ -161,6 +178,8 @@ pub(super) struct Parties {
     sums: Sums,
     /// Virtual time: where a party starts that comes back from a rest.
     clock: u64,
+    /// Until when it has gone on.
+    clocked: Option<Instant>,
     /// The two that asked last.
     latest: [Option<(u64, Instant)>; 2],
     swept: Option<Instant>,
@@ -206,19 +225,34 @@ impl Parties {
         now: Instant,
         change: impl FnOnce(&mut Member) -> T,
     ) -> Option<T> {
+        self.go_on(now);
         let member = self.members.get_mut(&number)?;
-        let spent = member.count(now);
-        // It goes on for those who rest as fast as for those who share: or else whoever comes ever
-        // anew would always come before those who wait.
-        self.clock += spent.checked_div(self.sums.weight).unwrap_or_default();
-        let rested = !member.is_active();
+        member.count(now);
         self.sums.subtract(member.sums());
         let changed = change(member);
-        if rested && member.is_active() {
-            member.used = member.used.max(self.clock);
-        }
         self.sums.add(member.sums());
         Some(changed)
+    }
+
+    /// The clock goes on for those who rest as fast as for those who share: or else whoever comes
+    /// ever anew would always come before those who wait.
+    fn go_on(&mut self, now: Instant) {
+        let since = self.clocked.unwrap_or(now);
+        self.clocked = Some(since.max(now));
+        let passed = nanos(now.saturating_duration_since(since));
+        let spent = passed.saturating_mul(self.sums.extra as u64);
+        self.clock += spent.checked_div(self.sums.weight).unwrap_or_default();
+    }
+
+    /// A party begins to wait, or to have more than it had, after it wanted or could have no more
+    /// for a while. What it left to others then is not saved up. `lowest` is what the one has used
+    /// whose turn is next.
+    pub(super) fn start(&mut self, number: u64, lowest: Option<u64>, now: Instant) {
+        self.count(number, now);
+        let from = lowest.map_or(self.clock, |lowest| self.clock.min(lowest + nanos(LAG)));
+        if let Some(member) = self.members.get_mut(&number) {
+            member.used = member.used.max(from);
+        }
     }
 
     /// Brings what a party has used up to now.
@@ -226,11 +260,14 @@ impl Parties {
         self.change(number, now, |_| {});
     }
 
-    /// A party has one connection more.
-    pub(super) fn granted(&mut self, number: u64, now: Instant) {
+    /// A party has one connection more; so many of its requests have waited for it.
+    pub(super) fn granted(&mut self, number: u64, waited: usize, now: Instant) {
         let used = self.change(number, now, |member| {
+            let was_promised = member.reserved() > 0;
             member.servers += 1;
-            member.used
+            member.waiting = member.waiting.saturating_sub(waited);
+            // Others need not catch up with who had what it was promised.
+            if was_promised { 0 } else { member.used }
         });
         self.clock = self.clock.max(used.unwrap_or_default());
     }
@@ -253,8 +290,9 @@ impl Parties {
         if member.reserved() > 0 {
             return Leave::Granted;
         }
-        let for_all = bounds.ceiling.saturating_sub(self.sums.reserved).max(1);
-        if self.sums.servers >= for_all {
+        // Whatever was promised, one is left for those who were promised nothing.
+        let for_all = bounds.ceiling.saturating_sub(self.sums.promised).max(1);
+        if self.sums.extra >= for_all {
             return Leave::Later;
         }
         let for_one = bounds.ceiling.saturating_sub(bounds.spare).max(1);

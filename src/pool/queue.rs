@@ -120,7 +120,8 @@ impl<W> Queue<W> {
         let takes = self.turns.iter().all(BTreeSet::is_empty)
             && self.parties.may_have(party.number, bounds, now) == Leave::Granted;
         if takes {
-            self.parties.granted(party.number, now);
+            self.parties.start(party.number, None, now);
+            self.parties.granted(party.number, 0, now);
         }
         takes
     }
@@ -132,11 +133,13 @@ impl<W> Queue<W> {
             return;
         };
         let was_parked = std::mem::take(&mut member.parked);
+        let is_promised = member.reserved() > 0;
         if was_parked {
             self.parked.retain(|it| *it != number);
+            self.parties.start(number, self.lowest(), now);
         }
         // It may have more again, or go before others.
-        if was_parked || member.reserved() > 0 {
+        if was_parked || is_promised {
             self.put_everywhere(number);
         }
     }
@@ -144,7 +147,8 @@ impl<W> Queue<W> {
     /// A connection that was taken in the name of one party is another's.
     pub(super) fn transfer(&mut self, from: u64, to: &Party, now: Instant) {
         self.parties.greet(to, now);
-        self.parties.granted(to.number, now);
+        self.parties.start(to.number, self.lowest(), now);
+        self.parties.granted(to.number, 0, now);
         self.released(from, now);
     }
 
@@ -161,6 +165,9 @@ impl<W> Queue<W> {
         };
         self.waiting.insert(number, waiting);
         self.parties.greet(party, now);
+        if self.waiting_of(party.number) == 0 {
+            self.parties.start(party.number, self.lowest(), now);
+        }
         self.parties.change(party.number, now, |member| {
             member.waiting += 1;
             member.lines.line(worker).numbers.push_back(number);
@@ -259,6 +266,19 @@ impl<W> Queue<W> {
         }
     }
 
+    /// What the party has used that has used least of those that wait their turn.
+    fn lowest(&self) -> Option<u64> {
+        let least = Place {
+            has_minimum: true,
+            used: 0,
+            first: 0,
+            party: 0,
+        };
+        let firsts = self.turns.iter();
+        let firsts = firsts.filter_map(|turns| turns.range(least..).next());
+        firsts.map(|place| place.used).min()
+    }
+
     /// Whether a party is still where it was put; if not, it is put where it belongs.
     fn is_in_place(&mut self, place: Place, worker: usize, now: Instant) -> bool {
         self.parties.count(place.party, now);
@@ -284,9 +304,7 @@ impl<W> Queue<W> {
 
     fn serve(&mut self, place: Place, now: Instant) -> Option<(W, u64)> {
         let served = self.waiting.remove(&place.first)?;
-        self.parties
-            .change(place.party, now, |member| member.waiting -= 1);
-        self.parties.granted(place.party, now);
+        self.parties.granted(place.party, 1, now);
         self.put(place.party, served.worker);
         Some((served.waiter, place.party))
     }
@@ -315,6 +333,7 @@ impl<W> Queue<W> {
         for number in std::mem::take(&mut self.parked) {
             if let Some(member) = self.parties.get_mut(number) {
                 member.parked = false;
+                self.parties.start(number, self.lowest(), now);
                 self.put_everywhere(number);
             }
         }
