@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::queue::Lines;
+use super::{
+    guard::{REMEMBERED, Record},
+    queue::Lines,
+};
 use crate::limit::Share;
 
 /// A party that has asked within this time uses the pool: connections are kept free for it.
@@ -65,6 +68,8 @@ pub(super) struct Member {
     seen: Instant,
     /// The most connections that the guard lets it have.
     pub(super) cap: usize,
+    /// What the guard knows of it.
+    pub(super) record: Record,
     /// It cannot have any more now, and stands in no order of turns.
     pub(super) parked: bool,
 }
@@ -80,6 +85,7 @@ impl Member {
             counted: now,
             seen: now,
             cap: usize::MAX,
+            record: Record::default(),
             parked: false,
         }
     }
@@ -90,6 +96,7 @@ impl Member {
         self.counted = self.counted.max(now);
         let spent = nanos(passed).saturating_mul(self.servers as u64);
         self.used += spent.div_ceil(self.weight());
+        self.record.spent += spent;
         spent
     }
 
@@ -175,6 +182,16 @@ impl Parties {
         self.members.get(&number)
     }
 
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.members.keys().copied()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Member)> {
+        self.members
+            .iter()
+            .map(|(number, member)| (*number, member))
+    }
+
     /// For what is not added up: lines, and whether it waits aside.
     pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Member> {
         self.members.get_mut(&number)
@@ -239,6 +256,7 @@ impl Parties {
     pub(super) fn released(&mut self, number: u64, now: Instant) {
         self.change(number, now, |member| {
             member.servers = member.servers.saturating_sub(1);
+            member.record.served += 1;
         });
     }
 
@@ -282,8 +300,9 @@ impl Parties {
         }
     }
 
-    /// Forgets, now and then, the parties that have nothing and owe nothing.
-    pub(super) fn sweep(&mut self, now: Instant) {
+    /// Forgets, now and then, the parties that have nothing and owe nothing; those that use the pool
+    /// are remembered if `guarded`.
+    pub(super) fn sweep(&mut self, guarded: bool, now: Instant) {
         if self.swept.is_some_and(|at| now < at + SWEEP) {
             return;
         }
@@ -291,11 +310,12 @@ impl Parties {
         // Where nobody has or wants anything there is nothing to be fair about.
         let quiet = self.sums.weight == 0;
         let (clock, sums) = (self.clock, &mut self.sums);
+        let guarded = guarded && self.members.len() <= REMEMBERED;
         self.members.retain(|_, member| {
             let present = now.saturating_duration_since(member.seen) < PRESENT;
             let keep = member.is_active()
                 || (member.used > clock && !quiet)
-                || (member.share.min_servers > 0 && present);
+                || ((member.share.min_servers > 0 || guarded) && present);
             if !keep {
                 sums.subtract(member.sums());
             }

@@ -18,7 +18,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::party::{Bounds, Leave, Parties, Party, nanos};
+use super::{
+    PoolSizes,
+    guard::Guard,
+    party::{Bounds, Leave, Parties, Party, nanos},
+};
 
 /// How much later a waiter on the right thread may have come. Below this, the order in which
 /// two threads reached the lock says little about who asked first.
@@ -71,6 +75,7 @@ impl Lines {
 #[derive(Debug)]
 pub(super) struct Queue<W> {
     fair: bool,
+    guard: Option<Guard>,
     parties: Parties,
     waiting: BTreeMap<u64, Waiting<W>>,
     /// By worker: the parties with waiters there, each where it was put. What a party has used only
@@ -82,9 +87,10 @@ pub(super) struct Queue<W> {
 }
 
 impl<W> Queue<W> {
-    pub(super) fn new(workers: usize, fair: bool) -> Self {
+    pub(super) fn new(workers: usize, sizes: &PoolSizes) -> Self {
         Self {
-            fair,
+            fair: sizes.fair,
+            guard: sizes.adaptive.then(Guard::default),
             parties: Parties::default(),
             waiting: BTreeMap::new(),
             turns: (0..workers.max(1)).map(|_| BTreeSet::new()).collect(),
@@ -318,7 +324,12 @@ impl<W> Queue<W> {
                 self.put_everywhere(number);
             }
         }
-        self.parties.sweep(now);
+        if let Some(guard) = &mut self.guard {
+            for number in guard.look(&mut self.parties, now) {
+                self.put_everywhere(number);
+            }
+        }
+        self.parties.sweep(self.guard.is_some(), now);
     }
 
     /// Parties that are known.
