@@ -268,7 +268,7 @@ impl Session {
     /// that the server connection can be given back if it is free then, or what was used be settled.
     fn must_yield(&self, backend: &Backend) -> bool {
         let shares = self.mode == PoolMode::Transaction && backend.held.is_empty();
-        (backend.is_wanted && shares || backend.must_settle)
+        (backend.is_wanted && shares || backend.is_due())
             && !backend.pipeline.is_empty()
             && !backend.pipeline.is_open()
             && !backend.pipeline.is_copying()

@@ -148,13 +148,15 @@ impl Client {
         Ok(())
     }
 
-    /// Notes whether somebody waits for a server connection that has been held for long.
+    /// Notes whether what the client does is limited, and whether somebody waits for a server
+    /// connection that has been held for long.
     pub(super) fn look_around(&mut self) {
-        if let Some(lease) = &mut self.lease
-            && lease.conn().backend.has_served_long()
-        {
+        let Some(lease) = &mut self.lease else {
+            return;
+        };
+        lease.conn().backend.is_watched = self.account.is_watched();
+        if lease.conn().backend.has_served_long() {
             lease.conn().backend.is_wanted = lease.pool().is_waited_for();
-            lease.conn().backend.must_settle = self.account.is_metered();
         }
     }
 
