@@ -27,6 +27,9 @@ impl Client {
         filled: usize,
         now: Instant,
     ) -> Result<bool, Error> {
+        if self.stopping && self.lease.is_none() {
+            return Err(Error::new(Kind::ShuttingDown, "pgusher is shutting down"));
+        }
         self.asked = now;
         self.settle(now);
         let request = desk.window.get(used..filled).unwrap_or_default();
@@ -50,9 +53,6 @@ impl Client {
             self.session.admitted(&mut lease.conn().backend);
             self.tell_of_wait(desk, now);
             return Ok(true);
-        }
-        if self.stopping {
-            return Err(Error::new(Kind::ShuttingDown, "pgusher is shutting down"));
         }
         let pool = self.parts.membership.pool();
         let worker = self.seat.worker().nth;
