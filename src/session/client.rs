@@ -153,6 +153,12 @@ impl Session {
             Some(backend) if self.needs_admission(header.tag, backend) => {
                 Verdict::Stop(Next::Admit)
             }
+            // It begins nothing. If the server had to answer it, what is sent behind it would begin
+            // in its shadow, and nobody would be asked.
+            Some(backend) if header.tag == b'S' && !self.is_admitted && backend.is_free() => {
+                self.say_ready(out);
+                Verdict::Drop
+            }
             Some(backend) => self.with_server(header, body, start, backend, out),
         }
     }
