@@ -151,6 +151,7 @@ impl Session {
         match backend {
             None => self.without_server(header, body, out),
             Some(backend) if self.needs_admission(header.tag, backend) => {
+                backend.is_prepared_for = false;
                 Verdict::Stop(Next::Admit)
             }
             // It begins nothing. If the server had to answer it, what is sent behind it would begin
@@ -159,7 +160,12 @@ impl Session {
                 self.say_ready(out);
                 Verdict::Drop
             }
-            Some(backend) => self.with_server(header, body, start, backend, out),
+            Some(backend) => {
+                let first = backend.is_free();
+                let verdict = self.with_server(header, body, start, backend, out);
+                self.is_begun = first && matches!(verdict, Verdict::Stop(Next::Hold));
+                verdict
+            }
         }
     }
 

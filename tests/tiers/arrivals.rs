@@ -41,7 +41,10 @@ fn connections_per_second() {
     let mut other = client_of("globex", &pgusher, &database);
     assert_eq!(other.value("SELECT 1"), "1");
     wait(&other, last.unwrap());
-    assert_eq!(client_of("acme", &pgusher, &database).value("SELECT 1"), "1");
+    assert_eq!(
+        client_of("acme", &pgusher, &database).value("SELECT 1"),
+        "1"
+    );
 }
 
 // G6, G7
@@ -51,7 +54,9 @@ fn max_clients() {
     let config = "[limits]\nmax_clients = 3\n[limits.tiers.large]\nmax_clients = 5\n\
                   [users.large]\nbypass = true\ntier = \"large\"";
     let pgusher = with_tenants(config).start();
-    let mut inside: Vec<Raw> = (0..3).map(|_| client_of("acme", &pgusher, &database)).collect();
+    let mut inside: Vec<Raw> = (0..3)
+        .map(|_| client_of("acme", &pgusher, &database))
+        .collect();
     for _ in 0..10 {
         let told = turned_away(&pgusher, &database, "acme");
         assert_eq!(told.sqlstate(), "53300");
@@ -62,25 +67,35 @@ fn max_clients() {
         assert_eq!(client.value("SELECT 1"), "1");
     }
     // One tenant's many are not another's.
-    let others: Vec<Raw> = (0..3).map(|_| client_of("globex", &pgusher, &database)).collect();
+    let others: Vec<Raw> = (0..3)
+        .map(|_| client_of("globex", &pgusher, &database))
+        .collect();
     drop(inside.pop());
     eventually("there is room", || {
-        come(&pgusher, &database, "app", Some("acme")).map(|it| inside.push(it)).is_ok()
+        come(&pgusher, &database, "app", Some("acme"))
+            .map(|it| inside.push(it))
+            .is_ok()
     });
     turned_away(&pgusher, &database, "acme");
     drop(others);
-    let users: Vec<Raw> = (0..5).map(|_| come(&pgusher, &database, "large", None).unwrap()).collect();
+    let users: Vec<Raw> = (0..5)
+        .map(|_| come(&pgusher, &database, "large", None).unwrap())
+        .collect();
     let told = come(&pgusher, &database, "large", None).unwrap_err();
     assert_eq!(told, "FATAL:53300: too many connections for user \"large\"");
     drop(users);
-    eventually("there is room", || come(&pgusher, &database, "large", None).is_ok());
+    eventually("there is room", || {
+        come(&pgusher, &database, "large", None).is_ok()
+    });
 }
 
 /// G6: the seat comes back however a client leaves, and when it never came in.
 #[test]
 fn the_count_recovers() {
     let database = server().fresh_database();
-    let pgusher = with_tenants("[limits]\nmax_clients = 3").auth("scram-sha-256").start();
+    let pgusher = with_tenants("[limits]\nmax_clients = 3")
+        .auth("scram-sha-256")
+        .start();
     let come = || come(&pgusher, &database, "app", Some("acme"));
     for _ in 0..6 {
         let ways: [fn(Raw); 5] = [

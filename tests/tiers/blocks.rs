@@ -17,26 +17,38 @@ const NARROW: &str = "[limits]\ntransactions_per_second = 1\nburst = 1\nmax_dela
 fn a_block_is_never_refused() {
     let database = server().fresh_database();
     database.sql("CREATE TABLE t (n int); GRANT ALL ON t TO app");
-    for (nth, way) in Way::ALL.into_iter().enumerate() {
+    // Preparing something before the block is a transaction of its own.
+    let ways = Way::ALL.into_iter();
+    let ways = ways.filter(|way| !matches!(way, Way::Named | Way::NamedInOneBatch));
+    for (nth, way) in ways.enumerate() {
         let pgusher = with_tenants(NARROW).log_level("info").start();
         let tenant = format!("t{nth}");
         let mut client = client_of(&tenant, &pgusher, &database);
         let mut script = vec!["BEGIN"];
         script.extend(["SELECT repeat('x', 1000)"; 200]);
-        script.extend(["SAVEPOINT a", "SELECT 1 / 0", "ROLLBACK TO a", "SELECT pg_sleep(0.01)"]);
+        script.extend([
+            "SAVEPOINT a",
+            "SELECT 1 / 0",
+            "ROLLBACK TO a",
+            "SELECT pg_sleep(0.01)",
+        ]);
         script.push("COMMIT");
         let heard = way.tell(&script, &mut client);
-        let errors: Vec<String> = heard
+        let types: Vec<String> = heard.iter().map(ToString::to_string).collect();
+        let errors: Vec<&str> = types
             .iter()
-            .flat_map(|it| {
-                let types = it.types();
-                let types = types.split(' ').filter(|it| it.starts_with("E:"));
-                types.map(str::to_owned).collect::<Vec<_>>()
-            })
+            .flat_map(|it| it.split(' '))
+            .filter(|it| it.starts_with("E:"))
             .collect();
         // In one text, and in one batch, an error ends it all.
-        assert_eq!(errors.first().map(String::as_str), Some("E:22012"), "{way:?}");
-        assert!(errors.iter().all(|it| it == "E:22012" || it == "E:25P02"), "{way:?} {errors:?}");
+        assert_eq!(errors.first(), Some(&"E:22012"), "{way:?}");
+        assert!(
+            errors.iter().all(|it| ["E:22012", "E:25P02"].contains(it)),
+            "{way:?} {errors:?}"
+        );
+        if types.last().unwrap().ends_with("Z:E") {
+            client.rows("ROLLBACK");
+        }
         // Behind it, the bill.
         refused(&mut client, &query("SELECT 1"));
     }
@@ -84,7 +96,10 @@ fn a_tenant_that_is_named_inside() {
     for _ in 0..10 {
         client.rows("BEGIN");
         client.rows("SET LOCAL app.tenant_id = 'acme'");
-        assert_eq!(client.value("SELECT current_setting('app.tenant_id')"), "acme");
+        assert_eq!(
+            client.value("SELECT current_setting('app.tenant_id')"),
+            "acme"
+        );
         client.rows("COMMIT");
     }
     let mut acme = client_of("acme", &pgusher, &database);
@@ -94,7 +109,10 @@ fn a_tenant_that_is_named_inside() {
         "limit=transactions_per_second per_second=1 burst=2 tenant=acme"
     );
     // Ten were taken of two, and the next is the eleventh.
-    assert!((7_000..=9_000).contains(&told.retry.as_millis()), "{told:?}");
+    assert!(
+        (7_000..=9_000).contains(&told.retry.as_millis()),
+        "{told:?}"
+    );
     // Its own user is not in debt.
     assert_eq!(client.value("SELECT 'nobody'"), "nobody");
 }

@@ -49,7 +49,10 @@ fn the_pace() {
     }
     admin.rows("SET TENANT acme tier = 'slow'");
     assert_eq!(client.value(ONE), "1");
-    assert_eq!(client.ask(&[extended(ONE, &[]), sync()].concat()).types(), "1 2 T D C Z:I");
+    assert_eq!(
+        client.ask(&[extended(ONE, &[]), sync()].concat()).types(),
+        "1 2 T D C Z:I"
+    );
     refused(&mut client, &query(ONE));
     admin.rows("SET TENANT acme tier = 'default'");
     for _ in 0..20 {
@@ -69,7 +72,9 @@ fn the_pace() {
 fn the_share() {
     let database = server().fresh_database();
     let (pgusher, mut admin) = pgusher();
-    let mut clients: Vec<Raw> = (0..3).map(|_| client_of("acme", &pgusher, &database)).collect();
+    let mut clients: Vec<Raw> = (0..3)
+        .map(|_| client_of("acme", &pgusher, &database))
+        .collect();
     for client in &mut clients {
         client.rows("BEGIN");
     }
@@ -127,7 +132,9 @@ fn the_settings() {
             pinned.rows("DROP TABLE t");
         }
         assert_eq!(client.value(SETTINGS).trim_end(), seen, "{tier}");
-        let by_parts = client.ask(&[extended(SETTINGS, &[]), sync()].concat()).text();
+        let by_parts = client
+            .ask(&[extended(SETTINGS, &[]), sync()].concat())
+            .text();
         assert!(by_parts.contains(&format!("D {seen}")), "{by_parts}");
         // Two transactions are two tokens; it has paid for them.
         admin.rows("SET TENANT acme tier = 'default'");
@@ -173,7 +180,10 @@ fn suspension() {
         anonymous.rows("ROLLBACK");
         assert_eq!(anonymous.value(ONE), "1");
         let told = Raw::try_login(pgusher.port(), "app.acme", PASSWORD, &database.name);
-        assert!(told.unwrap_err().starts_with("FATAL:42501: tenant \"acme\" is suspended"));
+        assert!(
+            told.unwrap_err()
+                .starts_with("FATAL:42501: tenant \"acme\" is suspended")
+        );
         // What is open goes on, and nobody else is meant.
         assert_eq!(busy.value(ONE), "1");
         assert_eq!(other.value(ONE), "1");
@@ -228,9 +238,11 @@ fn expulsion() {
     assert_eq!(other.value(ONE), "1");
     assert_eq!(user.value(ONE), "1");
     eventually("what it ran is over", || {
-        database.value("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' \
+        database.value(
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' \
                         AND state = 'active' AND pid <> pg_backend_pid() \
-                        AND datname = current_database()") == "0"
+                        AND datname = current_database()",
+        ) == "0"
     });
     // Who comes afterwards is not meant.
     assert_eq!(client_of("acme", &pgusher, &database).value(ONE), "1");

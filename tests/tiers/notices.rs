@@ -41,7 +41,10 @@ fn of_a_limit() {
     assert_eq!(client.ask(&query("SELECT 1")).types(), "T D C Z:I");
     for (request, types) in [
         (query("SELECT 1"), "N:00000 T D C Z:I"),
-        ([extended("SELECT 1", &[]), sync()].concat(), "N:00000 1 2 T D C Z:I"),
+        (
+            [extended("SELECT 1", &[]), sync()].concat(),
+            "N:00000 1 2 T D C Z:I",
+        ),
         (query("BEGIN"), "N:00000 C Z:T"),
     ] {
         client.send(&request);
@@ -59,11 +62,16 @@ fn of_a_limit() {
 #[test]
 fn of_a_busy_pool() {
     let database = server().fresh_database();
-    let pgusher = with_tenants("[limits]\nnotice_after = \"150ms\"").pool_size(1).start();
+    let pgusher = with_tenants("[limits]\nnotice_after = \"150ms\"")
+        .pool_size(1)
+        .start();
     let mut client = client_of("acme", &pgusher, &database);
     for (request, types) in [
         (query("SELECT 1"), "N:00000 T D C Z:I"),
-        ([extended("SELECT 1", &[]), sync()].concat(), "N:00000 1 2 T D C Z:I"),
+        (
+            [extended("SELECT 1", &[]), sync()].concat(),
+            "N:00000 1 2 T D C Z:I",
+        ),
     ] {
         let mut holding = holders("globex", &pgusher, &database, 1);
         client.send(&request);

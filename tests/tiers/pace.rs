@@ -9,7 +9,7 @@ use crate::{
     Refusal, client_of, come, passed, refused, server,
     support::{
         Pgusher, Raw,
-        message::{extended, query, sync},
+        message::{bind, execute, extended, parse, query, sync},
     },
     wait, with, with_tenants,
 };
@@ -23,23 +23,30 @@ fn batch(sql: &str) -> Vec<u8> {
 #[test]
 fn behind_the_burst_is_the_end() {
     let database = server().fresh_database();
-    let pgusher = with_tenants(
-        "[limits]\ntransactions_per_second = 1\nburst = 4\nmax_delay = \"1ms\"",
-    )
-    .start();
+    let pgusher =
+        with_tenants("[limits]\ntransactions_per_second = 1\nburst = 4\nmax_delay = \"1ms\"")
+            .start();
     let mut client = client_of("acme", &pgusher, &database);
     let mut second = client_of("acme", &pgusher, &database);
     assert_eq!(client.ask(&query(ONE)).types(), "T D C Z:I");
     assert_eq!(client.ask(&batch(ONE)).types(), "1 2 T D C Z:I");
     assert_eq!(second.ask(&query(ONE)).types(), "T D C Z:I");
     // A text of two statements is one transaction.
-    assert_eq!(second.ask(&query("SELECT 1; SELECT 2")).types(), "T D C T D C Z:I");
+    assert_eq!(
+        second.ask(&query("SELECT 1; SELECT 2")).types(),
+        "T D C T D C Z:I"
+    );
     let mut told = Vec::new();
     for _ in 0..5 {
         told.push(refused(&mut client, &query(ONE)));
         told.push(refused(&mut second, &batch(ONE)));
     }
-    for Refusal { message, detail, retry } in &told {
+    for Refusal {
+        message,
+        detail,
+        retry,
+    } in &told
+    {
         assert_eq!(message, "tenant \"acme\" starts too many transactions");
         let expected = "limit=transactions_per_second per_second=1 burst=4 tenant=acme";
         assert_eq!(detail, expected);
@@ -58,10 +65,9 @@ fn behind_the_burst_is_the_end() {
 #[test]
 fn a_short_wait_is_waited() {
     let database = server().fresh_database();
-    let pgusher = with_tenants(
-        "[limits]\ntransactions_per_second = 10\nburst = 2\nmax_delay = \"150ms\"",
-    )
-    .start();
+    let pgusher =
+        with_tenants("[limits]\ntransactions_per_second = 10\nburst = 2\nmax_delay = \"150ms\"")
+            .start();
     let mut client = client_of("acme", &pgusher, &database);
     let start = Instant::now();
     for nth in 0..12 {
@@ -81,10 +87,9 @@ fn a_short_wait_is_waited() {
 fn a_place_is_kept() {
     let database = server().fresh_database();
     database.sql("CREATE TABLE t (id serial, n int); GRANT ALL ON t, t_id_seq TO app");
-    let pgusher = with_tenants(
-        "[limits]\ntransactions_per_second = 4\nburst = 1\nmax_delay = \"1050ms\"",
-    )
-    .start();
+    let pgusher =
+        with_tenants("[limits]\ntransactions_per_second = 4\nburst = 1\nmax_delay = \"1050ms\"")
+            .start();
     let mut clients: Vec<Raw> = (0..5)
         .map(|_| client_of("acme", &pgusher, &database))
         .collect();
@@ -122,7 +127,10 @@ fn count(pgusher: &Pgusher, clients: Vec<Raw>, time: Duration) -> usize {
             .into_iter()
             .map(|client| scope.spawn(move || work(client)))
             .collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .sum()
     })
 }
 
@@ -137,7 +145,9 @@ fn the_rate_is_right() {
         .log_level("info")
         .config("[runtime]\nworkers = 4\n[users.other]\npassword = \"secret\"")
         .config("[tenant]\nsetting = \"app.tenant_id\"\nrequired = false")
-        .config(&format!("[limits]\ntransactions_per_second = {RATE}\nburst = {BURST}\nmax_delay = \"10s\""))
+        .config(&format!(
+            "[limits]\ntransactions_per_second = {RATE}\nburst = {BURST}\nmax_delay = \"10s\""
+        ))
         .start();
     let clients: Vec<Raw> = (0..8)
         .map(|nth| {
@@ -178,5 +188,48 @@ fn users_without_tenants() {
         for _ in 0..50 {
             assert_eq!(many.value(ONE), "1");
         }
+    }
+}
+
+/// What pgusher does in front of a statement, and is answered before it, costs nothing.
+#[test]
+fn what_is_done_for_a_statement_is_part_of_it() {
+    let database = server().fresh_database();
+    database.sql(
+        "CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$; \
+         CREATE TABLE t (n int); GRANT ALL ON t TO app; ALTER TABLE t OWNER TO app",
+    );
+    let own = [bind("", "a", &[]), execute("", 0), sync()].concat();
+    for (mode, setup) in [
+        ("", "SELECT 1"),
+        ("pool_mode = \"session\"", "SELECT 1"),
+        ("", "CREATE TEMP TABLE kept ()"),
+    ] {
+        let pgusher =
+            with_tenants("[limits]\ntransactions_per_second = 1\nburst = 12\nmax_delay = \"1ms\"")
+                .pool_size(1)
+                .database(mode)
+                .start();
+        let mut client = client_of("acme", &pgusher, &database);
+        client.rows(setup);
+        let prepared = client.ask(&[parse("a", "SELECT 7"), sync()].concat());
+        assert_eq!(prepared.types(), "1 Z:I");
+        for (request, types) in [
+            (query("VACUUM t"), "C Z:I"),
+            (batch("VACUUM t"), "1 2 n C Z:I"),
+            (query("CALL p()"), "C Z:I"),
+            (batch("CALL p()"), "1 2 n C Z:I"),
+            (query("DO $$ BEGIN COMMIT; END $$"), "C Z:I"),
+            (query("EXECUTE a"), "T D C Z:I"),
+            (own.clone(), "2 D C Z:I"),
+            (query("DISCARD PLANS"), "C Z:I"),
+            (query("EXECUTE a"), "T D C Z:I"),
+        ] {
+            assert_eq!(client.ask(&request).types(), types, "{mode} {setup}");
+        }
+        // Eleven so far: one is left.
+        assert_eq!(client.value(ONE), "1", "{mode} {setup}");
+        let told = refused(&mut client, &query(ONE));
+        assert!(told.retry <= Duration::from_secs(1), "{told:?}");
     }
 }

@@ -12,9 +12,9 @@ use crate::{
 
 const ONE: &str = "SELECT 1";
 
-/// Transactions of a pipeline that may pass beyond the burst before it is looked at: what goes to
-/// the server at once.
-const SOME: usize = 64;
+/// Transactions of a pipeline that may pass beyond the burst before it is looked at: what may be
+/// under way, and what is sent behind the first answers.
+const SOME: usize = 64 + 16;
 
 fn batch(sql: &str) -> Vec<u8> {
     [extended(sql, &[]), sync()].concat()
@@ -22,11 +22,10 @@ fn batch(sql: &str) -> Vec<u8> {
 
 fn drained(config: &str) -> (Pgusher, Raw) {
     let database = server().fresh_database();
-    let pgusher = with_tenants(
-        "[limits]\ntransactions_per_second = 1\nburst = 1\nmax_delay = \"1ms\"",
-    )
-    .database(config)
-    .start();
+    let pgusher =
+        with_tenants("[limits]\ntransactions_per_second = 1\nburst = 1\nmax_delay = \"1ms\"")
+            .database(config)
+            .start();
     let mut client = client_of("acme", &pgusher, &database);
     assert_eq!(client.value(ONE), "1");
     (pgusher, client)
@@ -37,13 +36,32 @@ fn drained(config: &str) -> (Pgusher, Raw) {
 fn each_request_is_answered() {
     for mode in ["", "pool_mode = \"session\""] {
         let (_pgusher, mut client) = drained(mode);
-        let several = [query(ONE), batch(ONE), query("BEGIN"), sync(), query("COMMIT")].concat();
+        let several = [
+            query(ONE),
+            batch(ONE),
+            query("BEGIN"),
+            sync(),
+            query("COMMIT"),
+        ]
+        .concat();
         client.send(&several);
-        for types in ["E:53400 Z:I", "E:53400 Z:I", "E:53400 Z:I", "Z:I", "E:53400 Z:I"] {
+        for types in [
+            "E:53400 Z:I",
+            "E:53400 Z:I",
+            "E:53400 Z:I",
+            "Z:I",
+            "E:53400 Z:I",
+        ] {
             assert_eq!(client.transcript().types(), types, "{mode}");
         }
         // Whatever the batch holds, it is one error, and all of it is skipped.
-        let long = [extended(ONE, &[]), parse("a", ONE), flush(), extended(ONE, &[])].concat();
+        let long = [
+            extended(ONE, &[]),
+            parse("a", ONE),
+            flush(),
+            extended(ONE, &[]),
+        ]
+        .concat();
         client.send(&long);
         refusal(&client.expect("E:53400"));
         client.send(&[bind("", "a", &[]), execute("", 0), flush()].concat());
@@ -54,7 +72,8 @@ fn each_request_is_answered() {
         let told = refused(&mut client, &batch(ONE));
         wait(&client, told.retry);
         let unknown = [bind("", "a", &[]), execute("", 0), sync()].concat();
-        assert_eq!(client.ask(&unknown).types(), "E:26000 Z:I");
+        let heard = client.ask(&unknown);
+        assert_eq!(heard.types(), "E:26000 Z:I", "{mode} {told:?} {heard:?}");
     }
 }
 
@@ -68,7 +87,10 @@ fn hear(client: &mut Raw, count: usize) -> (usize, Vec<Message>) {
             assert_eq!(answer.len(), 2);
             errors.push(answer.into_iter().next().unwrap());
         } else {
-            assert!(errors.is_empty(), "the {nth}th passed behind one that was refused");
+            assert!(
+                errors.is_empty(),
+                "the {nth}th passed behind one that was refused"
+            );
             passed += 1;
         }
     }
@@ -80,11 +102,10 @@ fn without_reading(setup: &[&str], config: &str) {
     const COUNT: usize = 600;
     for simple in [true, false] {
         let database = server().fresh_database();
-        let pgusher = with_tenants(
-            "[limits]\ntransactions_per_second = 1\nburst = 4\nmax_delay = \"1ms\"",
-        )
-        .database(config)
-        .start();
+        let pgusher =
+            with_tenants("[limits]\ntransactions_per_second = 1\nburst = 4\nmax_delay = \"1ms\"")
+                .database(config)
+                .start();
         let mut client = client_of("acme", &pgusher, &database);
         for sql in setup {
             client.rows(sql);
@@ -100,7 +121,10 @@ fn without_reading(setup: &[&str], config: &str) {
         let debt = (passed + setup.len() + 1 - 4) as u64;
         let millis = u64::try_from(told.retry.as_millis()).unwrap();
         assert!(millis <= debt.min(61) * 1000, "{told:?} after {passed}");
-        assert!(millis + 5_000 >= debt.min(61) * 1000, "{told:?} after {passed}");
+        assert!(
+            millis + 5_000 >= debt.min(61) * 1000,
+            "{told:?} after {passed}"
+        );
         assert_eq!(other.value(ONE), "1");
     }
 }
@@ -148,7 +172,13 @@ fn a_pipeline_that_is_slowed() {
         assert_eq!(client.value(ONE), "1");
         let time = start.elapsed().as_secs_f64();
         let expected = (COUNT + 2 - 10) as f64 / 200.0;
-        assert!(time > expected * 0.98, "{time} s of {expected} s, {setup} {config}");
-        assert!(time < expected * 1.5 + 0.5, "{time} s of {expected} s, {setup} {config}");
+        assert!(
+            time > expected * 0.98,
+            "{time} s of {expected} s, {setup} {config}"
+        );
+        assert!(
+            time < expected * 1.5 + 0.5,
+            "{time} s of {expected} s, {setup} {config}"
+        );
     }
 }

@@ -119,7 +119,9 @@ fn min_servers() {
         .pool_size(4)
         .database("spare_servers = 0")
         .start();
-    let mut vip: Vec<Raw> = (0..2).map(|_| client_of("vip", &pgusher, &database)).collect();
+    let mut vip: Vec<Raw> = (0..2)
+        .map(|_| client_of("vip", &pgusher, &database))
+        .collect();
     // It uses the pool, so two are its own.
     assert_eq!(vip[0].value(ONE), "1");
     let mut witness = client_of("vip", &pgusher, &database);

@@ -34,7 +34,10 @@ fn server_time() {
             // Half a second is owed, and that is a second's worth. A moment has passed since.
             assert!((600..=1_200).contains(&told.retry.as_millis()), "{told:?}");
         }
-        assert_eq!(client_of("globex", &pgusher, &database).value("SELECT 1"), "1");
+        assert_eq!(
+            client_of("globex", &pgusher, &database).value("SELECT 1"),
+            "1"
+        );
         let told = refused(&mut client, &request("SELECT 1"));
         wait(&client, told.retry);
         assert_eq!(second.value("SELECT 'paid'"), "paid");

@@ -117,7 +117,11 @@ fn query_wait_timeout_is_shorter() {
     crate::wait(&client, told.retry);
     let start = Instant::now();
     assert_eq!(client.value(ONE), "1");
-    assert!(start.elapsed() < Duration::from_millis(600), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_millis(600),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 /// A client that idles is not one that is delayed.
@@ -133,5 +137,9 @@ fn other_timeouts_do_not_count() {
     let mut client = in_debt(&pgusher, &database);
     let start = Instant::now();
     assert_eq!(client.value(ONE), "1");
-    assert!(start.elapsed() >= Duration::from_millis(1900), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() >= Duration::from_millis(1900),
+        "{:?}",
+        start.elapsed()
+    );
 }
