@@ -1,8 +1,8 @@
 //! A token bucket: so much per second, and so much at once after a rest.
 //!
 //! All that a bucket knows is when it will be full again. What is taken moves that time further
-//! away; the bucket is empty when it is as far away as filling it takes. So nothing refills it, it
-//! costs the same at any rate, and it needs no other state when the rate is changed.
+//! away; the bucket is empty when it is as far away as filling it takes. So nothing refills it, and
+//! it costs the same at any rate.
 //!
 //! Two things it can do are the reason why it is written here (the crate `governor`, against which
 //! the tests hold it, has neither): it may go into debt, because what a transaction costs is known
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// another hour.
 pub const LONGEST_DEBT: Duration = Duration::from_secs(60);
 
-const SECOND: u128 = 1_000_000_000;
+const SECOND: u64 = 1_000_000_000;
 
 /// How fast a bucket fills, and how much it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,21 +45,36 @@ impl Rate {
 
     /// How long it takes until so much has come.
     fn time_for(&self, units: u64) -> Duration {
-        let nanos = u128::from(units) * SECOND / u128::from(self.per_second);
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        // Nearly always it fits, and a division of 128 bits is what would cost most here.
+        let nanos = match units.checked_mul(SECOND) {
+            Some(product) => product / self.per_second,
+            None => {
+                let product = u128::from(units) * u128::from(SECOND);
+                u64::try_from(product / u128::from(self.per_second)).unwrap_or(u64::MAX)
+            }
+        };
+        Duration::from_nanos(nanos)
     }
 }
 
 /// One bucket. A new one is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Bucket {
-    full_at: Option<Instant>,
+    drawn: Option<Drawn>,
+}
+
+/// What was taken out of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Drawn {
+    full_at: Instant,
+    /// At which rate it will be full then.
+    rate: Rate,
 }
 
 impl Bucket {
     /// How long to wait until `cost` is there. Nothing is taken. With a cost of 0: until it is not
     /// in debt.
-    pub fn wait(&self, rate: Rate, cost: u64, now: Instant) -> Duration {
+    pub fn wait(&mut self, rate: Rate, cost: u64, now: Instant) -> Duration {
         self.after(rate, cost, now)
             .saturating_duration_since(now + rate.time_for(rate.burst))
     }
@@ -67,17 +82,61 @@ impl Bucket {
     /// Takes `cost`, whether it is there or not.
     pub fn take(&mut self, rate: Rate, cost: u64, now: Instant) {
         let furthest = now + rate.time_for(rate.burst) + LONGEST_DEBT;
-        self.full_at = Some(self.after(rate, cost, now).min(furthest));
+        let before = self.after(rate, 0, now);
+        // What others wait for already is not given to somebody else.
+        let full_at = self.after(rate, cost, now).min(furthest).max(before);
+        self.drawn = Some(Drawn { full_at, rate });
+    }
+
+    /// Takes `cost` for somebody who waits until it is there.
+    pub fn reserve(&mut self, rate: Rate, cost: u64, now: Instant) {
+        let full_at = self.after(rate, cost, now);
+        self.drawn = Some(Drawn { full_at, rate });
     }
 
     /// When it would be full if `cost` were taken.
-    fn after(&self, rate: Rate, cost: u64, now: Instant) -> Instant {
-        let from = self.full_at.map_or(now, |at| at.max(now));
+    fn after(&mut self, rate: Rate, cost: u64, now: Instant) -> Instant {
+        let drawn = self.drawn.as_mut().filter(|drawn| drawn.full_at > now);
+        let from = drawn.map_or(now, |drawn| {
+            drawn.change(rate, now);
+            drawn.full_at
+        });
         from + rate.time_for(cost).min(LONGEST_DEBT * 1000)
     }
 
     /// A full bucket may be forgotten: a new one is the same.
     pub fn is_full(&self, now: Instant) -> bool {
-        self.full_at.is_none_or(|at| at <= now)
+        self.drawn.is_none_or(|drawn| drawn.full_at <= now)
     }
+}
+
+impl Drawn {
+    /// From now on it fills at another rate. As full as it was it remains, and what it owes it
+    /// still owes.
+    fn change(&mut self, rate: Rate, now: Instant) {
+        if self.rate == rate {
+            return;
+        }
+        let (before, after) = (
+            self.rate.time_for(self.rate.burst),
+            rate.time_for(rate.burst),
+        );
+        let missing = self.full_at.saturating_duration_since(now);
+        let debt = missing.saturating_sub(before);
+        let missing = if debt.is_zero() {
+            scaled(missing, after.as_nanos(), before.as_nanos())
+        } else {
+            let (old, new) = (self.rate.per_second.into(), rate.per_second.into());
+            after + scaled(debt, old, new).min(LONGEST_DEBT)
+        };
+        *self = Self {
+            full_at: now + missing,
+            rate,
+        };
+    }
+}
+
+fn scaled(span: Duration, by: u128, of: u128) -> Duration {
+    let nanos = span.as_nanos().saturating_mul(by).div_ceil(of.max(1));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }

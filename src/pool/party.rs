@@ -51,6 +51,15 @@ pub(super) enum Leave {
     Aside,
 }
 
+/// What became of a party that has one connection less.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Released {
+    /// It had waited aside, and does no longer.
+    pub(super) was_parked: bool,
+    /// It may stand elsewhere in the order.
+    pub(super) moves: bool,
+}
+
 /// What a pool knows of a party.
 #[derive(Debug)]
 pub(super) struct Member {
@@ -161,53 +170,52 @@ impl Sums {
     }
 }
 
-/// The parties of a pool.
+/// What parties share.
 #[derive(Debug, Default)]
-pub(super) struct Parties {
-    members: HashMap<u64, Member, BuildHasherDefault<Spread>>,
+struct Common {
     sums: Sums,
     /// Virtual time: where a party starts that comes back from a rest.
     clock: u64,
     /// The two that asked last.
     latest: [Option<(u64, Instant)>; 2],
-    swept: Option<Instant>,
 }
 
-impl Parties {
-    pub(super) fn sums(&self) -> Sums {
-        self.sums
+impl Common {
+    /// Brings what a party has used up to now.
+    fn count(&mut self, member: &mut Member, now: Instant) {
+        if member.servers > 0 {
+            let spent = member.count(now);
+            // It goes on for those who rest as fast as for those who share: or else whoever comes
+            // ever anew would always come before those who wait.
+            self.clock += spent.checked_div(self.sums.weight).unwrap_or_default();
+        } else {
+            member.counted = now;
+        }
     }
 
-    pub(super) fn get(&self, number: u64) -> Option<&Member> {
-        self.members.get(&number)
+    /// Changes a party, and the sums with it, after what it has used so far was counted.
+    fn change<T>(
+        &mut self,
+        member: &mut Member,
+        now: Instant,
+        change: impl FnOnce(&mut Member) -> T,
+    ) -> T {
+        self.count(member, now);
+        let rested = !member.is_active();
+        self.sums.subtract(member.sums());
+        let changed = change(member);
+        if rested && member.is_active() {
+            member.used = member.used.max(self.clock);
+        }
+        self.sums.add(member.sums());
+        changed
     }
 
-    pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
-        self.members.keys().copied()
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Member)> {
-        self.members
-            .iter()
-            .map(|(number, member)| (*number, member))
-    }
-
-    /// For what is not added up: lines, and whether it waits aside.
-    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Member> {
-        self.members.get_mut(&number)
-    }
-
-    /// A party asks: from now on it is known, and present.
-    pub(super) fn greet(&mut self, party: &Party, now: Instant) {
-        let member = self.members.entry(party.number);
-        let member = member.or_insert_with(|| {
-            let member = Member::new(party.share, now);
-            self.sums.add(member.sums());
-            member
-        });
+    /// A party asks, and is present.
+    fn meet(&mut self, member: &mut Member, party: &Party, now: Instant) {
         member.seen = now;
         if member.share != party.share {
-            self.change(party.number, now, |member| member.share = party.share);
+            self.change(member, now, |member| member.share = party.share);
         }
         let [first, second] = &mut self.latest;
         if first.is_some_and(|(number, _)| number != party.number) {
@@ -216,55 +224,17 @@ impl Parties {
         *first = Some((party.number, now));
     }
 
-    /// Changes a party, and the sums with it, after what it has used so far was counted.
-    pub(super) fn change<T>(
-        &mut self,
-        number: u64,
-        now: Instant,
-        change: impl FnOnce(&mut Member) -> T,
-    ) -> Option<T> {
-        let member = self.members.get_mut(&number)?;
-        let spent = member.count(now);
-        // It goes on for those who rest as fast as for those who share: or else whoever comes ever
-        // anew would always come before those who wait.
-        self.clock += spent.checked_div(self.sums.weight).unwrap_or_default();
-        let rested = !member.is_active();
-        self.sums.subtract(member.sums());
-        let changed = change(member);
-        if rested && member.is_active() {
-            member.used = member.used.max(self.clock);
-        }
-        self.sums.add(member.sums());
-        Some(changed)
-    }
-
-    /// Brings what a party has used up to now.
-    pub(super) fn count(&mut self, number: u64, now: Instant) {
-        self.change(number, now, |_| {});
-    }
-
     /// A party has one connection more.
-    pub(super) fn granted(&mut self, number: u64, now: Instant) {
-        let used = self.change(number, now, |member| {
+    fn grant(&mut self, member: &mut Member, now: Instant, change: impl FnOnce(&mut Member)) {
+        self.change(member, now, |member| {
             member.servers += 1;
-            member.used
+            change(member);
         });
-        self.clock = self.clock.max(used.unwrap_or_default());
-    }
-
-    /// A party has one connection less.
-    pub(super) fn released(&mut self, number: u64, now: Instant) {
-        self.change(number, now, |member| {
-            member.servers = member.servers.saturating_sub(1);
-            member.record.served += 1;
-        });
+        self.clock = self.clock.max(member.used);
     }
 
     /// Whether a party may have one more connection.
-    pub(super) fn may_have(&self, number: u64, bounds: Bounds, now: Instant) -> Leave {
-        let Some(member) = self.members.get(&number) else {
-            return Leave::Granted;
-        };
+    fn leave(&self, number: u64, member: &Member, bounds: Bounds, now: Instant) -> Leave {
         if member.servers >= member.most() {
             return Leave::Aside;
         }
@@ -288,6 +258,140 @@ impl Parties {
         let other = latest.find(|(it, _)| *it != number);
         other.is_some_and(|(_, seen)| now.saturating_duration_since(*seen) < PRESENT)
     }
+}
+
+/// The parties of a pool.
+#[derive(Debug, Default)]
+pub(super) struct Parties {
+    members: HashMap<u64, Member, BuildHasherDefault<Spread>>,
+    common: Common,
+    swept: Option<Instant>,
+    /// Those that use the pool are remembered, for the guard.
+    guarded: bool,
+}
+
+impl Parties {
+    pub(super) fn new(guarded: bool) -> Self {
+        Self {
+            guarded,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn sums(&self) -> Sums {
+        self.common.sums
+    }
+
+    pub(super) fn get(&self, number: u64) -> Option<&Member> {
+        self.members.get(&number)
+    }
+
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.members.keys().copied()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Member)> {
+        self.members
+            .iter()
+            .map(|(number, member)| (*number, member))
+    }
+
+    /// For what is not added up: lines, and whether it waits aside.
+    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Member> {
+        self.members.get_mut(&number)
+    }
+
+    /// A party asks: from now on it is known, and present.
+    fn greet(&mut self, party: &Party, now: Instant) -> (&mut Member, &mut Common) {
+        let member = self.members.entry(party.number).or_insert_with(|| {
+            let member = Member::new(party.share, now);
+            self.common.sums.add(member.sums());
+            member
+        });
+        self.common.meet(member, party, now);
+        (member, &mut self.common)
+    }
+
+    /// A party asks, and gets one more connection if it may have it.
+    pub(super) fn takes(&mut self, party: &Party, bounds: Bounds, now: Instant) -> bool {
+        let (member, common) = self.greet(party, now);
+        let takes = common.leave(party.number, member, bounds, now) == Leave::Granted;
+        if takes {
+            common.grant(member, now, |_| {});
+        }
+        takes
+    }
+
+    /// A party has one connection more, whatever it may have.
+    pub(super) fn gets(&mut self, party: &Party, now: Instant) {
+        let (member, common) = self.greet(party, now);
+        common.grant(member, now, |_| {});
+    }
+
+    /// A party has one waiter more, in the line that `joins` puts it in.
+    pub(super) fn waits(&mut self, party: &Party, now: Instant, joins: impl FnOnce(&mut Lines)) {
+        let (member, common) = self.greet(party, now);
+        common.change(member, now, |member| {
+            member.waiting += 1;
+            joins(&mut member.lines);
+        });
+    }
+
+    /// A waiter of a party is served.
+    pub(super) fn served(&mut self, number: u64, now: Instant) {
+        if let Some(member) = self.members.get_mut(&number) {
+            self.common.grant(member, now, |member| member.waiting -= 1);
+        }
+    }
+
+    /// A party has one connection less. Whether it may stand elsewhere in the order now: it may
+    /// have more again, or go before others.
+    pub(super) fn released(&mut self, number: u64, now: Instant) -> Released {
+        let Some(member) = self.members.get_mut(&number) else {
+            return Released::default();
+        };
+        self.common.change(member, now, |member| {
+            member.servers = member.servers.saturating_sub(1);
+            member.record.served += 1;
+        });
+        let was_parked = std::mem::take(&mut member.parked);
+        let released = Released {
+            was_parked,
+            moves: was_parked || member.reserved() > 0,
+        };
+        // Most tenants are seldom there: what nobody has to remember is not kept until the sweep.
+        let owes = member.used > self.common.clock || member.is_active();
+        if !owes && member.share.min_servers == 0 && !self.guarded {
+            self.members.remove(&number);
+        }
+        released
+    }
+
+    /// Changes a party, and the sums with it.
+    pub(super) fn change<T>(
+        &mut self,
+        number: u64,
+        now: Instant,
+        change: impl FnOnce(&mut Member) -> T,
+    ) -> Option<T> {
+        let member = self.members.get_mut(&number)?;
+        Some(self.common.change(member, now, change))
+    }
+
+    /// Brings what a party has used up to now.
+    pub(super) fn count(&mut self, number: u64, now: Instant) {
+        if let Some(member) = self.members.get_mut(&number) {
+            self.common.count(member, now);
+        }
+    }
+
+    /// Whether a party may have one more connection.
+    pub(super) fn may_have(&self, number: u64, bounds: Bounds, now: Instant) -> Leave {
+        match self.members.get(&number) {
+            Some(member) => self.common.leave(number, member, bounds, now),
+            None => Leave::Granted,
+        }
+    }
 
     /// Nobody waits any more.
     pub(super) fn nobody_waits(&mut self, now: Instant) {
@@ -300,17 +404,16 @@ impl Parties {
         }
     }
 
-    /// Forgets, now and then, the parties that have nothing and owe nothing; those that use the pool
-    /// are remembered if `guarded`.
-    pub(super) fn sweep(&mut self, guarded: bool, now: Instant) {
+    /// Forgets, now and then, the parties that have nothing and owe nothing.
+    pub(super) fn sweep(&mut self, now: Instant) {
         if self.swept.is_some_and(|at| now < at + SWEEP) {
             return;
         }
         self.swept = Some(now);
         // Where nobody has or wants anything there is nothing to be fair about.
-        let quiet = self.sums.weight == 0;
-        let (clock, sums) = (self.clock, &mut self.sums);
-        let guarded = guarded && self.members.len() <= REMEMBERED;
+        let quiet = self.common.sums.weight == 0;
+        let (clock, sums) = (self.common.clock, &mut self.common.sums);
+        let guarded = self.guarded && self.members.len() <= REMEMBERED;
         self.members.retain(|_, member| {
             let present = now.saturating_duration_since(member.seen) < PRESENT;
             let keep = member.is_active()

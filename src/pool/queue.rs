@@ -91,7 +91,7 @@ impl<W> Queue<W> {
         Self {
             fair: sizes.fair,
             guard: sizes.adaptive.then(Guard::default),
-            parties: Parties::default(),
+            parties: Parties::new(sizes.adaptive),
             waiting: BTreeMap::new(),
             turns: (0..workers.max(1)).map(|_| BTreeSet::new()).collect(),
             parked: Vec::new(),
@@ -122,35 +122,24 @@ impl<W> Queue<W> {
     /// A party asks, and takes a connection at once if nobody waits who could take it and it may
     /// have one more.
     pub(super) fn takes_at_once(&mut self, party: &Party, bounds: Bounds, now: Instant) -> bool {
-        self.parties.greet(party, now);
-        let takes = self.turns.iter().all(BTreeSet::is_empty)
-            && self.parties.may_have(party.number, bounds, now) == Leave::Granted;
-        if takes {
-            self.parties.granted(party.number, now);
-        }
-        takes
+        let free = self.turns.iter().all(BTreeSet::is_empty);
+        free && self.parties.takes(party, bounds, now)
     }
 
     /// A party has given a connection back, or lost it.
     pub(super) fn released(&mut self, number: u64, now: Instant) {
-        self.parties.released(number, now);
-        let Some(member) = self.parties.get_mut(number) else {
-            return;
-        };
-        let was_parked = std::mem::take(&mut member.parked);
-        if was_parked {
+        let released = self.parties.released(number, now);
+        if released.was_parked {
             self.parked.retain(|it| *it != number);
         }
-        // It may have more again, or go before others.
-        if was_parked || member.reserved() > 0 {
+        if released.moves {
             self.put_everywhere(number);
         }
     }
 
     /// A connection that was taken in the name of one party is another's.
     pub(super) fn transfer(&mut self, from: u64, to: &Party, now: Instant) {
-        self.parties.greet(to, now);
-        self.parties.granted(to.number, now);
+        self.parties.gets(to, now);
         self.released(from, now);
     }
 
@@ -166,10 +155,8 @@ impl<W> Queue<W> {
             waiter,
         };
         self.waiting.insert(number, waiting);
-        self.parties.greet(party, now);
-        self.parties.change(party.number, now, |member| {
-            member.waiting += 1;
-            member.lines.line(worker).numbers.push_back(number);
+        self.parties.waits(party, now, |lines| {
+            lines.line(worker).numbers.push_back(number);
         });
         self.put(party.number, worker);
         Ticket(number)
@@ -195,10 +182,8 @@ impl<W> Queue<W> {
 
     /// Puts a party where it belongs in a worker's order of turns: nowhere, if it has no waiter
     /// there or waits aside.
-    fn put(&mut self, party: u64, worker: usize) {
-        let Some(member) = self.parties.get_mut(party) else {
-            return;
-        };
+    fn put(&mut self, party: u64, worker: usize) -> Option<Place> {
+        let member = self.parties.get_mut(party)?;
         let (has_minimum, parked) = (member.reserved() == 0, member.parked);
         // Without fairness the order is that of arrival alone.
         let used = if self.fair { member.used } else { 0 };
@@ -216,7 +201,7 @@ impl<W> Queue<W> {
             party,
         });
         if line.place == place {
-            return;
+            return place;
         }
         let before = std::mem::replace(&mut line.place, place);
         if let Some(turns) = self.turns.get_mut(worker) {
@@ -225,6 +210,7 @@ impl<W> Queue<W> {
             }
             turns.extend(place);
         }
+        place
     }
 
     fn put_everywhere(&mut self, party: u64) {
@@ -268,14 +254,15 @@ impl<W> Queue<W> {
     /// Whether a party is still where it was put; if not, it is put where it belongs.
     fn is_in_place(&mut self, place: Place, worker: usize, now: Instant) -> bool {
         self.parties.count(place.party, now);
-        self.put(place.party, worker);
-        let turns = self.turns.get(worker);
-        turns.is_some_and(|turns| turns.contains(&place))
+        self.put(place.party, worker) == Some(place)
     }
 
     /// A party with a waiter on `worker` that may go before `first`.
     fn near(&mut self, worker: usize, first: Place, now: Instant) -> Option<Place> {
         let own = *self.turns.get(worker)?.first()?;
+        if own == first {
+            return None;
+        }
         if !self.is_in_place(own, worker, now) || own.has_minimum != first.has_minimum {
             return None;
         }
@@ -290,9 +277,7 @@ impl<W> Queue<W> {
 
     fn serve(&mut self, place: Place, now: Instant) -> Option<(W, u64)> {
         let served = self.waiting.remove(&place.first)?;
-        self.parties
-            .change(place.party, now, |member| member.waiting -= 1);
-        self.parties.granted(place.party, now);
+        self.parties.served(place.party, now);
         self.put(place.party, served.worker);
         Some((served.waiter, place.party))
     }
@@ -329,7 +314,7 @@ impl<W> Queue<W> {
                 self.put_everywhere(number);
             }
         }
-        self.parties.sweep(self.guard.is_some(), now);
+        self.parties.sweep(now);
     }
 
     /// Parties that are known.

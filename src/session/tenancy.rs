@@ -177,7 +177,9 @@ impl Tenancy {
         {
             *known = self.policy.fresh(known.clone());
         }
-        self.admitted = self.current().map(|known| Arc::clone(known.context.account()));
+        self.admitted = self
+            .current()
+            .map(|known| Arc::clone(known.context.account()));
     }
 
     /// A transaction that was admitted in a tenant's name goes on, whatever becomes of the tenant.

@@ -34,7 +34,7 @@ fn told(client: &mut Raw, types: &str) -> u64 {
 fn of_a_limit() {
     let database = server().fresh_database();
     let pgusher = with_tenants(
-        "[limits]\ntransactions_per_second = 3\nburst = 1\nmax_delay = \"10s\"\nnotice_after = \"150ms\"",
+        "[limits]\ntransactions_per_second = 2\nburst = 1\nmax_delay = \"10s\"\nnotice_after = \"50ms\"",
     )
     .start();
     let mut client = client_of("acme", &pgusher, &database);
@@ -49,7 +49,7 @@ fn of_a_limit() {
     ] {
         client.send(&request);
         let millis = told(&mut client, types);
-        assert!((200..=1000).contains(&millis), "{millis}");
+        assert!((50..=1000).contains(&millis), "{millis}");
     }
     assert_eq!(client.ask(&query("COMMIT")).types(), "C Z:I");
     // On a connection of its own too.
