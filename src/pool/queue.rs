@@ -8,7 +8,7 @@
 //!
 //! With several workers there is one exception, and it is bounded. A server connection that stays
 //! on its thread costs less than one that moves, so a waiter on the same thread goes first if it
-//! came within [`SLACK`] of the first of its party, or its party is within [`SLACK`] of server time
+//! came within [`SLACK`] of the first of its party, and its party is within [`SLACK`] of server time
 //! of the one whose turn it is.
 //!
 //! Every step takes a time that grows with the logarithm of the number of parties and waiters.
@@ -58,6 +58,12 @@ struct Line {
 pub(super) struct Lines(Vec<Line>);
 
 impl Lines {
+    /// The one that came first.
+    fn first(&self) -> Option<u64> {
+        let places = self.0.iter().filter_map(|line| line.place);
+        places.map(|place| place.first).min()
+    }
+
     fn line(&mut self, worker: usize) -> &mut Line {
         if self.0.len() <= worker {
             self.0.resize_with(worker + 1, Line::default);
@@ -117,8 +123,13 @@ impl<W> Queue<W> {
     /// have one more.
     pub(super) fn takes_at_once(&mut self, party: &Party, bounds: Bounds, now: Instant) -> bool {
         self.parties.greet(party, now);
-        let takes = self.turns.iter().all(BTreeSet::is_empty)
-            && self.parties.may_have(party.number, bounds, now) == Leave::Granted;
+        if !self.turns.iter().all(BTreeSet::is_empty)
+            || self.parties.may_have(party.number, bounds, now) != Leave::Granted
+        {
+            return false;
+        }
+        // It may have more again, but those of it that wait aside come first.
+        let takes = !self.unpark(party.number, now);
         if takes {
             self.parties.start(party.number, None, now);
             self.parties.granted(party.number, 0, now);
@@ -129,19 +140,24 @@ impl<W> Queue<W> {
     /// A party has given a connection back, or lost it.
     pub(super) fn released(&mut self, number: u64, now: Instant) {
         self.parties.released(number, now);
-        let Some(member) = self.parties.get_mut(number) else {
-            return;
-        };
-        let was_parked = std::mem::take(&mut member.parked);
-        let is_promised = member.reserved() > 0;
+        // It may have more again, or go before others.
+        let member = self.parties.get(number);
+        let is_promised = member.is_some_and(|member| member.reserved() > 0);
+        if !self.unpark(number, now) && is_promised {
+            self.put_everywhere(number);
+        }
+    }
+
+    /// A party does not wait aside any longer; whether it has.
+    fn unpark(&mut self, number: u64, now: Instant) -> bool {
+        let member = self.parties.get_mut(number);
+        let was_parked = member.is_some_and(|member| std::mem::take(&mut member.parked));
         if was_parked {
             self.parked.retain(|it| *it != number);
             self.parties.start(number, self.lowest(), now);
-        }
-        // It may have more again, or go before others.
-        if was_parked || is_promised {
             self.put_everywhere(number);
         }
+        was_parked
     }
 
     /// A connection that was taken in the name of one party is another's.
@@ -293,12 +309,14 @@ impl<W> Queue<W> {
         if !self.is_in_place(own, worker, now) || own.has_minimum != first.has_minimum {
             return None;
         }
-        let since = |place: Place| self.waiting.get(&place.first).map(|it| it.since);
-        let close = if own.party == first.party || !self.fair {
-            since(own)? <= since(first)? + SLACK
+        let since = |number: u64| self.waiting.get(&number).map(|it| it.since);
+        let before = if self.fair {
+            self.parties.get(own.party)?.lines.first()?
         } else {
-            own.used <= first.used + nanos(SLACK)
+            first.first
         };
+        let close = since(own.first)? <= since(before)? + SLACK
+            && (!self.fair || own.used <= first.used + nanos(SLACK));
         close.then_some(own)
     }
 
@@ -330,12 +348,8 @@ impl<W> Queue<W> {
     /// What time brings: parties that waited aside may have more, because others have left or their
     /// tier has changed, and parties are forgotten that have nothing and owe nothing.
     pub(super) fn tick(&mut self, now: Instant) {
-        for number in std::mem::take(&mut self.parked) {
-            if let Some(member) = self.parties.get_mut(number) {
-                member.parked = false;
-                self.parties.start(number, self.lowest(), now);
-                self.put_everywhere(number);
-            }
+        for number in self.parked.clone() {
+            self.unpark(number, now);
         }
         self.parties.sweep(now);
     }
