@@ -93,6 +93,9 @@ impl Member {
     fn count(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.counted);
         self.counted = self.counted.max(now);
+        if self.extra() == 0 {
+            return;
+        }
         let spent = nanos(passed).saturating_mul(self.extra() as u64);
         self.used += spent.div_ceil(self.weight());
     }
@@ -239,6 +242,9 @@ impl Parties {
     fn go_on(&mut self, now: Instant) {
         let since = self.clocked.unwrap_or(now);
         self.clocked = Some(since.max(now));
+        if self.sums.extra == 0 {
+            return;
+        }
         let passed = nanos(now.saturating_duration_since(since));
         let spent = passed.saturating_mul(self.sums.extra as u64);
         self.clock += spent.checked_div(self.sums.weight).unwrap_or_default();
@@ -248,16 +254,19 @@ impl Parties {
     /// for a while. What it left to others then is not saved up. `lowest` is what the one has used
     /// whose turn is next.
     pub(super) fn start(&mut self, number: u64, lowest: Option<u64>, now: Instant) {
-        self.count(number, now);
+        self.go_on(now);
         let from = lowest.map_or(self.clock, |lowest| self.clock.min(lowest + nanos(LAG)));
         if let Some(member) = self.members.get_mut(&number) {
+            member.count(now);
             member.used = member.used.max(from);
         }
     }
 
     /// Brings what a party has used up to now.
     pub(super) fn count(&mut self, number: u64, now: Instant) {
-        self.change(number, now, |_| {});
+        if let Some(member) = self.members.get_mut(&number) {
+            member.count(now);
+        }
     }
 
     /// A party has one connection more; so many of its requests have waited for it.
