@@ -150,6 +150,9 @@ impl<W> Queue<W> {
 
     /// A party does not wait aside any longer; whether it has.
     fn unpark(&mut self, number: u64, now: Instant) -> bool {
+        if self.parked.is_empty() {
+            return false;
+        }
         let member = self.parties.get_mut(number);
         let was_parked = member.is_some_and(|member| std::mem::take(&mut member.parked));
         if was_parked {
