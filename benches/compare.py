@@ -6,6 +6,7 @@
     python3 benches/compare.py --memory   only what 5000 idle clients hold: half a minute each
     python3 benches/compare.py --tenants  what a tenant's context costs, here and by hand
     python3 benches/compare.py --statements  10,000 prepared statements over a pool of 20
+    python3 benches/compare.py --noisy    what one greedy tenant does to quiet ones: ten minutes
 
 The unit to look at is CPU microseconds of the proxy per transaction: user and system time of all
 its threads. Throughput on one machine mostly says how client, proxy and server share its
@@ -33,7 +34,7 @@ import tempfile
 sys.dont_write_bytecode = True
 
 # pylint: disable=wrong-import-position
-from compare import contenders, load, machine, memory, postgres, report, statements
+from compare import contenders, load, machine, memory, noisy, plot, postgres, report, statements
 from compare.processes import Failed
 
 
@@ -43,8 +44,11 @@ def arguments():
     def from_env(name, default):
         return os.environ.get(f"BENCH_{name}", default)
 
+    def words(text):
+        return text.split(",")
+
     def numbers(text):
-        return [int(part) for part in text.split(",")]
+        return [int(part) for part in words(text)]
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -53,7 +57,7 @@ def arguments():
     add("--rounds", type=int, default=from_env("ROUNDS", 3), help="turns of everybody [3]")
     add("--seconds", type=int, default=from_env("SECONDS", 1), help="least length of one run [1]")
     add("--clients", type=numbers, default=from_env("CLIENTS", "1,32,200"), help="[1,32,200]")
-    add("--modes", type=lambda text: text.split(","), default=from_env("MODES", "all"),
+    add("--modes", type=words, default=from_env("MODES", "all"),
         help="of simple,extended,prepared [all]")
     add("--only", default=from_env("ONLY", ""), help="contenders whose name starts with one of a,b")
     add("--idle", type=int, default=from_env("IDLE", 2000), help="idle clients, 0 = none [2000]")
@@ -61,19 +65,29 @@ def arguments():
     add("--tenants", action="store_true", help="what the context costs, with 32 clients")
     add("--memory", action="store_true", help="no load, 5000 idle clients")
     add("--statements", action="store_true", help="many prepared statements, and nothing else")
+    add("--noisy", action="store_true", help="quiet tenants and a noisy one, 10 s of it in a run")
+    usual = ",".join(noisy.USUAL)
+    add("--contenders", type=words, default=usual,
+        help=f"of --noisy: {','.join(noisy.CONTENDERS)} [{usual}]")
+    add("--plot", metavar="FILE", help="of --noisy: draws the figures into an SVG, too")
     if "--memory" in sys.argv:
         parser.set_defaults(rounds=0, modes=[], idle=5000)
     if "--tenants" in sys.argv:
         parser.set_defaults(clients=[32], idle=0)
     if "--quick" in sys.argv:
         parser.set_defaults(rounds=1, seconds=1, clients=[32], idle=500)
+    if "--noisy" in sys.argv:
+        parser.set_defaults(seconds=2 if "--quick" in sys.argv else 10)
     args = parser.parse_args()
-    special = [kind for kind in ("memory", "tenants", "statements") if getattr(args, kind)]
+    kinds = ("memory", "tenants", "statements", "noisy")
+    special = [kind for kind in kinds if getattr(args, kind)]
     args.kind = special[0] if special else "compare"
     if args.modes == ["all"]:
         args.modes = list(load.MODES)
     if unknown := set(args.modes) - set(load.MODES):
         parser.error(f"no such mode: {', '.join(sorted(unknown))}")
+    if unknown := set(args.contenders) - set(noisy.CONTENDERS):
+        parser.error(f"no such contender: {', '.join(sorted(unknown))}")
     return args
 
 
@@ -85,10 +99,7 @@ def find_contenders(server, wanted, skipped, tenants, directory):
         return contenders.PgBouncer(server, contenders.find_pgbouncer(directory))
 
     def pgusher(workers, tenants=False):
-        binary = os.environ.get("PGUSHER") or os.path.join(
-            contenders.build("--bin", "pgusher"), "pgusher"
-        )
-        return contenders.Pgusher(server, binary, workers, tenants)
+        return contenders.Pgusher(server, contenders.find_pgusher(), workers, tenants)
 
     def floor():
         binary = os.path.join(contenders.build("--example", "floor"), "examples", "floor")
@@ -202,39 +213,69 @@ def start_all(found, skipped, directory, cleanup):
     return running
 
 
-def measure_statements(args, found, server, skipped, directory):
-    """Round by round; each pooler anew, so that it has no statements and no memory of others."""
-    server.count_parses()
+def measure_anew(args, found, kinds, measure, skipped, directory):
+    """Round by round; each pooler anew, so that it has no statements and no memory of others.
+
+    `kinds` and what each is called; `measure(running, kind, contender)` gives a sample.
+    """
     results = collections.defaultdict(list)
-    poolers = [contender for contender in found if not contender.refuses("prepared")]
     for turn in range(args.rounds):
         print(f"round {turn + 1} of {args.rounds} …", file=sys.stderr, flush=True)
-        for kind in statements.KINDS:
-            for contender in rotated(poolers, turn):
+        for kind, called in kinds.items():
+            for contender in rotated(found, turn):
                 try:
                     running = contender.start(directory)
                     try:
-                        sample = statements.measure(server, running, kind)
+                        sample = measure(running, kind, contender)
                         results[kind, contender.name].append(sample)
                     finally:
                         running.stop()
                 except (Failed, OSError) as why:
-                    skip(skipped, f"{contender.name}, {kind} statements", why)
+                    skip(skipped, f"{contender.name}, {called}", why)
     return results
 
 
-def header(args, machine_line, load_before, results):
+def measure_statements(args, found, server, skipped, directory):
+    """Those who can prepare, with many statements."""
+    server.count_parses()
+    poolers = [contender for contender in found if not contender.refuses("prepared")]
+    kinds = {kind: f"{kind} statements" for kind in statements.KINDS}
+
+    def measure(running, kind, _contender):
+        return statements.measure(server, running, kind)
+
+    return measure_anew(args, poolers, kinds, measure, skipped, directory)
+
+
+def measure_noisy(args, found, heavy, skipped, directory):
+    """All of them, with each kind of noisy tenant."""
+    kinds = {kind: f"{kind} neighbour" for kind in noisy.KINDS}
+
+    def measure(running, kind, contender):
+        clients = noisy.noisy_clients(contender)
+        return noisy.measure(heavy[kind], running, clients, args.seconds)
+
+    results = measure_anew(args, found, kinds, measure, skipped, directory)
+    # In the order of the contenders, whoever went first.
+    names = [contender.name for contender in found]
+    return dict(sorted(results.items(), key=lambda cell: names.index(cell[0][1])))
+
+
+def header(args, machine_line, load_before, results, doubts=()):
     """What the figures belong to, and whether to trust them."""
     lines = [machine_line, ""]
     if args.rounds:
         length = "" if args.statements else f" of {args.seconds} s or more"
+        if args.noisy:
+            length = f" with {args.seconds} s of noise, half of that before and after"
         lines += [
             f"{args.rounds} interleaved round(s){length}, medians; scale "
-            f"{postgres.SCALE}; pools of {contenders.POOL_SIZE}, transaction mode. CPU is the "
-            "proxy's own, user and system time of all its threads."
+            f"{postgres.SCALE}; pools of {contenders.POOL_SIZE}, transaction mode."
         ]
+        if not args.noisy:
+            lines[-1] += " CPU is the proxy's own, user and system time of all its threads."
     stolen = [sample.stolen for samples in results.values() for sample in samples]
-    doubts = []
+    doubts = list(doubts)
     if load_before > 0.5:
         doubts.append(f"the machine was already busy (load average {load_before:.1f})")
     if stolen and statistics.mean(stolen) > 0.02:
@@ -263,7 +304,11 @@ def main():
         cleanup.callback(server.stop)
         server.start()
 
-        found = find_contenders(server, args.only, skipped, args.tenants, directory)
+        if args.noisy:
+            excuse = functools.partial(skip, skipped)
+            found = noisy.find(server, args.contenders, excuse, directory)
+        else:
+            found = find_contenders(server, args.only, skipped, args.tenants, directory)
         # Alone, nobody needs to run who does not pool.
         if args.memory or args.statements:
             found = [contender for contender in found if contender.pools]
@@ -273,6 +318,14 @@ def main():
             results = measure_statements(args, found, server, skipped, directory)
             top = header(args, line, load_before, results)
             text = statements.markdown(top, results, skipped)
+        elif args.noisy:
+            heavy = noisy.heavy_queries(server)
+            results = measure_noisy(args, found, heavy, skipped, directory)
+            top = header(args, line, load_before, results, noisy.doubts(results))
+            text = noisy.markdown(top, heavy, results, skipped)
+            if args.plot and results:
+                sizes = f"pools of {contenders.POOL_SIZE}, {args.rounds} round(s)"
+                plot.write(args.plot, f"{line}, {sizes}", results)
         else:
             running = start_all(found, skipped, directory, cleanup)
             names = [contender.name for contender in running]

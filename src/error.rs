@@ -120,6 +120,7 @@ kinds! {
     TenantLimit           "53400" Error Limit    "The tenant has used what a limit of its tier allows it for now; the detail says which limit, and after how many milliseconds to try again. Nothing of the request was run.";
     TenantSuspended       "42501" Error Operator "The operator has suspended the tenant: its transactions and connections are refused until it is resumed.";
     TenantUnknown         "28000" Error Client   "No such tenant exists, as far as the configuration or the query for tenants says (`unknown`). Nothing of the request was run.";
+    TenantLookup          "08001" Error Database "The query for tenants (`[tenants_query]`) has no answer for the tenant: its database cannot be reached, or is too slow, or the query fails; the log says why. Nothing of the request was run.";
     TenantExpelled        "57P01" Fatal Operator "The operator has disconnected the clients of the tenant, or of the user that has none (`KILL` on the console).";
     ConsoleRefused        "42501" Error Client   "The console is for `admin_users` and `stats_users`, and what changes something there for `admin_users` only.";
     ConsoleSyntax         "42601" Error Client   "This is no command of the console; the hint says which is meant, or how it is written.";

@@ -9,5 +9,8 @@
     load       one pgbench run
     memory     what an idle client costs
     statements what many prepared statements cost
+    crowd      clients that ask again and again, in a process of their own
+    noisy      what a greedy tenant does to quiet ones
+    plot       that as a drawing
     report     the tables
 """

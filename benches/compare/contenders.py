@@ -104,13 +104,16 @@ class PgBouncer:
 
 
 class Pgusher:
-    """pgusher in transaction mode with some number of workers."""
+    """pgusher in transaction mode with some number of workers.
+
+    `limits` are lines of that section, if it has one.
+    """
 
     pools = True
 
-    def __init__(self, server, binary, workers, tenants=False):
+    def __init__(self, server, binary, workers, tenants=False, limits=()):
         self._server, self._binary, self._workers = server, binary, workers
-        self._tenants = tenants
+        self._tenants, self._limits = tenants, limits
         self.name = f"pgusher, {workers} worker{'s' if workers > 1 else ''}"
         if tenants:
             self.name += ", tenant injected"
@@ -118,7 +121,8 @@ class Pgusher:
     def start(self, directory):
         """Writes its configuration and starts it."""
         port = processes.free_port()
-        base = f"pgusher-{self._workers}{'-tenants' if self._tenants else ''}"
+        # Each its own files: the last words of one must not be taken for another's.
+        base = re.sub(r"[^a-z0-9]+", "-", self.name)
         settings = os.path.join(directory, f"{base}.toml")
         upstream = f"127.0.0.1:{self._server.port}/{DATABASE}?sslmode=disable"
         with open(settings, "w", encoding="ascii") as file:
@@ -130,11 +134,13 @@ class Pgusher:
                 f'pool_mode = "transaction"\npool_size = {POOL_SIZE}\n\n'
                 f'[users.{USER}]\npassword = "{self._server.secret}"\n'
                 + (f'\n[tenant]\nsetting = "{TENANT_SETTING}"\n' if self._tenants else "")
+                + "".join(f"{line}\n" for line in ("\n[limits]", *self._limits) if self._limits)
             )
         log = os.path.join(directory, f"{base}.log")
         command = [self._binary, "serve", "--config", settings]
         running = Running(port, Process(self.name, command, log, port))
         if self._tenants:
+            running.tenant_setting = TENANT_SETTING
             # As any client of libpq can, without a change in the application.
             running.environment["PGOPTIONS"] = f"-c {TENANT_SETTING}=acme"
         return running
@@ -182,6 +188,8 @@ class Running:
         self.pid = process.pid if process else None
         # What pgbench runs instead of its own point read, and with which environment.
         self.script, self.environment = None, {}
+        # What a client names its tenant with in its startup message, where there are any.
+        self.tenant_setting = None
 
     def cpu_seconds(self):
         """CPU time of the proxy so far."""
@@ -196,6 +204,11 @@ class Running:
         """Ends it."""
         if self._process:
             self._process.stop()
+
+
+def find_pgusher():
+    """The one that PGUSHER names, or else it is built."""
+    return os.environ.get("PGUSHER") or os.path.join(build("--bin", "pgusher"), "pgusher")
 
 
 def find_pgbouncer(directory):

@@ -39,8 +39,18 @@ def _lines(path):
 
 def stolen_seconds():
     """CPU time that the hypervisor gave to others, summed over all cores since boot."""
-    fields = _lines("/proc/stat")[0].split()
-    return int(fields[8]) / os.sysconf("SC_CLK_TCK")
+    return _processor_seconds()[7]
+
+
+def busy_seconds():
+    """CPU time that anybody used, summed over all cores since boot."""
+    user, nice, system, _idle, _waiting, interrupts, soft_interrupts = _processor_seconds()[:7]
+    return user + nice + system + interrupts + soft_interrupts
+
+
+def _processor_seconds():
+    ticks = os.sysconf("SC_CLK_TCK")
+    return [int(field) / ticks for field in _lines("/proc/stat")[0].split()[1:]]
 
 
 def load():

@@ -20,19 +20,50 @@ SASL, SASL_CONTINUE, SASL_FINAL, OK = 10, 11, 12, 0
 class Client:
     """A connection that is logged in."""
 
-    def __init__(self, port, user, password, database):
+    def __init__(self, port, user, password, database, settings=None):
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         self._input = self._socket.makefile("rb", buffering=0)
-        words = ["user", user, "database", database, "", ""]
-        startup = struct.pack("!I", 196608) + "\0".join(words).encode()
+        named = {"user": user, "database": database, **(settings or {})}
+        words = [word for pair in named.items() for word in pair]
+        startup = struct.pack("!I", 196608) + "\0".join([*words, "", ""]).encode()
         self._socket.sendall(struct.pack("!I", len(startup) + 4) + startup)
         self._log_in(password)
         self._until_ready()
+        # What has come of an answer that `finished` looks for the end of.
+        self._answer = b""
 
     def query(self, sql):
         """Runs a statement; gives the first value of its last row, if it has one."""
         self._send(b"Q", sql.encode() + b"\0")
         return self._until_ready()
+
+    def fileno(self):
+        """For those who wait for the answers of many."""
+        return self._socket.fileno()
+
+    def send_query(self, sql):
+        """Asks, and does not wait."""
+        self._send(b"Q", sql.encode() + b"\0")
+
+    def finished(self):
+        """Reads what has come, once; says whether that was the end of the answer."""
+        some = self._socket.recv(65536)
+        if not some:
+            raise Failed("the connection was closed")
+        answer, start = self._answer + some, 0
+        while len(answer) >= start + 5:
+            kind, length = struct.unpack_from("!cI", answer, start)
+            end = start + 1 + length
+            if len(answer) < end:
+                break
+            if kind == b"E":
+                raise Failed(f"refused: {answer[start + 5 : end].decode(errors='replace')}")
+            if kind == b"Z":
+                self._answer = b""
+                return True
+            start = end
+        self._answer = answer[start:]
+        return False
 
     def prepare(self, name, sql):
         """Prepares a statement and keeps it."""

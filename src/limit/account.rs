@@ -14,7 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Bucket, Rate, Share, Tier};
+use super::{
+    Bucket, Rate, Share, Tier,
+    standing::{Found, Holds, Standing, View},
+};
 use crate::{
     error::{Error, Kind},
     sync::Mutex,
@@ -116,6 +119,12 @@ pub struct Account {
     /// How often its tier was changed.
     version: AtomicU32,
     suspended: AtomicBool,
+    /// Its tier limits what it uses.
+    metered: AtomicBool,
+    /// The query for tenants says so, whatever the operator says.
+    is_suspended_there: AtomicBool,
+    /// It does not exist, as far as that query knows.
+    is_absent: AtomicBool,
     books: Mutex<Books>,
 }
 
@@ -124,6 +133,7 @@ struct Books {
     tier: Arc<Tier>,
     /// The operator gave it this tier, and no other source may change it.
     chosen: bool,
+    standing: Standing,
     clients: usize,
     /// Clients that came before are to leave.
     expelled: Option<Instant>,
@@ -135,10 +145,13 @@ struct Books {
 }
 
 impl Account {
-    pub(super) fn new(who: Who, number: u64, tier: Arc<Tier>) -> Self {
+    /// `is_given`: the query for tenants has nothing to say about it.
+    pub(super) fn new(who: Who, number: u64, tier: Arc<Tier>, is_given: bool) -> Self {
+        let metered = AtomicBool::new(tier.is_metered());
         let books = Books {
             tier,
             chosen: false,
+            standing: Standing::new(is_given),
             clients: 0,
             expelled: None,
             transactions: Bucket::default(),
@@ -152,6 +165,9 @@ impl Account {
             number,
             version: AtomicU32::new(0),
             suspended: AtomicBool::new(false),
+            metered,
+            is_suspended_there: AtomicBool::new(false),
+            is_absent: AtomicBool::new(false),
             books: Mutex::new(books),
         }
     }
@@ -171,11 +187,11 @@ impl Account {
         self.books.lock().tier.share
     }
 
-    /// Whether some of what it uses is counted against a limit: a client that sends without end
-    /// must let what it has used be settled now and then.
+    /// Whether a client that sends without end must wait now and then, so that what it has used is
+    /// settled and it asks to be admitted again: some of it is counted against a limit, or nothing
+    /// is allowed at all.
     pub fn is_metered(&self) -> bool {
-        let tier = &self.books.lock().tier;
-        tier.transactions.is_some() || tier.server_time.is_some() || tier.bytes.is_some()
+        self.metered.load(Ordering::Relaxed) || self.is_suspended()
     }
 
     /// A transaction wants to start, and can wait for `patience` (if it is less than the tier's).
@@ -242,12 +258,62 @@ impl Account {
     /// # Errors
     /// When they are.
     pub fn check(&self) -> Result<(), Error> {
-        if !self.suspended.load(Ordering::Relaxed) {
+        if self.is_absent() {
+            return Err(unknown(&self.who));
+        }
+        if !self.is_suspended() {
             return Ok(());
         }
         let message = format!("{} is suspended", self.who);
         Err(Error::new(Kind::TenantSuspended, message)
             .detail("Its transactions are refused until the operator resumes it."))
+    }
+
+    fn is_suspended(&self) -> bool {
+        let here = self.suspended.load(Ordering::Relaxed);
+        here || self.is_suspended_there.load(Ordering::Relaxed)
+    }
+
+    /// There is no such tenant, as far as the query for tenants knows.
+    pub(super) fn is_absent(&self) -> bool {
+        self.is_absent.load(Ordering::Relaxed)
+    }
+
+    /// How good what the query for tenants said is now.
+    pub fn view(&self, now: Instant) -> View {
+        if self.is_absent() {
+            return View::Fresh;
+        }
+        self.books.lock().standing.view(now)
+    }
+
+    /// The query has found it.
+    pub(super) fn found(&self, found: Found, holds: &Holds, now: Instant) {
+        self.assign(found.tier);
+        self.is_suspended_there
+            .store(found.suspended, Ordering::Relaxed);
+        self.books.lock().standing.found(holds, now);
+        self.is_absent.store(false, Ordering::Relaxed);
+    }
+
+    /// The query has not found it, and it is let in all the same.
+    pub(super) fn not_found(&self, default: Arc<Tier>, holds: &Holds, now: Instant) {
+        self.assign(default);
+        self.is_suspended_there.store(false, Ordering::Relaxed);
+        self.books.lock().standing.not_found(holds, now);
+    }
+
+    /// The query has not found it, and so it is not let in; or it is to be asked about again.
+    pub(super) fn set_absent(&self, is_absent: bool) {
+        self.books.lock().standing.forget();
+        self.is_absent.store(is_absent, Ordering::Relaxed);
+        // Nobody is to find what was worked out for it.
+        self.version.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The query could not say.
+    pub(super) fn not_answered(&self, now: Instant) {
+        self.books.lock().standing.failed(now);
     }
 
     /// A client connects in its name.
@@ -308,16 +374,34 @@ impl Account {
     /// What the operator says goes before what any other source says.
     pub(super) fn choose(&self, tier: Arc<Tier>) {
         let mut books = self.books.lock();
-        (books.tier, books.chosen) = (tier, true);
-        self.version.fetch_add(1, Ordering::Relaxed);
+        books.chosen = true;
+        self.change(&mut books, tier);
     }
 
     /// What the configuration or the query for tenants says.
     pub(super) fn assign(&self, tier: Arc<Tier>) {
         let mut books = self.books.lock();
         if !books.chosen && books.tier != tier {
-            books.tier = tier;
-            self.version.fetch_add(1, Ordering::Relaxed);
+            self.change(&mut books, tier);
+        }
+    }
+
+    fn change(&self, books: &mut Books, tier: Arc<Tier>) {
+        self.metered.store(tier.is_metered(), Ordering::Relaxed);
+        books.tier = tier;
+        self.version.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Other rules hold: this is its tier unless the query for tenants has given it another, which
+    /// is to be asked anew.
+    pub(super) fn revise(&self, tier: Arc<Tier>, is_given: bool) {
+        let is_answered = self.books.lock().standing.revise(is_given);
+        if !is_answered {
+            self.assign(tier);
+        }
+        if is_given {
+            self.is_suspended_there.store(false, Ordering::Relaxed);
+            self.is_absent.store(false, Ordering::Relaxed);
         }
     }
 
@@ -327,7 +411,7 @@ impl Account {
         Statement {
             who: self.who.clone(),
             tier: Arc::clone(&books.tier),
-            suspended: self.suspended.load(Ordering::Relaxed),
+            suspended: self.is_suspended(),
             clients: books.clients,
             used: books.used,
         }
@@ -342,7 +426,9 @@ impl Account {
             &books.bytes,
             &books.connections,
         ];
-        let decided = books.chosen || self.suspended.load(Ordering::Relaxed);
+        let decided = books.chosen
+            || self.suspended.load(Ordering::Relaxed)
+            || books.standing.is_worth_keeping(now);
         !decided && books.clients == 0 && buckets.iter().all(|bucket| bucket.is_full(now))
     }
 
@@ -362,6 +448,11 @@ impl Account {
             .detail(detail)
             .hint(format!("Try again in {millis} ms."))
     }
+}
+
+/// There is no such tenant.
+pub(super) fn unknown(who: &Who) -> Error {
+    Error::new(Kind::TenantUnknown, format!("{who} does not exist"))
 }
 
 impl PartialEq for Account {

@@ -15,7 +15,13 @@ use std::{
 
 use dashmap::DashMap;
 
-use super::{Account, Tier, Who, account::Statement, tier};
+use super::{
+    Account, Tier, Who,
+    absent::Absent,
+    account::{Statement, unknown},
+    standing::{Found, Holds},
+    tier,
+};
 use crate::{
     error::{Error, Kind},
     sync::Mutex,
@@ -56,6 +62,14 @@ impl Rules {
         }
     }
 
+    /// The query for tenants has nothing to say about it.
+    fn is_given(&self, who: &Who) -> bool {
+        match who {
+            Who::Tenant(id) => self.tenants.contains_key(id),
+            Who::User(_) => true,
+        }
+    }
+
     fn of(&self, who: &Who) -> &Arc<Tier> {
         let own = match who {
             Who::Tenant(id) => self.tenants.get(id),
@@ -70,6 +84,8 @@ impl Rules {
 pub struct Accounts {
     rules: Mutex<Arc<Rules>>,
     known: DashMap<Who, Arc<Account>>,
+    /// Tenants that the query does not know.
+    absent: Mutex<Absent>,
     count: AtomicUsize,
     /// Above so many, those that can be forgotten are looked for.
     sweep_at: AtomicUsize,
@@ -88,6 +104,7 @@ impl Accounts {
         Self {
             rules: Mutex::new(Arc::new(rules)),
             known: DashMap::with_shard_amount(SHARDS),
+            absent: Mutex::default(),
             count: AtomicUsize::new(0),
             sweep_at: AtomicUsize::new(ROOM),
             next: AtomicU64::new(1),
@@ -117,17 +134,18 @@ impl Accounts {
 
     fn open(&self, who: Who) -> Result<Arc<Account>, Error> {
         if let Some(known) = self.known.get(&who) {
-            return Ok(Arc::clone(&known));
+            // Who holds it still is told so when a transaction begins.
+            return match known.is_absent() {
+                true => Err(unknown(&who)),
+                false => Ok(Arc::clone(&known)),
+            };
         }
         let rules = self.rules();
         if let Who::Tenant(id) = &who
-            && rules.only_listed
-            && !rules.tenants.contains_key(id)
+            && (rules.only_listed && !rules.tenants.contains_key(id)
+                || self.absent.lock().contains(id))
         {
-            return Err(Error::new(
-                Kind::TenantUnknown,
-                format!("{who} does not exist"),
-            ));
+            return Err(unknown(&who));
         }
         if self.len() >= MOST {
             let message = "too many tenants are in use at once";
@@ -142,7 +160,8 @@ impl Accounts {
             self.count.fetch_add(1, Ordering::Relaxed);
             let tier = Arc::clone(rules.of(&who));
             let number = self.next.fetch_add(1, Ordering::Relaxed);
-            Arc::new(Account::new(who, number, tier))
+            let is_given = rules.is_given(&who);
+            Arc::new(Account::new(who, number, tier, is_given))
         });
         Arc::clone(&entry)
     }
@@ -160,6 +179,7 @@ impl Accounts {
     /// Forgets accounts of which new ones would be the same, if there are many more than after the
     /// last time.
     pub fn tick(&self, now: Instant) {
+        self.ask_again(now);
         if self.len() < self.sweep_at.load(Ordering::Relaxed) {
             return;
         }
@@ -180,6 +200,58 @@ impl Accounts {
         });
     }
 
+    /// The query has found a tenant.
+    pub fn found(&self, id: &TenantId, found: Found, holds: &Holds, now: Instant) {
+        self.absent.lock().remove(id);
+        if let Some(account) = self.find(&Who::Tenant(id.clone())) {
+            account.found(found, holds, now);
+        }
+    }
+
+    /// The query has not found a tenant, and it is let in all the same, or not.
+    pub fn not_found(&self, id: &TenantId, is_refused: bool, holds: &Holds, now: Instant) {
+        let account = self.find(&Who::Tenant(id.clone()));
+        if !is_refused {
+            if let Some(account) = account {
+                account.not_found(Arc::clone(&self.rules().default), holds, now);
+            }
+            return;
+        }
+        let until = now + holds.negative_ttl;
+        let forgotten = self.absent.lock().insert(id.clone(), until);
+        if let Some(account) = account {
+            account.set_absent(true);
+        }
+        if let Some(forgotten) = forgotten {
+            self.appears(forgotten);
+        }
+    }
+
+    /// The query could not say anything about a tenant.
+    pub fn not_answered(&self, id: &TenantId, now: Instant) {
+        if let Some(account) = self.find(&Who::Tenant(id.clone())) {
+            account.not_answered(now);
+        }
+    }
+
+    /// Tenants that were not there may be by now.
+    fn ask_again(&self, now: Instant) {
+        loop {
+            // Not in the loop's head: the lock would be held in its body.
+            let next = self.absent.lock().pop(now);
+            match next {
+                Some(id) => self.appears(id),
+                None => return,
+            }
+        }
+    }
+
+    fn appears(&self, id: TenantId) {
+        if let Some(account) = self.find(&Who::Tenant(id)) {
+            account.set_absent(false);
+        }
+    }
+
     /// The account of this tenant or user, if there is one.
     pub fn find(&self, who: &Who) -> Option<Arc<Account>> {
         self.known.get(who).map(|account| Arc::clone(&account))
@@ -198,7 +270,8 @@ impl Accounts {
         let rules = Arc::new(rules);
         *self.rules.lock() = Arc::clone(&rules);
         for account in &self.known {
-            account.assign(Arc::clone(rules.of(account.who())));
+            let who = account.who();
+            account.revise(Arc::clone(rules.of(who)), rules.is_given(who));
         }
     }
 

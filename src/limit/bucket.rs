@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// another hour.
 pub const LONGEST_DEBT: Duration = Duration::from_secs(60);
 
-const SECOND: u128 = 1_000_000_000;
+const SECOND: u64 = 1_000_000_000;
 
 /// How fast a bucket fills, and how much it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +45,15 @@ impl Rate {
 
     /// How long it takes until so much has come.
     fn time_for(&self, units: u64) -> Duration {
-        let nanos = u128::from(units) * SECOND / u128::from(self.per_second);
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        // Nearly always it fits, and a division of 128 bits is what would cost most here.
+        let nanos = match units.checked_mul(SECOND) {
+            Some(product) => product / self.per_second,
+            None => {
+                let product = u128::from(units) * u128::from(SECOND);
+                u64::try_from(product / u128::from(self.per_second)).unwrap_or(u64::MAX)
+            }
+        };
+        Duration::from_nanos(nanos)
     }
 }
 

@@ -5,16 +5,25 @@
 //! Who comes next where server connections are scarce is not said here but in `pool`, which is
 //! told each tenant's [`Share`].
 //!
+//! A tenant's tier may be known to a database of the operator's: [`answer`] reads what that says,
+//! [`standing`] knows for how long it holds, and [`directory`] who is to be asked for, and who waits.
+//!
 //! Decisions only: time is an argument, and whoever must wait is told until when.
 
+mod absent;
 pub mod account;
 pub mod accounts;
+pub mod answer;
 pub mod bucket;
+pub mod directory;
+pub mod standing;
 pub mod tier;
 
 pub use self::account::{Account, Admission, Cost, Presence, Used, Who};
 pub use self::accounts::{Accounts, Rules};
 pub use self::bucket::{Bucket, Rate};
+pub use self::directory::{Directory, Look};
+pub use self::standing::{Found, Holds, View};
 pub use self::tier::{Pace, Share, Terms, Tier};
 
 #[cfg(test)]

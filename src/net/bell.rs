@@ -26,6 +26,8 @@ pub(crate) mod ring {
     pub(crate) const CANCELLED: u8 = 16;
     /// Clients of some account are to leave: see whether one is meant.
     pub(crate) const EXPELLED: u8 = 32;
+    /// What was asked about a tenant is answered, or will not be: look again.
+    pub(crate) const ANSWER: u8 = 64;
 }
 
 /// What a waiter finds.

@@ -317,6 +317,9 @@ async fn take_a_seat(
         Some(known) => Arc::clone(known.context.account()),
         None => lobby.config.accounts.of_user(&user)?,
     };
+    if let Some(directory) = &lobby.directory {
+        directory.introduce(&account, &bell).await?;
+    }
     let presence = account.come_in(Instant::now())?;
     let profile = Profile::new(own);
     let welcome = welcome::welcome(

@@ -12,6 +12,7 @@ use std::{
 use super::{
     bell::{Bell, ring},
     console::Reception,
+    directory::Directory,
     keys::Keys,
     pool::{Db, Logins, Pool},
     upstream::fill_random,
@@ -33,6 +34,8 @@ pub(crate) struct Lobby {
     pub(crate) config: Config,
     pub(crate) workers: Workers,
     pub(crate) keys: Arc<Keys>,
+    /// Where tenants are asked for, if anywhere.
+    pub(crate) directory: Option<Arc<Directory>>,
     /// Where clients go that want the console.
     pub(crate) reception: Reception,
     /// Makes up salts for users that do not exist; the same for as long as the program runs.
@@ -59,8 +62,13 @@ impl Lobby {
                 )
             })
             .collect();
+        let directory = config.tenants_query.clone().map(|query| {
+            let accounts = Arc::clone(&config.accounts);
+            Directory::new(query, accounts, workers.clone(), Arc::clone(&keys))
+        });
         Arc::new(Self {
             config,
+            directory,
             workers,
             keys,
             reception,

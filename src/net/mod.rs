@@ -2,7 +2,7 @@
 //!
 //! The only `.await`s of the data path are here, and there are few: a client's task waits for
 //! *something to happen* ([`relay`]), an opening waits for a server's login ([`upstream`]), a
-//! cleaning waits for a server's answers ([`cleanup`]). What is to be done about it is decided
+//! cleaning waits for a server's answers ([`cleanup`]), the directory of tenants for its database's ([`directory`]). What is to be done about it is decided
 //! below, in `session` and `pool`.
 //!
 //! **Threads.** Each worker is a thread with a runtime of its own, and a client stays on the
@@ -15,6 +15,7 @@ pub(crate) mod bell;
 pub(crate) mod cancel;
 pub(crate) mod cleanup;
 pub(crate) mod console;
+pub(crate) mod directory;
 pub(crate) mod handshake;
 pub(crate) mod keys;
 pub(crate) mod lease;

@@ -63,6 +63,8 @@ pub(crate) struct Client {
     queued: Option<Queued>,
     /// Its transaction may not begin yet.
     delayed: bool,
+    /// Until when it waits to be told who its tenant is, if it is that what it waits for.
+    looking: Option<Instant>,
     /// Since when it has waited for one of the two.
     asked: Instant,
     /// Who pays for its transaction.
@@ -135,6 +137,7 @@ impl Client {
             lease: None,
             queued: None,
             delayed: false,
+            looking: None,
             asked: now,
             account: Arc::clone(parts.presence.account()),
             came: now,
@@ -224,6 +227,9 @@ impl Client {
         }
         if self.cancel_asked {
             self.cancel()?;
+        }
+        if why & ring::ANSWER != 0 && self.looking.is_some() {
+            self.may_begin()?;
         }
         if why & ring::TIME != 0 {
             self.time_passed()?;
@@ -452,6 +458,7 @@ impl Client {
     /// A cancel was asked for: it ends the waiting, or goes to the server once it can hit nothing but the client's own request.
     fn cancel(&mut self) -> Result<(), Gone> {
         let delayed = std::mem::take(&mut self.delayed);
+        self.looking = None;
         if self.queued.take().is_some() || delayed {
             self.cancel_asked = false;
             let message = "canceling statement due to user request";

@@ -11,6 +11,7 @@ use tokio::net::{TcpStream, UnixStream, lookup_host};
 
 use super::{
     audit::audit,
+    keys::Keys,
     lease::{CancelKey, Place, ServerConn},
     login::{Broken, Dialogue},
     pool::Pool,
@@ -19,7 +20,7 @@ use super::{
 use crate::{
     auth::{
         AuthError,
-        upstream::{Login, Reply},
+        upstream::{Credential, Login, Reply},
     },
     config::settings::Address,
     error::{Error, Kind},
@@ -34,9 +35,30 @@ use crate::{
 const PROTOCOL: u32 = 3 << 16;
 
 /// Why there is no connection, and whether trying again can help.
-struct Failure {
-    error: Error,
+pub(super) struct Failure {
+    pub(super) error: Error,
     hopeless: bool,
+}
+
+/// Who logs in where.
+pub(super) struct Way<'a> {
+    /// What is there, for errors: `the database server of "app"`.
+    pub(super) what: String,
+    pub(super) address: &'a Address,
+    pub(super) user: &'a str,
+    pub(super) credential: Credential,
+    pub(super) database: &'a str,
+    /// Settings that the connection begins with.
+    pub(super) settings: &'a [(&'a str, &'a str)],
+    pub(super) keys: &'a Keys,
+}
+
+/// A server that has let us in.
+pub(super) struct Opened {
+    pub(super) dialogue: Dialogue,
+    reported: Reported,
+    key: Option<Key>,
+    place: Place,
 }
 
 /// One opening is under way: the books hear of its end exactly once.
@@ -97,71 +119,37 @@ async fn open(pool: &Pool, worker: usize) -> Result<Box<ServerConn>, Failure> {
         .unwrap_or(Duration::MAX);
     match tokio::time::timeout(limit, connect_and_log_in(pool, worker)).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(pool.unreachable(&format!(
+        Err(_) => Err(pool.way().unreachable(&format!(
             "no answer within {limit:?} (server_connect_timeout)"
         ))),
     }
 }
 
 impl Pool {
-    fn unreachable(&self, why: &str) -> Failure {
-        let message = format!(
-            "cannot connect to the database server of \"{}\": {why}",
-            self.db.name
-        );
-        Failure {
-            error: Error::new(Kind::ServerUnavailable, message),
-            hopeless: false,
-        }
-    }
-
-    fn misconfigured(&self, why: &AuthError) -> Failure {
-        let message = format!(
-            "cannot log in to the database server of \"{}\": {why}",
-            self.db.name
-        );
-        Failure {
-            error: Error::new(Kind::ServerUnavailable, message),
-            hopeless: true,
-        }
-    }
-
-    /// The server said no. Whether it will say yes later, its SQLSTATE tells.
-    fn turned_away(&self, body: &[u8]) -> Failure {
-        let fields = Fields::read(body);
-        let code = printable(fields.code);
-        let message = format!(
-            "the database server of \"{}\" refuses connections: {}",
-            self.db.name,
-            printable(fields.message)
-        );
-        // 28: wrong password or no such user; 3D: no such database; 42: no privilege.
-        let hopeless = ["28", "3D", "42"]
-            .iter()
-            .any(|class| code.starts_with(class));
-        let detail = format!("The server's SQLSTATE was {code}.");
-        Failure {
-            error: Error::new(Kind::ServerUnavailable, message).detail(detail),
-            hopeless,
+    fn way(&self) -> Way<'_> {
+        let upstream = &self.db.config.upstream;
+        Way {
+            what: format!("the database server of \"{}\"", self.db.name),
+            address: &upstream.address,
+            user: &self.user,
+            credential: self.credential(),
+            database: upstream.database.as_ref().unwrap_or(&self.db.name),
+            settings: &[],
+            keys: &self.db.keys,
         }
     }
 }
 
 async fn connect_and_log_in(pool: &Pool, worker: usize) -> Result<Box<ServerConn>, Failure> {
-    let address = &pool.db.config.upstream.address;
-    let (stream, place) = match address {
-        Address::Unix(path) => {
-            let stream = UnixStream::connect(path).await;
-            stream.map(|stream| (Stream::Unix(stream), Place::Unix(path.clone())))
-        }
-        Address::Tcp(host, port) => connect_tcp(host, *port).await,
-    }
-    .map_err(|error| pool.unreachable(&format!("{address}: {error}")))?;
-    stream.tune();
-    let mut dialogue = Dialogue::new(stream);
-    let (reported, key) = log_in(pool, &mut dialogue).await?;
+    let way = pool.way();
+    let Opened {
+        mut dialogue,
+        reported,
+        key,
+        place,
+    } = way.open().await?;
     let audited = audit(pool, &mut dialogue).await;
-    audited.map_err(|error| pool.unreachable(&format!("behind the login: {error}")))?;
+    audited.map_err(|error| way.unreachable(&format!("behind the login: {error}")))?;
     let mut backend = Backend::new(pool.welcomes.share(reported));
     if let Some((pid, _)) = key {
         backend.runs_in(pid, &pool.db.processes);
@@ -183,6 +171,63 @@ async fn connect_and_log_in(pool: &Pool, worker: usize) -> Result<Box<ServerConn
     ))
 }
 
+impl Way<'_> {
+    /// Goes there and logs in.
+    pub(super) async fn open(&self) -> Result<Opened, Failure> {
+        let address = self.address;
+        let (stream, place) = match address {
+            Address::Unix(path) => {
+                let stream = UnixStream::connect(path).await;
+                stream.map(|stream| (Stream::Unix(stream), Place::Unix(path.clone())))
+            }
+            Address::Tcp(host, port) => connect_tcp(host, *port).await,
+        }
+        .map_err(|error| self.unreachable(&format!("{address}: {error}")))?;
+        stream.tune();
+        let mut dialogue = Dialogue::new(stream);
+        let (reported, key) = log_in(self, &mut dialogue).await?;
+        Ok(Opened {
+            dialogue,
+            reported,
+            key,
+            place,
+        })
+    }
+
+    pub(super) fn unreachable(&self, why: &str) -> Failure {
+        let message = format!("cannot connect to {}: {why}", self.what);
+        Failure {
+            error: Error::new(Kind::ServerUnavailable, message),
+            hopeless: false,
+        }
+    }
+
+    fn misconfigured(&self, why: &AuthError) -> Failure {
+        let message = format!("cannot log in to {}: {why}", self.what);
+        Failure {
+            error: Error::new(Kind::ServerUnavailable, message),
+            hopeless: true,
+        }
+    }
+
+    /// The server said no. Whether it will say yes later, its SQLSTATE tells.
+    fn turned_away(&self, body: &[u8]) -> Failure {
+        let fields = Fields::read(body);
+        let code = printable(fields.code);
+        let said = printable(fields.message);
+        let message = format!("{} refuses connections: {said}", self.what);
+        // 28: wrong password or no such user; 3D: no such database; 42: no privilege.
+        let hopeless = ["28", "3D", "42"]
+            .iter()
+            .any(|class| code.starts_with(class));
+        let detail = format!("The server's SQLSTATE was {code}.");
+        Failure {
+            error: Error::new(Kind::ServerUnavailable, message).detail(detail),
+            hopeless,
+        }
+    }
+}
+
 /// Tries each address that the name has now, in the resolver's order.
 async fn connect_tcp(host: &str, port: u16) -> io::Result<(Stream, Place)> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
@@ -198,21 +243,15 @@ async fn connect_tcp(host: &str, port: u16) -> io::Result<(Stream, Place)> {
 
 type Key = (u32, Vec<u8>);
 
-async fn log_in(pool: &Pool, dialogue: &mut Dialogue) -> Result<(Reported, Option<Key>), Failure> {
-    let broken = |error: Broken| pool.unreachable(&format!("during login: {error}"));
+async fn log_in(
+    way: &Way<'_>,
+    dialogue: &mut Dialogue,
+) -> Result<(Reported, Option<Key>), Failure> {
+    let broken = |error: Broken| way.unreachable(&format!("during login: {error}"));
     let io_broken = |error: io::Error| broken(Broken::Io(error));
-    let database = pool
-        .db
-        .config
-        .upstream
-        .database
-        .as_ref()
-        .unwrap_or(&pool.db.name);
     let mut hello = Vec::new();
-    let params = [
-        ("user", pool.user.as_str()),
-        ("database", database.as_str()),
-    ];
+    let who = [("user", way.user), ("database", way.database)];
+    let params = who.iter().chain(way.settings);
     write::startup(
         &mut hello,
         PROTOCOL,
@@ -222,7 +261,7 @@ async fn log_in(pool: &Pool, dialogue: &mut Dialogue) -> Result<(Reported, Optio
 
     let mut nonce = [0; 18];
     fill_random(&mut nonce);
-    let mut login = Login::new(pool.user.as_bytes(), pool.credential(), nonce);
+    let mut login = Login::new(way.user.as_bytes(), way.credential.clone(), nonce);
     let mut let_in = false;
     let mut reported = Reported::default();
     let mut key = None;
@@ -232,25 +271,25 @@ async fn log_in(pool: &Pool, dialogue: &mut Dialogue) -> Result<(Reported, Optio
         match message.tag {
             b'R' => {
                 let (kind, data) = backend::authentication(body).map_err(|_| {
-                    pool.unreachable("during login: malformed authentication request")
+                    way.unreachable("during login: malformed authentication request")
                 })?;
                 match login
                     .on_authentication(kind, data)
-                    .map_err(|why| pool.misconfigured(&why))?
+                    .map_err(|why| way.misconfigured(&why))?
                 {
                     Reply::Send(frame) => dialogue.write(&frame).await.map_err(io_broken)?,
                     Reply::Derive(derivation) => {
-                        let keys = pool.db.keys.derive(derivation).await;
+                        let keys = way.keys.derive(derivation).await;
                         let frame = login
                             .derived(&keys)
-                            .map_err(|why| pool.misconfigured(&why))?;
+                            .map_err(|why| way.misconfigured(&why))?;
                         dialogue.write(&frame).await.map_err(io_broken)?;
                     }
                     Reply::Continue => {}
                     Reply::Ok => let_in = true,
                 }
             }
-            b'E' => return Err(pool.turned_away(body)),
+            b'E' => return Err(way.turned_away(body)),
             // Settings and notices may come at any time, also before the login is decided (A14).
             b'S' => {
                 if let Ok((name, value)) = backend::parameter_status(body) {
@@ -266,7 +305,7 @@ async fn log_in(pool: &Pool, dialogue: &mut Dialogue) -> Result<(Reported, Optio
             b'N' | b'v' | b'A' => {}
             tag => {
                 let what = format!("during login: unexpected message {:?}", char::from(tag));
-                return Err(pool.unreachable(&what));
+                return Err(way.unreachable(&what));
             }
         }
     }

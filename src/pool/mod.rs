@@ -11,6 +11,7 @@
 //! [`Database::not_opened`].
 
 mod database;
+mod guard;
 mod outage;
 mod party;
 mod queue;

@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::queue::Lines;
+use super::{
+    guard::{REMEMBERED, Record},
+    queue::Lines,
+};
 use crate::limit::Share;
 
 /// A party that has asked within this time uses the pool: connections are kept free for it.
@@ -53,6 +56,15 @@ pub(super) enum Leave {
     Aside,
 }
 
+/// What became of a party that has one connection less.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Released {
+    /// It had waited aside, and does no longer.
+    pub(super) was_parked: bool,
+    /// It may stand elsewhere in the order.
+    pub(super) moves: bool,
+}
+
 /// What a pool knows of a party.
 #[derive(Debug)]
 pub(super) struct Member {
@@ -70,6 +82,8 @@ pub(super) struct Member {
     seen: Instant,
     /// The most connections that the guard lets it have.
     pub(super) cap: usize,
+    /// What the guard knows of it.
+    pub(super) record: Record,
     /// It cannot have any more now, and stands in no order of turns.
     pub(super) parked: bool,
 }
@@ -85,19 +99,18 @@ impl Member {
             counted: now,
             seen: now,
             cap: usize::MAX,
+            record: Record::default(),
             parked: false,
         }
     }
 
     /// Brings what it has used up to now.
     fn count(&mut self, now: Instant) {
-        let passed = now.saturating_duration_since(self.counted);
+        let passed = nanos(now.saturating_duration_since(self.counted));
         self.counted = self.counted.max(now);
-        if self.extra() == 0 {
-            return;
-        }
-        let spent = nanos(passed).saturating_mul(self.extra() as u64);
+        let spent = passed.saturating_mul(self.extra() as u64);
         self.used += spent.div_ceil(self.weight());
+        self.record.spent += passed.saturating_mul(self.servers as u64);
     }
 
     fn weight(&self) -> u64 {
@@ -132,15 +145,12 @@ impl Member {
     /// What it adds to the sums.
     fn sums(&self) -> Sums {
         let room = self.most().saturating_sub(self.servers);
+        let competes = self.extra() > 0 || self.waiting > 0;
         Sums {
             extra: self.extra(),
             promised: self.promised(),
             demand: self.waiting.min(room),
-            weight: if self.extra() > 0 || self.waiting > 0 {
-                self.weight()
-            } else {
-                0
-            },
+            weight: if competes { self.weight() } else { 0 },
         }
     }
 }
@@ -174,10 +184,9 @@ impl Sums {
     }
 }
 
-/// The parties of a pool.
+/// What parties share.
 #[derive(Debug, Default)]
-pub(super) struct Parties {
-    members: HashMap<u64, Member, BuildHasherDefault<Spread>>,
+struct Common {
     sums: Sums,
     /// Virtual time: where a party starts that comes back from a rest.
     clock: u64,
@@ -185,34 +194,53 @@ pub(super) struct Parties {
     clocked: Option<Instant>,
     /// The two that asked last.
     latest: [Option<(u64, Instant)>; 2],
-    swept: Option<Instant>,
 }
 
-impl Parties {
-    pub(super) fn sums(&self) -> Sums {
-        self.sums
+impl Common {
+    /// The clock goes on for those who rest as fast as for those who share: or else whoever comes
+    /// ever anew would always come before those who wait.
+    fn go_on(&mut self, now: Instant) {
+        let since = self.clocked.unwrap_or(now);
+        self.clocked = Some(since.max(now));
+        let passed = nanos(now.saturating_duration_since(since));
+        let spent = passed.saturating_mul(self.sums.extra as u64);
+        self.clock += spent.checked_div(self.sums.weight).unwrap_or_default();
     }
 
-    pub(super) fn get(&self, number: u64) -> Option<&Member> {
-        self.members.get(&number)
+    /// Brings what a party has used up to now.
+    fn count(&mut self, member: &mut Member, now: Instant) {
+        self.go_on(now);
+        member.count(now);
     }
 
-    /// For what is not added up: lines, and whether it waits aside.
-    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Member> {
-        self.members.get_mut(&number)
+    /// Changes a party, and the sums with it, after what it has used so far was counted.
+    fn change<T>(
+        &mut self,
+        member: &mut Member,
+        now: Instant,
+        change: impl FnOnce(&mut Member) -> T,
+    ) -> T {
+        self.count(member, now);
+        self.sums.subtract(member.sums());
+        let changed = change(member);
+        self.sums.add(member.sums());
+        changed
     }
 
-    /// A party asks: from now on it is known, and present.
-    pub(super) fn greet(&mut self, party: &Party, now: Instant) {
-        let member = self.members.entry(party.number);
-        let member = member.or_insert_with(|| {
-            let member = Member::new(party.share, now);
-            self.sums.add(member.sums());
-            member
-        });
+    /// A party begins to wait, or to have more than it had, after it wanted or could have no more
+    /// for a while. What it left to others then is not saved up. `lowest` is what the one has used
+    /// whose turn is next.
+    fn start(&mut self, member: &mut Member, lowest: Option<u64>, now: Instant) {
+        self.count(member, now);
+        let from = lowest.map_or(self.clock, |lowest| self.clock.min(lowest + nanos(LAG)));
+        member.used = member.used.max(from);
+    }
+
+    /// A party asks, and is present.
+    fn meet(&mut self, member: &mut Member, party: &Party, now: Instant) {
         member.seen = now;
         if member.share != party.share {
-            self.change(party.number, now, |member| member.share = party.share);
+            self.change(member, now, |member| member.share = party.share);
         }
         let [first, second] = &mut self.latest;
         if first.is_some_and(|(number, _)| number != party.number) {
@@ -221,78 +249,21 @@ impl Parties {
         *first = Some((party.number, now));
     }
 
-    /// Changes a party, and the sums with it, after what it has used so far was counted.
-    pub(super) fn change<T>(
-        &mut self,
-        number: u64,
-        now: Instant,
-        change: impl FnOnce(&mut Member) -> T,
-    ) -> Option<T> {
-        self.go_on(now);
-        let member = self.members.get_mut(&number)?;
-        member.count(now);
-        self.sums.subtract(member.sums());
-        let changed = change(member);
-        self.sums.add(member.sums());
-        Some(changed)
-    }
-
-    /// The clock goes on for those who rest as fast as for those who share: or else whoever comes
-    /// ever anew would always come before those who wait.
-    fn go_on(&mut self, now: Instant) {
-        let since = self.clocked.unwrap_or(now);
-        self.clocked = Some(since.max(now));
-        if self.sums.extra == 0 {
-            return;
-        }
-        let passed = nanos(now.saturating_duration_since(since));
-        let spent = passed.saturating_mul(self.sums.extra as u64);
-        self.clock += spent.checked_div(self.sums.weight).unwrap_or_default();
-    }
-
-    /// A party begins to wait, or to have more than it had, after it wanted or could have no more
-    /// for a while. What it left to others then is not saved up. `lowest` is what the one has used
-    /// whose turn is next.
-    pub(super) fn start(&mut self, number: u64, lowest: Option<u64>, now: Instant) {
-        self.go_on(now);
-        let from = lowest.map_or(self.clock, |lowest| self.clock.min(lowest + nanos(LAG)));
-        if let Some(member) = self.members.get_mut(&number) {
-            member.count(now);
-            member.used = member.used.max(from);
-        }
-    }
-
-    /// Brings what a party has used up to now.
-    pub(super) fn count(&mut self, number: u64, now: Instant) {
-        if let Some(member) = self.members.get_mut(&number) {
-            member.count(now);
-        }
-    }
-
     /// A party has one connection more; so many of its requests have waited for it.
-    pub(super) fn granted(&mut self, number: u64, waited: usize, now: Instant) {
-        let used = self.change(number, now, |member| {
-            let was_promised = member.reserved() > 0;
+    fn grant(&mut self, member: &mut Member, waited: usize, now: Instant) {
+        let was_promised = member.reserved() > 0;
+        self.change(member, now, |member| {
             member.servers += 1;
             member.waiting = member.waiting.saturating_sub(waited);
-            // Others need not catch up with who had what it was promised.
-            if was_promised { 0 } else { member.used }
         });
-        self.clock = self.clock.max(used.unwrap_or_default());
-    }
-
-    /// A party has one connection less.
-    pub(super) fn released(&mut self, number: u64, now: Instant) {
-        self.change(number, now, |member| {
-            member.servers = member.servers.saturating_sub(1);
-        });
+        // Others need not catch up with who had what it was promised.
+        if !was_promised {
+            self.clock = self.clock.max(member.used);
+        }
     }
 
     /// Whether a party may have one more connection.
-    pub(super) fn may_have(&self, number: u64, bounds: Bounds, now: Instant) -> Leave {
-        let Some(member) = self.members.get(&number) else {
-            return Leave::Granted;
-        };
+    fn leave(&self, number: u64, member: &Member, bounds: Bounds, now: Instant) -> Leave {
         if member.servers >= member.most() {
             return Leave::Aside;
         }
@@ -317,6 +288,162 @@ impl Parties {
         let other = latest.find(|(it, _)| *it != number);
         other.is_some_and(|(_, seen)| now.saturating_duration_since(*seen) < PRESENT)
     }
+}
+
+/// The parties of a pool.
+#[derive(Debug, Default)]
+pub(super) struct Parties {
+    members: HashMap<u64, Member, BuildHasherDefault<Spread>>,
+    common: Common,
+    swept: Option<Instant>,
+    /// Those that use the pool are remembered, for the guard.
+    guarded: bool,
+}
+
+impl Parties {
+    pub(super) fn new(guarded: bool) -> Self {
+        Self {
+            guarded,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn sums(&self) -> Sums {
+        self.common.sums
+    }
+
+    pub(super) fn get(&self, number: u64) -> Option<&Member> {
+        self.members.get(&number)
+    }
+
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.members.keys().copied()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Member)> {
+        self.members
+            .iter()
+            .map(|(number, member)| (*number, member))
+    }
+
+    /// For what is not added up: lines, and whether it waits aside.
+    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Member> {
+        self.members.get_mut(&number)
+    }
+
+    /// A party asks: from now on it is known, and present.
+    fn greet(&mut self, party: &Party, now: Instant) -> (&mut Member, &mut Common) {
+        let member = self.members.entry(party.number).or_insert_with(|| {
+            let member = Member::new(party.share, now);
+            self.common.sums.add(member.sums());
+            member
+        });
+        self.common.meet(member, party, now);
+        (member, &mut self.common)
+    }
+
+    /// A party asks, and gets one more connection if it may have it.
+    pub(super) fn takes(&mut self, party: &Party, bounds: Bounds, now: Instant) -> bool {
+        let (member, common) = self.greet(party, now);
+        let takes = common.leave(party.number, member, bounds, now) == Leave::Granted;
+        if takes {
+            common.start(member, None, now);
+            common.grant(member, 0, now);
+        }
+        takes
+    }
+
+    /// A party has one connection more, whatever it may have.
+    pub(super) fn gets(&mut self, party: &Party, lowest: Option<u64>, now: Instant) {
+        let (member, common) = self.greet(party, now);
+        common.start(member, lowest, now);
+        common.grant(member, 0, now);
+    }
+
+    /// A party has one waiter more, in the line that `joins` puts it in.
+    pub(super) fn waits(
+        &mut self,
+        party: &Party,
+        lowest: Option<u64>,
+        now: Instant,
+        joins: impl FnOnce(&mut Lines),
+    ) {
+        let (member, common) = self.greet(party, now);
+        if member.waiting == 0 {
+            common.start(member, lowest, now);
+        }
+        common.change(member, now, |member| {
+            member.waiting += 1;
+            joins(&mut member.lines);
+        });
+    }
+
+    /// A waiter of a party is served.
+    pub(super) fn served(&mut self, number: u64, now: Instant) {
+        if let Some(member) = self.members.get_mut(&number) {
+            self.common.grant(member, 1, now);
+        }
+    }
+
+    /// A party has one connection less. Whether it may stand elsewhere in the order now: it may
+    /// have more again, or go before others.
+    pub(super) fn released(&mut self, number: u64, lowest: Option<u64>, now: Instant) -> Released {
+        let Some(member) = self.members.get_mut(&number) else {
+            return Released::default();
+        };
+        self.common.change(member, now, |member| {
+            member.servers = member.servers.saturating_sub(1);
+            member.record.served += 1;
+        });
+        let was_parked = std::mem::take(&mut member.parked);
+        if was_parked {
+            self.common.start(member, lowest, now);
+        }
+        let released = Released {
+            was_parked,
+            moves: was_parked || member.reserved() > 0,
+        };
+        // Most tenants are seldom there: what nobody has to remember is not kept until the sweep.
+        let owes = member.used > self.common.clock || member.is_active();
+        if !owes && member.share.min_servers == 0 && !self.guarded {
+            self.members.remove(&number);
+        }
+        released
+    }
+
+    /// A party that waited aside does no longer.
+    pub(super) fn unparked(&mut self, number: u64, lowest: Option<u64>, now: Instant) {
+        if let Some(member) = self.members.get_mut(&number) {
+            member.parked = false;
+            self.common.start(member, lowest, now);
+        }
+    }
+
+    /// Changes a party, and the sums with it.
+    pub(super) fn change<T>(
+        &mut self,
+        number: u64,
+        now: Instant,
+        change: impl FnOnce(&mut Member) -> T,
+    ) -> Option<T> {
+        let member = self.members.get_mut(&number)?;
+        Some(self.common.change(member, now, change))
+    }
+
+    /// Brings what a party has used up to now.
+    pub(super) fn count(&mut self, number: u64, now: Instant) {
+        if let Some(member) = self.members.get_mut(&number) {
+            self.common.count(member, now);
+        }
+    }
+
+    /// Whether a party may have one more connection.
+    pub(super) fn may_have(&self, number: u64, bounds: Bounds, now: Instant) -> Leave {
+        match self.members.get(&number) {
+            Some(member) => self.common.leave(number, member, bounds, now),
+            None => Leave::Granted,
+        }
+    }
 
     /// Nobody waits any more.
     pub(super) fn nobody_waits(&mut self, now: Instant) {
@@ -336,13 +463,14 @@ impl Parties {
         }
         self.swept = Some(now);
         // Where nobody has or wants anything there is nothing to be fair about.
-        let quiet = self.sums.weight == 0;
-        let (clock, sums) = (self.clock, &mut self.sums);
+        let quiet = self.common.sums.weight == 0;
+        let (clock, sums) = (self.common.clock, &mut self.common.sums);
+        let guarded = self.guarded && self.members.len() <= REMEMBERED;
         self.members.retain(|_, member| {
             let present = now.saturating_duration_since(member.seen) < PRESENT;
             let keep = member.is_active()
                 || (member.used > clock && !quiet)
-                || (member.share.min_servers > 0 && present);
+                || ((member.share.min_servers > 0 || guarded) && present);
             if !keep {
                 sums.subtract(member.sums());
             }

@@ -18,7 +18,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::party::{Bounds, Leave, Parties, Party, nanos};
+use super::{
+    PoolSizes,
+    guard::Guard,
+    party::{Bounds, Leave, Member, Parties, Party, nanos},
+};
 
 /// How much later a waiter on the right thread may have come. Below this, the order in which
 /// two threads reached the lock says little about who asked first.
@@ -77,6 +81,7 @@ impl Lines {
 #[derive(Debug)]
 pub(super) struct Queue<W> {
     fair: bool,
+    guard: Option<Guard>,
     parties: Parties,
     waiting: BTreeMap<u64, Waiting<W>>,
     /// By worker: the parties with waiters there, each where it was put. What a party has used only
@@ -88,10 +93,11 @@ pub(super) struct Queue<W> {
 }
 
 impl<W> Queue<W> {
-    pub(super) fn new(workers: usize, fair: bool) -> Self {
+    pub(super) fn new(workers: usize, sizes: &PoolSizes) -> Self {
         Self {
-            fair,
-            parties: Parties::default(),
+            fair: sizes.fair,
+            guard: sizes.adaptive.then(Guard::default),
+            parties: Parties::new(sizes.adaptive),
             waiting: BTreeMap::new(),
             turns: (0..workers.max(1)).map(|_| BTreeSet::new()).collect(),
             parked: Vec::new(),
@@ -122,52 +128,41 @@ impl<W> Queue<W> {
     /// A party asks, and takes a connection at once if nobody waits who could take it and it may
     /// have one more.
     pub(super) fn takes_at_once(&mut self, party: &Party, bounds: Bounds, now: Instant) -> bool {
-        self.parties.greet(party, now);
-        if !self.turns.iter().all(BTreeSet::is_empty)
-            || self.parties.may_have(party.number, bounds, now) != Leave::Granted
-        {
+        if !self.turns.iter().all(BTreeSet::is_empty) {
             return false;
         }
-        // It may have more again, but those of it that wait aside come first.
-        let takes = !self.unpark(party.number, now);
-        if takes {
-            self.parties.start(party.number, None, now);
-            self.parties.granted(party.number, 0, now);
+        // It may have more again, perhaps, but those of it that wait aside come first.
+        let aside = |member: &Member| member.parked;
+        if !self.parked.is_empty() && self.parties.get(party.number).is_some_and(aside) {
+            self.parked.retain(|it| *it != party.number);
+            self.unpark(party.number, now);
+            return false;
         }
-        takes
+        self.parties.takes(party, bounds, now)
+    }
+
+    /// A party does not wait aside any longer.
+    fn unpark(&mut self, number: u64, now: Instant) {
+        self.parties.unparked(number, self.lowest(), now);
+        self.put_everywhere(number);
     }
 
     /// A party has given a connection back, or lost it.
     pub(super) fn released(&mut self, number: u64, now: Instant) {
-        self.parties.released(number, now);
-        // It may have more again, or go before others.
-        let member = self.parties.get(number);
-        let is_promised = member.is_some_and(|member| member.reserved() > 0);
-        if !self.unpark(number, now) && is_promised {
-            self.put_everywhere(number);
-        }
-    }
-
-    /// A party does not wait aside any longer; whether it has.
-    fn unpark(&mut self, number: u64, now: Instant) -> bool {
-        if self.parked.is_empty() {
-            return false;
-        }
-        let member = self.parties.get_mut(number);
-        let was_parked = member.is_some_and(|member| std::mem::take(&mut member.parked));
-        if was_parked {
+        // Only who has waited aside asks for it.
+        let lowest = (!self.parked.is_empty()).then(|| self.lowest()).flatten();
+        let released = self.parties.released(number, lowest, now);
+        if released.was_parked {
             self.parked.retain(|it| *it != number);
-            self.parties.start(number, self.lowest(), now);
+        }
+        if released.moves {
             self.put_everywhere(number);
         }
-        was_parked
     }
 
     /// A connection that was taken in the name of one party is another's.
     pub(super) fn transfer(&mut self, from: u64, to: &Party, now: Instant) {
-        self.parties.greet(to, now);
-        self.parties.start(to.number, self.lowest(), now);
-        self.parties.granted(to.number, 0, now);
+        self.parties.gets(to, self.lowest(), now);
         self.released(from, now);
     }
 
@@ -183,13 +178,9 @@ impl<W> Queue<W> {
             waiter,
         };
         self.waiting.insert(number, waiting);
-        self.parties.greet(party, now);
-        if self.waiting_of(party.number) == 0 {
-            self.parties.start(party.number, self.lowest(), now);
-        }
-        self.parties.change(party.number, now, |member| {
-            member.waiting += 1;
-            member.lines.line(worker).numbers.push_back(number);
+        let lowest = self.lowest();
+        self.parties.waits(party, lowest, now, |lines| {
+            lines.line(worker).numbers.push_back(number);
         });
         self.put(party.number, worker);
         Ticket(number)
@@ -215,10 +206,8 @@ impl<W> Queue<W> {
 
     /// Puts a party where it belongs in a worker's order of turns: nowhere, if it has no waiter
     /// there or waits aside.
-    fn put(&mut self, party: u64, worker: usize) {
-        let Some(member) = self.parties.get_mut(party) else {
-            return;
-        };
+    fn put(&mut self, party: u64, worker: usize) -> Option<Place> {
+        let member = self.parties.get_mut(party)?;
         let (has_minimum, parked) = (member.reserved() == 0, member.parked);
         // Without fairness the order is that of arrival alone.
         let used = if self.fair { member.used } else { 0 };
@@ -236,7 +225,7 @@ impl<W> Queue<W> {
             party,
         });
         if line.place == place {
-            return;
+            return place;
         }
         let before = std::mem::replace(&mut line.place, place);
         if let Some(turns) = self.turns.get_mut(worker) {
@@ -245,6 +234,7 @@ impl<W> Queue<W> {
             }
             turns.extend(place);
         }
+        place
     }
 
     fn put_everywhere(&mut self, party: u64) {
@@ -301,14 +291,15 @@ impl<W> Queue<W> {
     /// Whether a party is still where it was put; if not, it is put where it belongs.
     fn is_in_place(&mut self, place: Place, worker: usize, now: Instant) -> bool {
         self.parties.count(place.party, now);
-        self.put(place.party, worker);
-        let turns = self.turns.get(worker);
-        turns.is_some_and(|turns| turns.contains(&place))
+        self.put(place.party, worker) == Some(place)
     }
 
     /// A party with a waiter on `worker` that may go before `first`.
     fn near(&mut self, worker: usize, first: Place, now: Instant) -> Option<Place> {
         let own = *self.turns.get(worker)?.first()?;
+        if own == first {
+            return None;
+        }
         if !self.is_in_place(own, worker, now) || own.has_minimum != first.has_minimum {
             return None;
         }
@@ -325,7 +316,7 @@ impl<W> Queue<W> {
 
     fn serve(&mut self, place: Place, now: Instant) -> Option<(W, u64)> {
         let served = self.waiting.remove(&place.first)?;
-        self.parties.granted(place.party, 1, now);
+        self.parties.served(place.party, now);
         self.put(place.party, served.worker);
         Some((served.waiter, place.party))
     }
@@ -351,8 +342,13 @@ impl<W> Queue<W> {
     /// What time brings: parties that waited aside may have more, because others have left or their
     /// tier has changed, and parties are forgotten that have nothing and owe nothing.
     pub(super) fn tick(&mut self, now: Instant) {
-        for number in self.parked.clone() {
+        for number in std::mem::take(&mut self.parked) {
             self.unpark(number, now);
+        }
+        if let Some(guard) = &mut self.guard {
+            for number in guard.look(&mut self.parties, now) {
+                self.put_everywhere(number);
+            }
         }
         self.parties.sweep(now);
     }

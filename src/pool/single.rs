@@ -33,7 +33,7 @@ pub(super) struct Pool<C, W> {
 impl<C, W> Pool<C, W> {
     pub(super) fn new(sizes: PoolSizes, workers: usize) -> Self {
         let workers = workers.max(1);
-        let waiters = Queue::new(workers, sizes.fair);
+        let waiters = Queue::new(workers, &sizes);
         Self {
             sizes,
             idle: (0..workers).map(|_| Vec::new()).collect(),

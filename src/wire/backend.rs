@@ -31,6 +31,24 @@ pub fn authentication(body: &[u8]) -> Result<(u32, &[u8]), Malformed> {
     Ok((kind, reader.remaining()))
 }
 
+/// What a RowDescription says of a column behind its name: the table, the number, the type, its size
+/// and modifier, the format.
+const REST_OF_COLUMN: usize = 18;
+
+/// RowDescription: the names of the columns.
+pub fn column_names(body: &[u8]) -> Result<Vec<&[u8]>, Malformed> {
+    let mut reader = Reader::new(body);
+    let count = reader.u16()?;
+    // Grows with what is there, not with what is promised (A6).
+    let mut names = Vec::new();
+    for _ in 0..count {
+        names.push(reader.cstr()?);
+        reader.take(REST_OF_COLUMN)?;
+    }
+    reader.finish()?;
+    Ok(names)
+}
+
 /// DataRow: its values; `None` is NULL.
 pub fn data_row(body: &[u8]) -> Result<Vec<Option<&[u8]>>, Malformed> {
     let mut reader = Reader::new(body);

@@ -111,6 +111,10 @@ impl<P: Toy> Line<P> {
                     self.session.attached(backend, &mut front, self.now);
                     self.lease = Some(nth);
                 }
+                Next::Admit => {
+                    let nth = self.lease.expect("what is admitted has a server");
+                    self.session.admitted(&mut self.servers[nth].backend);
+                }
                 next => panic!("a well-behaved client led to {next:?}"),
             }
         }

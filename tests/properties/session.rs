@@ -265,6 +265,7 @@ fn play(turns: &[(bool, Vec<u8>)], count: usize) -> (Vec<u8>, Vec<u8>, String) {
                         to_client.extend(written(&out.to_client, &[]));
                         leased = true;
                     }
+                    Next::Admit => session.admitted(&mut backend),
                     Next::Release => {
                         assert!(backend.is_free());
                         return (to_client, to_server, RELEASED.to_owned());

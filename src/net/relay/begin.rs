@@ -8,7 +8,7 @@ use std::{
 use super::{Client, Gone};
 use crate::{
     error::{Error, Kind},
-    limit::{Account, Admission, Cost},
+    limit::{Account, Admission, Cost, Look},
     net::{
         lease::Lease,
         pool::Claim,
@@ -27,11 +27,20 @@ impl Client {
         filled: usize,
         now: Instant,
     ) -> Result<bool, Error> {
-        self.asked = now;
+        let is_new = self.lease.is_none() && self.looking.is_none();
+        if self.stopping && is_new {
+            return Err(Error::new(Kind::ShuttingDown, "pgusher is shutting down"));
+        }
+        if self.looking.is_none() {
+            self.asked = now;
+        }
         self.settle(now);
         let request = desk.window.get(used..filled).unwrap_or_default();
         let account = self.session.account_of(request);
         self.account = account.unwrap_or_else(|| Arc::clone(self.parts.presence.account()));
+        if !self.is_introduced(now)? {
+            return Ok(false);
+        }
         match self.account.admit(self.session.patience(), now) {
             Admission::Now => self.claim(desk, now),
             Admission::In(wait) => {
@@ -43,6 +52,22 @@ impl Client {
         }
     }
 
+    /// Whether enough is known of the tenant; if not, the request waits until it is.
+    fn is_introduced(&mut self, now: Instant) -> Result<bool, Error> {
+        let Some(directory) = &self.pass.lobby().directory else {
+            return Ok(true);
+        };
+        match directory.look(&self.account, &self.parts.bell, &mut self.looking, now) {
+            Look::Go => Ok(true),
+            Look::Wait(until) => {
+                self.delayed = true;
+                self.session.delayed(until);
+                Ok(false)
+            }
+            Look::Refused(error) => Err(error),
+        }
+    }
+
     /// Gets a server connection, if there is none: `true` = here it is, `false` = queued up.
     pub(super) fn claim(&mut self, desk: &mut Desk, now: Instant) -> Result<bool, Error> {
         if let Some(lease) = &mut self.lease {
@@ -50,9 +75,6 @@ impl Client {
             self.session.admitted(&mut lease.conn().backend);
             self.tell_of_wait(desk, now);
             return Ok(true);
-        }
-        if self.stopping {
-            return Err(Error::new(Kind::ShuttingDown, "pgusher is shutting down"));
         }
         let pool = self.parts.membership.pool();
         let worker = self.seat.worker().nth;
@@ -67,13 +89,18 @@ impl Client {
         }
     }
 
-    /// The transaction that waited for its time may begin.
+    /// The transaction that waited for its time may begin; or that waited for its tenant, and asks
+    /// again.
     pub(super) fn may_begin(&mut self) -> Result<(), Gone> {
         self.delayed = false;
         at_desk(|desk| {
             let now = Instant::now();
             let filled = self.side.take_kept(&mut desk.window);
-            match self.claim(desk, now) {
+            let started = match self.looking {
+                Some(_) => self.start(desk, 0, filled, now),
+                None => self.claim(desk, now),
+            };
+            match started {
                 Ok(true) => self.go_on(desk, filled),
                 Ok(false) => {
                     self.side
@@ -100,6 +127,9 @@ impl Client {
             owner.charge(now);
             lease.transfer(&party_of(&owner), now);
             self.account = owner;
+            if let Some(directory) = &self.pass.lobby().directory {
+                directory.ask(&self.account, now);
+            }
         }
     }
 
@@ -148,13 +178,15 @@ impl Client {
         Ok(())
     }
 
-    /// Notes whether somebody waits for a server connection that has been held for long.
+    /// Notes whether what the client does is limited, and whether somebody waits for a server
+    /// connection that has been held for long.
     pub(super) fn look_around(&mut self) {
-        if let Some(lease) = &mut self.lease
-            && lease.conn().backend.has_served_long()
-        {
+        let Some(lease) = &mut self.lease else {
+            return;
+        };
+        lease.conn().backend.is_watched = self.account.is_metered();
+        if lease.conn().backend.has_served_long() {
             lease.conn().backend.is_wanted = lease.pool().is_waited_for();
-            lease.conn().backend.must_settle = self.account.is_metered();
         }
     }
 

@@ -171,6 +171,11 @@ impl Player {
         }
         match &next {
             Next::Read => {}
+            // What is limited, and how, is not asked in these plays.
+            Next::Admit => {
+                self.session.admitted(&mut self.backend);
+                self.client(&[], Output::default());
+            }
             Next::Release => {
                 self.leased = false;
                 let dirty = if self.backend.dirty { " dirty" } else { "" };
