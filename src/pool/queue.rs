@@ -8,7 +8,7 @@
 //!
 //! With several workers there is one exception, and it is bounded. A server connection that stays
 //! on its thread costs less than one that moves, so a waiter on the same thread goes first if it
-//! came within [`SLACK`] of the first of its party, or its party is within [`SLACK`] of server time
+//! came within [`SLACK`] of the first of its party, and its party is within [`SLACK`] of server time
 //! of the one whose turn it is.
 //!
 //! Every step takes a time that grows with the logarithm of the number of parties and waiters.
@@ -21,7 +21,7 @@ use std::{
 use super::{
     PoolSizes,
     guard::Guard,
-    party::{Bounds, Leave, Parties, Party, nanos},
+    party::{Bounds, Leave, Member, Parties, Party, nanos},
 };
 
 /// How much later a waiter on the right thread may have come. Below this, the order in which
@@ -62,6 +62,12 @@ struct Line {
 pub(super) struct Lines(Vec<Line>);
 
 impl Lines {
+    /// The one that came first.
+    fn first(&self) -> Option<u64> {
+        let places = self.0.iter().filter_map(|line| line.place);
+        places.map(|place| place.first).min()
+    }
+
     fn line(&mut self, worker: usize) -> &mut Line {
         if self.0.len() <= worker {
             self.0.resize_with(worker + 1, Line::default);
@@ -122,8 +128,23 @@ impl<W> Queue<W> {
     /// A party asks, and takes a connection at once if nobody waits who could take it and it may
     /// have one more.
     pub(super) fn takes_at_once(&mut self, party: &Party, bounds: Bounds, now: Instant) -> bool {
-        let free = self.turns.iter().all(BTreeSet::is_empty);
-        free && self.parties.takes(party, bounds, now)
+        if !self.turns.iter().all(BTreeSet::is_empty) {
+            return false;
+        }
+        // It may have more again, perhaps, but those of it that wait aside come first.
+        let aside = |member: &Member| member.parked;
+        if !self.parked.is_empty() && self.parties.get(party.number).is_some_and(aside) {
+            self.parked.retain(|it| *it != party.number);
+            self.unpark(party.number, now);
+            return false;
+        }
+        self.parties.takes(party, bounds, now)
+    }
+
+    /// A party does not wait aside any longer.
+    fn unpark(&mut self, number: u64, now: Instant) {
+        self.parties.unparked(number, self.lowest(), now);
+        self.put_everywhere(number);
     }
 
     /// A party has given a connection back, or lost it.
@@ -282,12 +303,14 @@ impl<W> Queue<W> {
         if !self.is_in_place(own, worker, now) || own.has_minimum != first.has_minimum {
             return None;
         }
-        let since = |place: Place| self.waiting.get(&place.first).map(|it| it.since);
-        let close = if own.party == first.party || !self.fair {
-            since(own)? <= since(first)? + SLACK
+        let since = |number: u64| self.waiting.get(&number).map(|it| it.since);
+        let before = if self.fair {
+            self.parties.get(own.party)?.lines.first()?
         } else {
-            own.used <= first.used + nanos(SLACK)
+            first.first
         };
+        let close = since(own.first)? <= since(before)? + SLACK
+            && (!self.fair || own.used <= first.used + nanos(SLACK));
         close.then_some(own)
     }
 
@@ -320,8 +343,7 @@ impl<W> Queue<W> {
     /// tier has changed, and parties are forgotten that have nothing and owe nothing.
     pub(super) fn tick(&mut self, now: Instant) {
         for number in std::mem::take(&mut self.parked) {
-            self.parties.unparked(number, self.lowest(), now);
-            self.put_everywhere(number);
+            self.unpark(number, now);
         }
         if let Some(guard) = &mut self.guard {
             for number in guard.look(&mut self.parties, now) {

@@ -2,12 +2,13 @@
 //!
 //! A list of plain vectors plays the books beside the real ones. It does not decide who gets
 //! what: it says whether what the books decided was allowed, and whether anybody is left
-//! standing without a reason.
+//! standing without a reason. A pool is used by one party, or shared by several.
 
 use std::time::{Duration, Instant};
 
 use pgusher::{
     error::{Error, Kind},
+    limit::Share,
     pool::{Asked, Database, Given, Party, PoolId, PoolSizes, Ticket, Work},
 };
 
@@ -18,8 +19,12 @@ const SLACK: Duration = Duration::from_millis(1);
 /// The first pause after a failure, and the longest one.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
+/// A party that has asked within this time has what it was promised.
+const PRESENT: Duration = Duration::from_secs(10);
+
 struct Waiter {
     name: u32,
+    party: usize,
     ticket: Ticket,
     since: Instant,
 }
@@ -38,7 +43,11 @@ struct Pool {
     sizes: PoolSizes,
     clients: usize,
     idle: Vec<u32>,
-    busy: Vec<u32>,
+    /// With the party that has it.
+    busy: Vec<(u32, usize)>,
+    parties: Vec<Party>,
+    /// When each of them last asked.
+    seen: Vec<Option<Instant>>,
     opening: usize,
     waiters: Vec<Waiter>,
     outage: Option<Outage>,
@@ -69,6 +78,77 @@ impl Pool {
         let first = self.waiters.first();
         let waited = first.is_some_and(|it| now >= it.since + self.sizes.reserve_pool_timeout);
         (first.is_some(), waited)
+    }
+
+    /// One party without any limits of its own: nothing but arrival decides.
+    fn is_plain(&self) -> bool {
+        self.parties == [Party::default()]
+    }
+
+    fn servers(&self, party: usize) -> usize {
+        self.busy.iter().filter(|(_, it)| *it == party).count()
+    }
+
+    fn share(&self, party: usize) -> Share {
+        self.parties[party].share
+    }
+
+    /// Connections beyond what their parties were promised.
+    fn extra(&self) -> usize {
+        let parties = 0..self.parties.len();
+        let extra = parties.map(|it| self.servers(it).saturating_sub(self.share(it).min_servers));
+        extra.sum()
+    }
+
+    /// Waiters that could be served if there were connections.
+    fn demand(&self) -> usize {
+        let parties = 0..self.parties.len();
+        let demand = parties.map(|party| {
+            let waiters = self.waiters.iter().filter(|it| it.party == party);
+            let room = self.share(party).max_servers - self.servers(party);
+            waiters.count().min(room)
+        });
+        demand.sum()
+    }
+
+    /// Whether it may certainly have one more: though all were there that were promised any, and
+    /// others for which some are spared.
+    fn may_have(&self, party: usize) -> bool {
+        let (servers, share) = (self.servers(party), self.share(party));
+        if servers >= share.max_servers || servers < share.min_servers {
+            return servers < share.max_servers;
+        }
+        let promised: usize = self.parties.iter().map(|it| it.share.min_servers).sum();
+        let for_all = self.sizes.pool_size.saturating_sub(promised).max(1);
+        let spare = self.sizes.spare_servers;
+        let for_one = self.sizes.pool_size.saturating_sub(spare).max(1);
+        self.extra() < for_all && (servers < for_one || self.parties.len() == 1)
+    }
+
+    fn nobody_waits_beside_an_idle_one(&self) {
+        let waits = self.waiters.iter().any(|it| self.may_have(it.party));
+        assert!(!waits || self.idle.is_empty(), "waits beside an idle one");
+        let alone = self.is_plain() && !self.waiters.is_empty();
+        assert!(!alone || self.idle.is_empty(), "waits beside an idle one");
+    }
+
+    /// A party gets one more, which it does not have yet.
+    fn check_grant(&self, party: usize, now: Instant) {
+        let (servers, share) = (self.servers(party), self.share(party));
+        assert!(servers < share.max_servers, "more than it may have");
+        if servers < share.min_servers {
+            return;
+        }
+        let is_present = |it: usize| self.seen[it].is_some_and(|seen| now < seen + PRESENT);
+        let present = (0..self.parties.len()).filter(|it| is_present(*it));
+        let promised: usize = present.map(|it| self.share(it).min_servers).sum();
+        let ceiling = self.ceiling(self.reserve || self.maybe_reserve);
+        let for_all = ceiling.saturating_sub(promised).max(1);
+        assert!(self.extra() < for_all, "what was promised to others");
+        let for_one = ceiling.saturating_sub(self.sizes.spare_servers).max(1);
+        let mut others = (0..self.parties.len()).filter(|it| *it != party);
+        let spared = servers < for_one || !self.sizes.fair || !others.any(is_present);
+        assert!(spared, "what is spared for others");
     }
 
     /// How many connections it may have, with the reserve or without.
@@ -106,6 +186,16 @@ pub(crate) fn pool(script: &[u8]) {
     world.let_go();
 }
 
+fn some_party(choices: &mut Choices<'_>) -> Party {
+    let share = Share {
+        max_servers: choices.one(&[usize::MAX, 1, 2]),
+        min_servers: choices.one(&[0, 0, 1]),
+        max_waiting: choices.one(&[usize::MAX, 2]),
+        weight: choices.one(&[1, 7]),
+    };
+    Party { number: 0, share }
+}
+
 impl World {
     fn new(choices: &mut Choices<'_>) -> Self {
         let workers = choices.one(&[1, 2, 3]);
@@ -122,10 +212,17 @@ impl World {
                     reserve_pool_timeout: Duration::from_millis(choices.one(&[50, 1000])),
                     max_waiting: choices.one(&[4, 1]),
                     max_connecting: choices.one(&[1, 2]),
-                    spare_servers: 0,
-                    fair: true,
+                    spare_servers: choices.below(3),
+                    fair: choices.below(4) < 3,
                     adaptive: false,
                 };
+                let parties = match choices.below(3) {
+                    0 => vec![Party::default()],
+                    others => (0..=others).map(|_| some_party(choices)).collect(),
+                };
+                let parties: Vec<_> = (0..).zip(parties).collect();
+                let numbered = |(number, party): (u64, Party)| Party { number, ..party };
+                let parties: Vec<_> = parties.into_iter().map(numbered).collect();
                 let user = format!("user{nth}");
                 let id = books.join(&user, || sizes.clone()).unwrap();
                 Pool {
@@ -135,6 +232,8 @@ impl World {
                     clients: 1,
                     idle: Vec::new(),
                     busy: Vec::new(),
+                    seen: vec![None; parties.len()],
+                    parties,
                     opening: 0,
                     waiters: Vec::new(),
                     outage: None,
@@ -175,9 +274,12 @@ impl World {
         let nth = choices.below(self.pools.len());
         let worker = choices.below(self.workers);
         match choices.below(12) {
-            0..=3 => self.ask(nth, worker),
+            0..=3 => {
+                let party = choices.below(self.pools[nth].parties.len());
+                self.ask(nth, party, worker);
+            }
             4 => {
-                let millis = choices.one(&[0, 1, 2, 40, 100, 900, 6000]);
+                let millis = choices.one(&[0, 1, 2, 40, 100, 900, 6000, 10_000]);
                 self.now += Duration::from_millis(millis);
             }
             5 | 6 if !self.pools[nth].busy.is_empty() => {
@@ -187,12 +289,16 @@ impl World {
             7 if self.pools[nth].opening > 0 => self.opened(nth, worker, choices.below(8) == 7),
             8 if self.pools[nth].opening > 0 => self.not_opened(nth, choices),
             9 if !self.pools[nth].waiters.is_empty() => self.withdraw(nth, choices),
-            10 => match choices.below(4) {
+            10 => match choices.below(5) {
                 0 if !self.pools[nth].busy.is_empty() => {
-                    self.pools[nth].busy.pop();
-                    self.books.closed(self.pools[nth].id, 0, self.now);
+                    let pool = &mut self.pools[nth];
+                    if let Some((_, party)) = pool.busy.pop() {
+                        let number = pool.parties[party].number;
+                        self.books.closed(pool.id, number, self.now);
+                    }
                     self.work();
                 }
+                4 if !self.pools[nth].busy.is_empty() => self.transfer(nth, choices),
                 1 => self.weed(choices),
                 2 => self.join(nth),
                 _ if self.pools[nth].clients > 0 => {
@@ -217,35 +323,39 @@ impl World {
         }
     }
 
-    fn ask(&mut self, nth: usize, worker: usize) {
-        let (id, now) = (self.pools[nth].id, self.now);
-        match self.books.ask(id, &Party::default(), worker, now) {
+    fn ask(&mut self, nth: usize, party: usize, worker: usize) {
+        let pool = &self.pools[nth];
+        let (id, now, asks) = (pool.id, self.now, pool.parties[party]);
+        let has_waiters = pool.waiters.iter().any(|it| it.party == party);
+        match self.books.ask(id, &asks, worker, now) {
             Asked::Granted(conn) => {
-                assert!(
-                    self.pools[nth].waiters.is_empty(),
-                    "the queue was overtaken"
-                );
-                self.becomes_busy(nth, conn);
+                assert!(!has_waiters, "the queue was overtaken");
+                pool.nobody_waits_beside_an_idle_one();
+                self.becomes_busy(nth, conn, party);
             }
-            Asked::Refused(error) => {
-                assert!(self.pools[nth].idle.is_empty());
-                match error.kind {
-                    Kind::QueueFull => {
-                        let pool = &self.pools[nth];
-                        assert!(pool.waiters.len() >= pool.sizes.max_waiting);
-                    }
-                    _ => self.check_refusal(nth, &error),
+            Asked::Refused(error) => match error.kind {
+                Kind::QueueFull => {
+                    let own = pool.waiters.iter().filter(|it| it.party == party);
+                    assert!(
+                        pool.waiters.len() >= pool.sizes.max_waiting
+                            || own.count() >= asks.share.max_waiting
+                    );
+                    pool.nobody_waits_beside_an_idle_one();
                 }
-            }
+                _ => self.check_refusal(nth, &error),
+            },
             Asked::Wait => {
-                assert!(self.pools[nth].idle.is_empty(), "waits beside an idle one");
+                let alone = pool.is_plain() && pool.waiters.is_empty();
+                assert!(!alone || pool.idle.is_empty(), "waits beside an idle one");
                 let name = self.name();
-                let party = Party::default();
-                let ticket = self.books.wait(id, &party, worker, name, now).unwrap();
+                let ticket = self.books.wait(id, &asks, worker, name, now).unwrap();
                 let since = now;
-                self.pools[nth].reserve &= !self.pools[nth].waiters.is_empty();
-                self.pools[nth].waiters.push(Waiter {
+                let pool = &mut self.pools[nth];
+                pool.reserve &= !pool.waiters.is_empty();
+                pool.seen[party] = Some(now);
+                pool.waiters.push(Waiter {
                     name,
+                    party,
                     ticket,
                     since,
                 });
@@ -256,18 +366,38 @@ impl World {
         }
     }
 
-    fn becomes_busy(&mut self, nth: usize, conn: u32) {
+    fn becomes_busy(&mut self, nth: usize, conn: u32, party: usize) {
+        let now = self.now;
         let pool = &mut self.pools[nth];
         let at = pool.idle.iter().position(|it| *it == conn);
         pool.idle.remove(at.expect("what is granted was idle"));
-        pool.busy.push(conn);
+        pool.seen[party] = pool.seen[party].max(Some(now));
+        pool.check_grant(party, now);
+        pool.busy.push((conn, party));
+    }
+
+    /// What one of the parties has is another's, which may have it.
+    fn transfer(&mut self, nth: usize, choices: &mut Choices<'_>) {
+        let pool = &mut self.pools[nth];
+        let at = choices.below(pool.busy.len());
+        let (conn, from) = pool.busy[at];
+        let to = choices.below(pool.parties.len());
+        if from == to || pool.servers(to) >= pool.share(to).max_servers {
+            return;
+        }
+        pool.busy[at] = (conn, to);
+        pool.seen[to] = Some(self.now);
+        let (number, party) = (pool.parties[from].number, pool.parties[to]);
+        self.books.transfer(pool.id, number, &party, self.now);
+        self.work();
     }
 
     fn give_back(&mut self, nth: usize, worker: usize, expired: bool) {
-        let conn = self.pools[nth].busy.remove(0);
-        let expires = expired.then_some(self.now);
-        let id = self.pools[nth].id;
-        let given = self.books.give_back(id, 0, conn, worker, expires, self.now);
+        let pool = &mut self.pools[nth];
+        let (conn, party) = pool.busy.remove(0);
+        let (id, number) = (pool.id, pool.parties[party].number);
+        let (expires, now) = (expired.then_some(self.now), self.now);
+        let given = self.books.give_back(id, number, conn, worker, expires, now);
         self.settle(nth, conn, expired, given);
         self.work();
     }
@@ -300,12 +430,12 @@ impl World {
         match given {
             Given::To(turn) => {
                 assert!(turn.conn == conn && may_fit && !expired);
-                pool.busy.push(conn);
-                self.served(nth, turn.waiter);
+                self.served(nth, turn.waiter, conn, turn.party);
             }
             Given::Kept => {
-                assert!(may_fit && !expired && pool.waiters.is_empty());
+                assert!(may_fit && !expired);
                 pool.idle.push(conn);
+                pool.nobody_waits_beside_an_idle_one();
             }
             Given::Close(given) => {
                 assert_eq!(given, conn);
@@ -318,19 +448,21 @@ impl World {
         }
     }
 
-    fn served(&mut self, nth: usize, waiter: u32) {
-        let waiters = &mut self.pools[nth].waiters;
-        let at = waiters.iter().position(|it| it.name == waiter);
-        let at = at.expect("whoever is served waits");
-        if self.workers == 1 {
-            assert_eq!(at, 0, "first come, first served");
+    fn served(&mut self, nth: usize, waiter: u32, conn: u32, party: u64) {
+        let pool = &mut self.pools[nth];
+        let at = pool.waiters.iter().position(|it| it.name == waiter);
+        let waiter = pool.waiters.remove(at.expect("whoever is served waits"));
+        assert_eq!(pool.parties[waiter.party].number, party);
+        let mut own = pool.waiters.iter().filter(|it| it.party == waiter.party);
+        if let Some(first) = own.next() {
+            let is_first = waiter.ticket < first.ticket;
+            assert!(is_first || self.workers > 1, "first come, first served");
+            let slack = first.since + SLACK;
+            assert!(waiter.since <= slack, "overtaken by too much");
         }
-        assert!(
-            waiters[at].since <= waiters[0].since + SLACK,
-            "overtaken by too much"
-        );
-        waiters.remove(at);
-        self.ended.push(waiter);
+        pool.check_grant(waiter.party, self.now);
+        pool.busy.push((conn, waiter.party));
+        self.ended.push(waiter.name);
     }
 
     fn not_opened(&mut self, nth: usize, choices: &mut Choices<'_>) {
@@ -426,7 +558,15 @@ impl World {
                     }
                     pool.opening += 1;
                 }
-                Work::Give(_, turn) => panic!("{turn:?}: nobody waits beside an idle one"),
+                Work::Give(id, turn) => {
+                    let nth = self.pools.iter().position(|pool| pool.id == id).unwrap();
+                    assert!(
+                        !self.pools[nth].is_plain(),
+                        "nobody waits beside an idle one"
+                    );
+                    assert_eq!(self.no_longer_idle(turn.conn), nth);
+                    self.served(nth, turn.waiter, turn.conn, turn.party);
+                }
                 Work::Close(conn) => _ = self.no_longer_idle(conn),
                 Work::Refuse(waiter, error) => {
                     let nth = self
@@ -457,7 +597,7 @@ impl World {
     /// Whoever waits (in one pool) does so because something else is under way or a limit is reached.
     fn nobody_is_left_standing(&self, only: Option<usize>) {
         for (nth, pool) in self.pools.iter().enumerate() {
-            if only.is_some_and(|only| only != nth) || pool.waiters.len() <= pool.opening {
+            if only.is_some_and(|only| only != nth) || pool.demand() <= pool.opening {
                 continue;
             }
             let own = pool.total() >= pool.sizes.pool_size
@@ -467,7 +607,8 @@ impl World {
                     .as_ref()
                     .is_some_and(|it| self.now < it.retry_at || pool.opening > 0);
             let is_full = self.max_connections.is_some_and(|max| self.total() >= max);
-            let evictable = self.pools.iter().any(|other| !other.idle.is_empty());
+            let mut others = self.pools.iter().enumerate();
+            let evictable = others.any(|(it, other)| it != nth && !other.idle.is_empty());
             assert!(own || (is_full && !evictable), "somebody waits for nothing");
         }
     }
@@ -486,10 +627,7 @@ impl World {
             );
             assert_eq!((counted, seen.clients), (expected, pool.clients));
             assert_eq!(seen.oldest, pool.waiters.first().map(|it| it.since));
-            assert!(
-                pool.waiters.is_empty() || pool.idle.is_empty(),
-                "waits beside an idle one"
-            );
+            pool.nobody_waits_beside_an_idle_one();
             assert!(pool.total() <= pool.sizes.pool_size + pool.sizes.reserve_pool_size);
         }
         let mut ended = self.ended.clone();
