@@ -145,6 +145,13 @@ impl Crowd {
         }
     }
 
+    /// All clients do so.
+    pub(super) fn all_go(&mut self) {
+        for client in &mut self.clients {
+            client.habit.pause = exactly(Duration::from_secs(1_000_000));
+        }
+    }
+
     pub(super) fn run(&mut self, span: Duration) {
         let until = self.now + span;
         loop {
