@@ -32,6 +32,8 @@ def statements():
         tenant = f"py3_{len(str(how))}"
         with psycopg.connect(url_of(tenant), autocommit=True) as conn:
             pid = conn.info.backend_pid
+            # What it prepares here is a transaction of its own.
+            conn.execute("SELECT %s::int", (7,), **how)
             tier(tenant, "slow")
             for _ in range(2):
                 assert conn.execute("SELECT %s::int", (7,), **how).fetchone() == (7,)
@@ -39,7 +41,7 @@ def statements():
                 detail = refused(lambda: conn.execute("SELECT %s::int", (7,), **how))
                 alive(conn)
             wait_as_told(tenant, detail)
-            # Here the driver prepares of its own accord, and what it prepares is a transaction.
+            # And here perhaps, of its own accord.
             try:
                 conn.execute("SELECT %s::int", (8,), **how)
             except ConfigurationLimitExceeded as error:
