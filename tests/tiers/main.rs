@@ -21,6 +21,7 @@ mod fairness;
 mod notices;
 mod pace;
 mod pipelines;
+mod psql;
 mod shares;
 mod spending;
 mod waiting;

@@ -182,3 +182,41 @@ fn a_pipeline_that_is_slowed() {
         );
     }
 }
+
+/// A statement that was sent behind a BEGIN never runs without it: not even if it is just then that
+/// the next transaction may begin.
+#[test]
+fn nothing_runs_behind_a_begin_that_was_refused() {
+    let database = server().fresh_database();
+    database.sql("CREATE TABLE t (n int); GRANT ALL ON t TO app");
+    for (mode, setup) in [
+        ("", "SELECT 1"),
+        ("pool_mode = \"session\"", "SELECT 1"),
+        ("", "CREATE TEMP TABLE kept ()"),
+    ] {
+        let pgusher =
+            with_tenants("[limits]\ntransactions_per_second = 400\nburst = 1\nmax_delay = \"1ms\"")
+                .log_level("info")
+                .database(mode)
+                .start();
+        let mut client = client_of("acme", &pgusher, &database);
+        client.rows(setup);
+        let block = ["BEGIN", "INSERT INTO t VALUES (1)", "ROLLBACK"]
+            .map(query)
+            .concat();
+        let mut refused = 0;
+        for _ in 0..2000 {
+            let heard = [client.ask(&block), client.transcript(), client.transcript()];
+            let begun = heard[0].types() == "C Z:T";
+            refused += usize::from(!begun);
+            let inserted = heard[1].types().starts_with('C');
+            assert_eq!(inserted, begun, "{mode} {setup} {heard:?}");
+        }
+        assert!(refused > 100, "{refused}");
+        assert_eq!(
+            database.value("SELECT count(*) FROM t"),
+            "0",
+            "{mode} {setup}"
+        );
+    }
+}
