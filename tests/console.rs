@@ -554,7 +554,6 @@ fn a_shutdown_does_not_wait_for_the_console() {
 
 // A7: what an admin says holds for whom it is said of, and for nobody else.
 #[test]
-#[ignore = "transactions and connections are not put on accounts yet"]
 fn clients_feel_it() {
     let pgusher = pgusher();
     let database = support::postgres(Version::V18).fresh_database();

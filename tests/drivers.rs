@@ -3,7 +3,7 @@
 //! Each driver has its checks in `tests/drivers/`; `make drivers` installs them and runs these
 //! tests, which are ignored otherwise because they need packages from the network. The checks called
 //! `tenants_…` run with `[tenant]` and row-level security: docs/tenants.md has the URLs that they print.
-//! Those called `console_…` talk to pgusher itself. Those called `orms_…` are ORMs and migration tools (docs/frameworks.md): `make drivers ARGS=orms`.
+//! Those called `console_…` talk to pgusher itself; those called `limits_…` meet each refusal of a limit. Those called `orms_…` are ORMs and migration tools (docs/frameworks.md): `make drivers ARGS=orms`.
 
 #![expect(
     clippy::panic,
@@ -158,6 +158,27 @@ fn console_holds(command: impl Fn() -> Command) {
     }
 }
 
+/// Runs a driver's checks of limits; tests/drivers/limits.py says what the tiers are for.
+#[track_caller]
+fn limits_hold(command: impl Fn() -> Command) {
+    const TIERS: &str = "
+        [console]
+        admin_users = [\"app\"]
+        [limits]
+        max_delay = \"1ms\"
+        notice_after = \"20ms\"
+        [limits.tiers.slow]
+        transactions_per_second = 1
+        burst = 2
+        [limits.tiers.late]
+        transactions_per_second = 20
+        burst = 1
+        max_delay = \"5s\"
+        [limits.tiers.alone]
+        max_clients = 1";
+    tenants_hold(command, TIERS);
+}
+
 fn python(script: &str) -> Command {
     let mut command = Command::new(here(".cache/drivers/python/bin/python"));
     command.arg(here("tests/drivers").join(script));
@@ -302,6 +323,30 @@ fn console_node() {
 #[ignore = "needs drivers: make drivers"]
 fn console_jdbc() {
     console_holds(|| java("ConsoleJdbc"));
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn limits_psycopg3() {
+    limits_hold(|| python("limits_psycopg3.py"));
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn limits_psycopg2() {
+    limits_hold(|| python("limits_psycopg2.py"));
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn limits_node_postgres() {
+    limits_hold(|| node("limits_node_postgres.js"));
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn limits_jdbc() {
+    limits_hold(|| java("LimitsJdbc"));
 }
 
 #[test]

@@ -119,6 +119,8 @@ pub struct Account {
     /// How often its tier was changed.
     version: AtomicU32,
     suspended: AtomicBool,
+    /// Its tier limits what it uses.
+    metered: AtomicBool,
     /// The query for tenants says so, whatever the operator says.
     is_suspended_there: AtomicBool,
     /// It does not exist, as far as that query knows.
@@ -145,6 +147,7 @@ struct Books {
 impl Account {
     /// `is_given`: the query for tenants has nothing to say about it.
     pub(super) fn new(who: Who, number: u64, tier: Arc<Tier>, is_given: bool) -> Self {
+        let metered = AtomicBool::new(tier.is_metered());
         let books = Books {
             tier,
             chosen: false,
@@ -162,6 +165,7 @@ impl Account {
             number,
             version: AtomicU32::new(0),
             suspended: AtomicBool::new(false),
+            metered,
             is_suspended_there: AtomicBool::new(false),
             is_absent: AtomicBool::new(false),
             books: Mutex::new(books),
@@ -183,11 +187,11 @@ impl Account {
         self.books.lock().tier.share
     }
 
-    /// Whether some of what it uses is counted against a limit: a client that sends without end
-    /// must let what it has used be settled now and then.
+    /// Whether a client that sends without end must wait now and then, so that what it has used is
+    /// settled and it asks to be admitted again: some of it is counted against a limit, or nothing
+    /// is allowed at all.
     pub fn is_metered(&self) -> bool {
-        let tier = &self.books.lock().tier;
-        tier.transactions.is_some() || tier.server_time.is_some() || tier.bytes.is_some()
+        self.metered.load(Ordering::Relaxed) || self.is_suspended()
     }
 
     /// A transaction wants to start, and can wait for `patience` (if it is less than the tier's).
@@ -370,17 +374,22 @@ impl Account {
     /// What the operator says goes before what any other source says.
     pub(super) fn choose(&self, tier: Arc<Tier>) {
         let mut books = self.books.lock();
-        (books.tier, books.chosen) = (tier, true);
-        self.version.fetch_add(1, Ordering::Relaxed);
+        books.chosen = true;
+        self.change(&mut books, tier);
     }
 
     /// What the configuration or the query for tenants says.
     pub(super) fn assign(&self, tier: Arc<Tier>) {
         let mut books = self.books.lock();
         if !books.chosen && books.tier != tier {
-            books.tier = tier;
-            self.version.fetch_add(1, Ordering::Relaxed);
+            self.change(&mut books, tier);
         }
+    }
+
+    fn change(&self, books: &mut Books, tier: Arc<Tier>) {
+        self.metered.store(tier.is_metered(), Ordering::Relaxed);
+        books.tier = tier;
+        self.version.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Other rules hold: this is its tier unless the query for tenants has given it another, which

@@ -149,6 +149,11 @@ impl Terms {
 }
 
 impl Tier {
+    /// Whether transactions are limited by what those before them have used.
+    pub(super) fn is_metered(&self) -> bool {
+        self.transactions.is_some() || self.server_time.is_some() || self.bytes.is_some()
+    }
+
     /// The tier that is like this one but for `terms`.
     ///
     /// # Errors

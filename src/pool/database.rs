@@ -510,6 +510,13 @@ impl<C, W> Database<C, W> {
             })
     }
 
+    /// Parties that a pool knows.
+    #[cfg(test)]
+    pub(super) fn parties(&self, id: PoolId) -> usize {
+        let pool = self.pools.get(id.0);
+        pool.map_or(0, |pool| pool.waiters.parties())
+    }
+
     /// Nobody has a connection, waits for one or is about to get one.
     pub fn is_quiet(&self) -> bool {
         self.pools

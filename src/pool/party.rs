@@ -2,7 +2,8 @@
 //!
 //! What a party has used is told in virtual time: the server time of its connections divided by
 //! its weight. It runs on while the party holds connections, so that nobody has to guess what a
-//! transaction will cost.
+//! transaction will cost. Connections that it was promised are not counted: it would have them
+//! anyway, and takes its turns with the others for what it has beyond them.
 
 use std::{
     collections::HashMap,
@@ -18,6 +19,10 @@ use crate::limit::Share;
 
 /// A party that has asked within this time uses the pool: connections are kept free for it.
 pub(super) const PRESENT: Duration = Duration::from_secs(10);
+
+/// How much less than others somebody may have used who begins to wait at the same time as they
+/// are still waiting: no more than this is made up for before it is its turn.
+const LAG: Duration = Duration::from_secs(1);
 
 /// How often parties are forgotten that have nothing and owe nothing.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -99,14 +104,13 @@ impl Member {
         }
     }
 
-    /// Brings what it has used up to now; the server time since the last time.
-    fn count(&mut self, now: Instant) -> u64 {
-        let passed = now.saturating_duration_since(self.counted);
+    /// Brings what it has used up to now.
+    fn count(&mut self, now: Instant) {
+        let passed = nanos(now.saturating_duration_since(self.counted));
         self.counted = self.counted.max(now);
-        let spent = nanos(passed).saturating_mul(self.servers as u64);
+        let spent = passed.saturating_mul(self.extra() as u64);
         self.used += spent.div_ceil(self.weight());
-        self.record.spent += spent;
-        spent
+        self.record.spent += passed.saturating_mul(self.servers as u64);
     }
 
     fn weight(&self) -> u64 {
@@ -123,20 +127,30 @@ impl Member {
         self.share.max_servers.min(self.cap)
     }
 
+    /// Connections that it has, or that are kept free for it.
+    fn promised(&self) -> usize {
+        self.share.min_servers.min(self.share.max_servers)
+    }
+
     /// Connections that are kept free for it.
     pub(super) fn reserved(&self) -> usize {
-        let promised = self.share.min_servers.min(self.share.max_servers);
-        promised.saturating_sub(self.servers)
+        self.promised().saturating_sub(self.servers)
+    }
+
+    /// Connections that it has beyond what it was promised.
+    fn extra(&self) -> usize {
+        self.servers.saturating_sub(self.promised())
     }
 
     /// What it adds to the sums.
     fn sums(&self) -> Sums {
         let room = self.most().saturating_sub(self.servers);
+        let competes = self.extra() > 0 || self.waiting > 0;
         Sums {
-            servers: self.servers,
-            reserved: self.reserved(),
+            extra: self.extra(),
+            promised: self.promised(),
             demand: self.waiting.min(room),
-            weight: if self.is_active() { self.weight() } else { 0 },
+            weight: if competes { self.weight() } else { 0 },
         }
     }
 }
@@ -144,27 +158,27 @@ impl Member {
 /// What is added up over all parties.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Sums {
-    /// Connections that they have.
-    pub(super) servers: usize,
-    /// Connections that are kept free.
-    pub(super) reserved: usize,
+    /// Connections that they have beyond what they were promised.
+    extra: usize,
+    /// Connections that they were promised.
+    promised: usize,
     /// Waiters that could be served if there were connections.
     pub(super) demand: usize,
-    /// The weights of those that have or want anything.
+    /// The weights of those that have more than they were promised, or want anything.
     weight: u64,
 }
 
 impl Sums {
     fn add(&mut self, other: Self) {
-        self.servers += other.servers;
-        self.reserved += other.reserved;
+        self.extra += other.extra;
+        self.promised += other.promised;
         self.demand += other.demand;
         self.weight += other.weight;
     }
 
     fn subtract(&mut self, other: Self) {
-        self.servers -= other.servers;
-        self.reserved -= other.reserved;
+        self.extra -= other.extra;
+        self.promised -= other.promised;
         self.demand -= other.demand;
         self.weight -= other.weight;
     }
@@ -176,21 +190,27 @@ struct Common {
     sums: Sums,
     /// Virtual time: where a party starts that comes back from a rest.
     clock: u64,
+    /// Until when it has gone on.
+    clocked: Option<Instant>,
     /// The two that asked last.
     latest: [Option<(u64, Instant)>; 2],
 }
 
 impl Common {
+    /// The clock goes on for those who rest as fast as for those who share: or else whoever comes
+    /// ever anew would always come before those who wait.
+    fn go_on(&mut self, now: Instant) {
+        let since = self.clocked.unwrap_or(now);
+        self.clocked = Some(since.max(now));
+        let passed = nanos(now.saturating_duration_since(since));
+        let spent = passed.saturating_mul(self.sums.extra as u64);
+        self.clock += spent.checked_div(self.sums.weight).unwrap_or_default();
+    }
+
     /// Brings what a party has used up to now.
     fn count(&mut self, member: &mut Member, now: Instant) {
-        if member.servers > 0 {
-            let spent = member.count(now);
-            // It goes on for those who rest as fast as for those who share: or else whoever comes
-            // ever anew would always come before those who wait.
-            self.clock += spent.checked_div(self.sums.weight).unwrap_or_default();
-        } else {
-            member.counted = now;
-        }
+        self.go_on(now);
+        member.count(now);
     }
 
     /// Changes a party, and the sums with it, after what it has used so far was counted.
@@ -201,14 +221,19 @@ impl Common {
         change: impl FnOnce(&mut Member) -> T,
     ) -> T {
         self.count(member, now);
-        let rested = !member.is_active();
         self.sums.subtract(member.sums());
         let changed = change(member);
-        if rested && member.is_active() {
-            member.used = member.used.max(self.clock);
-        }
         self.sums.add(member.sums());
         changed
+    }
+
+    /// A party begins to wait, or to have more than it had, after it wanted or could have no more
+    /// for a while. What it left to others then is not saved up. `lowest` is what the one has used
+    /// whose turn is next.
+    fn start(&mut self, member: &mut Member, lowest: Option<u64>, now: Instant) {
+        self.count(member, now);
+        let from = lowest.map_or(self.clock, |lowest| self.clock.min(lowest + nanos(LAG)));
+        member.used = member.used.max(from);
     }
 
     /// A party asks, and is present.
@@ -224,13 +249,17 @@ impl Common {
         *first = Some((party.number, now));
     }
 
-    /// A party has one connection more.
-    fn grant(&mut self, member: &mut Member, now: Instant, change: impl FnOnce(&mut Member)) {
+    /// A party has one connection more; so many of its requests have waited for it.
+    fn grant(&mut self, member: &mut Member, waited: usize, now: Instant) {
+        let was_promised = member.reserved() > 0;
         self.change(member, now, |member| {
             member.servers += 1;
-            change(member);
+            member.waiting = member.waiting.saturating_sub(waited);
         });
-        self.clock = self.clock.max(member.used);
+        // Others need not catch up with who had what it was promised.
+        if !was_promised {
+            self.clock = self.clock.max(member.used);
+        }
     }
 
     /// Whether a party may have one more connection.
@@ -241,8 +270,9 @@ impl Common {
         if member.reserved() > 0 {
             return Leave::Granted;
         }
-        let for_all = bounds.ceiling.saturating_sub(self.sums.reserved).max(1);
-        if self.sums.servers >= for_all {
+        // Whatever was promised, one is left for those who were promised nothing.
+        let for_all = bounds.ceiling.saturating_sub(self.sums.promised).max(1);
+        if self.sums.extra >= for_all {
             return Leave::Later;
         }
         let for_one = bounds.ceiling.saturating_sub(bounds.spare).max(1);
@@ -317,20 +347,31 @@ impl Parties {
         let (member, common) = self.greet(party, now);
         let takes = common.leave(party.number, member, bounds, now) == Leave::Granted;
         if takes {
-            common.grant(member, now, |_| {});
+            common.start(member, None, now);
+            common.grant(member, 0, now);
         }
         takes
     }
 
     /// A party has one connection more, whatever it may have.
-    pub(super) fn gets(&mut self, party: &Party, now: Instant) {
+    pub(super) fn gets(&mut self, party: &Party, lowest: Option<u64>, now: Instant) {
         let (member, common) = self.greet(party, now);
-        common.grant(member, now, |_| {});
+        common.start(member, lowest, now);
+        common.grant(member, 0, now);
     }
 
     /// A party has one waiter more, in the line that `joins` puts it in.
-    pub(super) fn waits(&mut self, party: &Party, now: Instant, joins: impl FnOnce(&mut Lines)) {
+    pub(super) fn waits(
+        &mut self,
+        party: &Party,
+        lowest: Option<u64>,
+        now: Instant,
+        joins: impl FnOnce(&mut Lines),
+    ) {
         let (member, common) = self.greet(party, now);
+        if member.waiting == 0 {
+            common.start(member, lowest, now);
+        }
         common.change(member, now, |member| {
             member.waiting += 1;
             joins(&mut member.lines);
@@ -340,13 +381,13 @@ impl Parties {
     /// A waiter of a party is served.
     pub(super) fn served(&mut self, number: u64, now: Instant) {
         if let Some(member) = self.members.get_mut(&number) {
-            self.common.grant(member, now, |member| member.waiting -= 1);
+            self.common.grant(member, 1, now);
         }
     }
 
     /// A party has one connection less. Whether it may stand elsewhere in the order now: it may
     /// have more again, or go before others.
-    pub(super) fn released(&mut self, number: u64, now: Instant) -> Released {
+    pub(super) fn released(&mut self, number: u64, lowest: Option<u64>, now: Instant) -> Released {
         let Some(member) = self.members.get_mut(&number) else {
             return Released::default();
         };
@@ -355,6 +396,9 @@ impl Parties {
             member.record.served += 1;
         });
         let was_parked = std::mem::take(&mut member.parked);
+        if was_parked {
+            self.common.start(member, lowest, now);
+        }
         let released = Released {
             was_parked,
             moves: was_parked || member.reserved() > 0,
@@ -365,6 +409,14 @@ impl Parties {
             self.members.remove(&number);
         }
         released
+    }
+
+    /// A party that waited aside does no longer.
+    pub(super) fn unparked(&mut self, number: u64, lowest: Option<u64>, now: Instant) {
+        if let Some(member) = self.members.get_mut(&number) {
+            member.parked = false;
+            self.common.start(member, lowest, now);
+        }
     }
 
     /// Changes a party, and the sums with it.

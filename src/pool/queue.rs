@@ -128,7 +128,9 @@ impl<W> Queue<W> {
 
     /// A party has given a connection back, or lost it.
     pub(super) fn released(&mut self, number: u64, now: Instant) {
-        let released = self.parties.released(number, now);
+        // Only who has waited aside asks for it.
+        let lowest = (!self.parked.is_empty()).then(|| self.lowest()).flatten();
+        let released = self.parties.released(number, lowest, now);
         if released.was_parked {
             self.parked.retain(|it| *it != number);
         }
@@ -139,7 +141,7 @@ impl<W> Queue<W> {
 
     /// A connection that was taken in the name of one party is another's.
     pub(super) fn transfer(&mut self, from: u64, to: &Party, now: Instant) {
-        self.parties.gets(to, now);
+        self.parties.gets(to, self.lowest(), now);
         self.released(from, now);
     }
 
@@ -155,7 +157,8 @@ impl<W> Queue<W> {
             waiter,
         };
         self.waiting.insert(number, waiting);
-        self.parties.waits(party, now, |lines| {
+        let lowest = self.lowest();
+        self.parties.waits(party, lowest, now, |lines| {
             lines.line(worker).numbers.push_back(number);
         });
         self.put(party.number, worker);
@@ -251,6 +254,19 @@ impl<W> Queue<W> {
         }
     }
 
+    /// What the party has used that has used least of those that wait their turn.
+    fn lowest(&self) -> Option<u64> {
+        let least = Place {
+            has_minimum: true,
+            used: 0,
+            first: 0,
+            party: 0,
+        };
+        let firsts = self.turns.iter();
+        let firsts = firsts.filter_map(|turns| turns.range(least..).next());
+        firsts.map(|place| place.used).min()
+    }
+
     /// Whether a party is still where it was put; if not, it is put where it belongs.
     fn is_in_place(&mut self, place: Place, worker: usize, now: Instant) -> bool {
         self.parties.count(place.party, now);
@@ -304,10 +320,8 @@ impl<W> Queue<W> {
     /// tier has changed, and parties are forgotten that have nothing and owe nothing.
     pub(super) fn tick(&mut self, now: Instant) {
         for number in std::mem::take(&mut self.parked) {
-            if let Some(member) = self.parties.get_mut(number) {
-                member.parked = false;
-                self.put_everywhere(number);
-            }
+            self.parties.unparked(number, self.lowest(), now);
+            self.put_everywhere(number);
         }
         if let Some(guard) = &mut self.guard {
             for number in guard.look(&mut self.parties, now) {

@@ -1,5 +1,9 @@
 //! Unit tests of the books: one situation each. Any order of events is `tests/pool.rs`'s matter.
 
+mod crowd;
+mod shares;
+mod turns;
+
 use std::time::{Duration, Instant};
 
 use super::*;

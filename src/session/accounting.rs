@@ -64,7 +64,7 @@ impl Session {
     /// A transaction may begin on the server connection that the session has.
     pub fn admitted(&mut self, backend: &mut Backend) {
         backend.begins();
-        self.is_admitted = true;
+        (self.is_admitted, self.is_begun) = (true, false);
         self.timers.awake();
         self.refresh_tenant();
     }
@@ -111,7 +111,7 @@ impl Session {
     /// Follows what time has brought: a transaction that is over is not admitted any more.
     pub(super) fn follow_time(&mut self, backend: Option<&Backend>, now: Instant) {
         self.timers.moved(backend, now);
-        if self.timers.is_silent() {
+        if self.timers.is_silent() && !self.is_begun {
             self.is_admitted = false;
         }
     }

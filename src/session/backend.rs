@@ -56,6 +56,10 @@ impl Status {
 /// Requests of a client that never lets its pipeline drain, before it must when others wait (G5).
 const MOST_REQUESTS: u32 = 16;
 
+/// Messages that a client whose use is limited may have under way before it must wait for their
+/// answers: each may be a transaction that nobody was asked about (J13).
+const MOST_AHEAD: usize = 64;
+
 /// What a frame of the server means for whoever holds the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
@@ -110,8 +114,8 @@ pub struct Backend {
     pub(super) is_prepared_for: bool,
     /// Somebody else waits for it, and its client has had it for long enough.
     pub is_wanted: bool,
-    /// What its client uses is limited, and it has used it for long enough without being asked.
-    pub must_settle: bool,
+    /// What its client uses is limited, or is nothing any more.
+    pub is_watched: bool,
     /// What its transaction has changed of the database's tables.
     pub(super) changes: Changes,
     /// The server has called a message of the client's running request a protocol violation.
@@ -265,9 +269,14 @@ impl Backend {
         self.answered >= MOST_REQUESTS && !self.pipeline.is_empty()
     }
 
+    /// Its client is watched, and has sent or had as much as it may without being looked at.
+    pub(super) fn is_due(&self) -> bool {
+        self.is_watched && (self.has_served_long() || self.pipeline.len() >= MOST_AHEAD)
+    }
+
     /// Its client begins, or begins anew.
     pub(super) fn begins(&mut self) {
-        (self.answered, self.is_wanted, self.must_settle) = (0, false, false);
+        (self.answered, self.is_wanted) = (0, false);
     }
 
     /// Whether nothing of its client is left on it.

@@ -151,9 +151,21 @@ impl Session {
         match backend {
             None => self.without_server(header, body, out),
             Some(backend) if self.needs_admission(header.tag, backend) => {
+                backend.is_prepared_for = false;
                 Verdict::Stop(Next::Admit)
             }
-            Some(backend) => self.with_server(header, body, start, backend, out),
+            // It begins nothing. If the server had to answer it, what is sent behind it would begin
+            // in its shadow, and nobody would be asked.
+            Some(backend) if header.tag == b'S' && !self.is_admitted && backend.is_free() => {
+                self.say_ready(out);
+                Verdict::Drop
+            }
+            Some(backend) => {
+                let first = backend.is_free();
+                let verdict = self.with_server(header, body, start, backend, out);
+                self.is_begun = first && matches!(verdict, Verdict::Stop(Next::Hold));
+                verdict
+            }
         }
     }
 
@@ -268,7 +280,7 @@ impl Session {
     /// that the server connection can be given back if it is free then, or what was used be settled.
     fn must_yield(&self, backend: &Backend) -> bool {
         let shares = self.mode == PoolMode::Transaction && backend.held.is_empty();
-        (backend.is_wanted && shares || backend.must_settle)
+        (backend.is_wanted && shares || backend.is_due())
             && !backend.pipeline.is_empty()
             && !backend.pipeline.is_open()
             && !backend.pipeline.is_copying()

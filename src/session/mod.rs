@@ -226,6 +226,8 @@ pub struct Session {
     pid: u32,
     /// A transaction may begin on the server connection.
     is_admitted: bool,
+    /// The message that it was admitted for waits, for what must be done in front of it.
+    is_begun: bool,
     /// What was used and is not settled.
     cost: Cost,
     timers: Timers,
@@ -256,6 +258,7 @@ impl Session {
             pins: start.pins,
             pid: start.pid,
             is_admitted: false,
+            is_begun: false,
             cost: Cost::default(),
             timers: Timers::new(start.timeouts, now),
         }
@@ -266,7 +269,7 @@ impl Session {
     pub fn attached(&mut self, backend: &mut Backend, out: &mut Output, now: Instant) {
         self.long_reply = None;
         self.timers.attached(now);
-        self.is_admitted = true;
+        (self.is_admitted, self.is_begun) = (true, false);
         self.refresh_tenant();
         backend.begins();
         backend.changes.are_of(self.catalogue.schema());

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind},
+    limit::Account,
     tenant::{Context, Known, Policy, Source},
 };
 
@@ -125,6 +126,8 @@ pub(super) struct Tenancy {
     savepoints: Vec<(Box<[u8]>, Inside)>,
     /// Whose the open transaction is: something was done in it under this context.
     owner: Option<Arc<Context>>,
+    /// In whose name the transaction was admitted.
+    admitted: Option<Arc<Account>>,
     /// The place of the owner's last request: answers to those before it end other transactions.
     owned_at: u64,
     /// The place of the next request.
@@ -150,6 +153,7 @@ impl Tenancy {
             inside: Inside::default(),
             savepoints: Vec::new(),
             owner: None,
+            admitted: None,
             owned_at: 0,
             next_place: 0,
             announced: Inside::default(),
@@ -166,12 +170,25 @@ impl Tenancy {
         self.owner.as_ref()
     }
 
-    /// Takes what is sent for the tenant anew, if that is out of date.
+    /// A transaction was admitted: takes what is sent for the tenant anew, if that is out of date.
     pub(super) fn refresh(&mut self) {
         if let Some(known) = &mut self.known
             && known.context.is_outdated()
         {
             *known = self.policy.fresh(known.clone());
+        }
+        self.admitted = self
+            .current()
+            .map(|known| Arc::clone(known.context.account()));
+    }
+
+    /// A transaction that was admitted in a tenant's name goes on, whatever becomes of the tenant.
+    /// One that names its tenant when it is open was not asked about it before.
+    fn check(&self, account: &Arc<Account>) -> Result<(), Error> {
+        let admitted = self.admitted.as_ref();
+        match admitted.is_some_and(|admitted| Arc::ptr_eq(admitted, account)) {
+            true => Ok(()),
+            false => account.check(),
         }
     }
 
@@ -350,7 +367,7 @@ impl Tenancy {
                 self.policy.in_transaction(&owner, known)
             }
             None => {
-                known.context.account().check()?;
+                self.check(known.context.account())?;
                 self.owner = Some(Arc::clone(&known.context));
                 Ok(())
             }

@@ -9,7 +9,7 @@ use crate::{
 };
 
 fn account(tier: Tier) -> Arc<Account> {
-    Arc::new(Account::new(acme(), 7, Arc::new(tier), true))
+    Arc::new(Account::new(acme(), 7, Arc::new(tier), false))
 }
 
 fn cost(transactions: u64, server_time: Duration, bytes: u64) -> Cost {
@@ -130,7 +130,7 @@ fn each_limit_is_named_when_it_is_met() {
     ];
     for (tier, (message, detail)) in limits.into_iter().zip(details) {
         let who = Who::User("ann".into());
-        let (account, now) = (Account::new(who, 1, Arc::new(tier), true), Instant::now());
+        let (account, now) = (Account::new(who, 1, Arc::new(tier), false), Instant::now());
         assert_eq!(account.admit(None, now), Admission::Now);
         account.settle(cost(1, secs(1), 4000), now);
         // Empty, and not in debt.

@@ -27,6 +27,10 @@ impl Client {
         filled: usize,
         now: Instant,
     ) -> Result<bool, Error> {
+        let is_new = self.lease.is_none() && self.looking.is_none();
+        if self.stopping && is_new {
+            return Err(Error::new(Kind::ShuttingDown, "pgusher is shutting down"));
+        }
         if self.looking.is_none() {
             self.asked = now;
         }
@@ -71,9 +75,6 @@ impl Client {
             self.session.admitted(&mut lease.conn().backend);
             self.tell_of_wait(desk, now);
             return Ok(true);
-        }
-        if self.stopping {
-            return Err(Error::new(Kind::ShuttingDown, "pgusher is shutting down"));
         }
         let pool = self.parts.membership.pool();
         let worker = self.seat.worker().nth;
@@ -177,13 +178,15 @@ impl Client {
         Ok(())
     }
 
-    /// Notes whether somebody waits for a server connection that has been held for long.
+    /// Notes whether what the client does is limited, and whether somebody waits for a server
+    /// connection that has been held for long.
     pub(super) fn look_around(&mut self) {
-        if let Some(lease) = &mut self.lease
-            && lease.conn().backend.has_served_long()
-        {
+        let Some(lease) = &mut self.lease else {
+            return;
+        };
+        lease.conn().backend.is_watched = self.account.is_metered();
+        if lease.conn().backend.has_served_long() {
             lease.conn().backend.is_wanted = lease.pool().is_waited_for();
-            lease.conn().backend.must_settle = self.account.is_metered();
         }
     }
 
