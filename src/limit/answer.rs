@@ -112,7 +112,8 @@ mod tests {
         let some = Some(Rate::new(500, 500));
         let own = Some(Rate::new(5, 5));
         let most = usize::MAX;
-        let table: &[(&[(&str, Option<&str>)], Understood)] = &[
+        type Row<'r> = &'r [(&'r str, Option<&'r str>)];
+        let table: &[(Row<'_>, Understood)] = &[
             (&[], ("default", None, most, false, &[])),
             (&[("tier", None)], ("default", None, most, false, &[])),
             (
