@@ -191,7 +191,7 @@ impl Account {
     /// settled and it asks to be admitted again: some of it is counted against a limit, or nothing
     /// is allowed at all.
     pub fn is_metered(&self) -> bool {
-        self.metered.load(Ordering::Relaxed) || self.is_suspended()
+        self.metered.load(Ordering::Relaxed) || self.is_suspended() || self.is_absent()
     }
 
     /// A transaction wants to start, and can wait for `patience` (if it is less than the tier's).

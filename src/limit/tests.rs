@@ -2,6 +2,7 @@
 
 mod accounts;
 mod buckets;
+mod queried;
 mod transactions;
 
 use std::time::{Duration, Instant};

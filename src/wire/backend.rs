@@ -168,6 +168,20 @@ mod tests {
         assert_eq!(backend_key(b"abc"), Err(Malformed));
     }
 
+    // A6
+    #[test]
+    fn columns_have_names() {
+        let column = |name: &[u8]| [name, &[0; 1 + REST_OF_COLUMN]].concat();
+        let two = [&[0, 2][..], &column(b"tier"), &column(b"")].concat();
+        assert_eq!(column_names(&two), Ok(vec![&b"tier"[..], b""]));
+        assert_eq!(column_names(&[0, 0]), Ok(vec![]));
+        for cut in 0..two.len() {
+            assert_eq!(column_names(&two[..cut]), Err(Malformed), "{cut}");
+        }
+        assert_eq!(column_names(&[&two[..], &[0]].concat()), Err(Malformed));
+        assert_eq!(column_names(&[0xff; 2]), Err(Malformed));
+    }
+
     #[test]
     fn an_authentication_has_a_kind() {
         assert_eq!(authentication(&[0, 0, 0, 5, 1, 2]), Ok((5, &[1, 2][..])));

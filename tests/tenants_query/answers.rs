@@ -1,6 +1,10 @@
 //! What the query says, and what comes of it.
 
-use crate::{PLAN, Stage, error_of, eventually, support::both_versions, unknown};
+use crate::{
+    PLAN, Stage, error_among, error_of, eventually,
+    support::{both_versions, message::query},
+    unknown,
+};
 
 both_versions!(
     /// A row names the tier; one without is in the default tier; no row is no tenant.
@@ -115,6 +119,25 @@ both_versions!(
         stage.database.sql("INSERT INTO public.tenants VALUES ('acme', 'gold')");
         eventually("it is back", || error_of(&mut client, PLAN).is_empty());
         assert_eq!(client.value(PLAN), "gold");
+    }
+);
+
+both_versions!(
+    /// A client that always has requests under way feels it too.
+    a_change_amid_a_pipeline,
+    |pg| {
+        let stage = Stage::new(pg, "ttl = \"200ms\"");
+        let mut client = stage.client_of("acme");
+        let request = query("SELECT 1 FROM pg_sleep(0.002)");
+        for _ in 0..8 {
+            client.send(&request);
+        }
+        assert_eq!(error_among(&client.until_ready()), "");
+        stage.database.sql("DELETE FROM public.tenants WHERE id = 'acme'");
+        eventually("it is refused", || {
+            client.send(&request);
+            error_among(&client.until_ready()) == unknown("acme")
+        });
     }
 );
 

@@ -116,7 +116,7 @@ both_versions!(
 );
 
 both_versions!(
-    /// Whoever waits when pgusher is stopped gets its answer, or hears why not.
+    /// Whoever waits when pgusher is stopped gets its answer, and then hears that it must go.
     a_shutdown,
     |pg| {
         let mut stage = Stage::new(pg, PATIENT);
@@ -129,7 +129,7 @@ both_versions!(
         stage.pgusher.wait_for_log("stopping");
         drop(holder);
         let text = client.transcript_until_eof().text();
-        assert!(text.contains("57P01"), "{text}");
+        assert!(text.contains("D gold") && text.contains("57P01"), "{text}");
         assert!(stage.pgusher.wait_exit(Duration::from_secs(20)).success());
     }
 );

@@ -187,6 +187,10 @@ impl Client {
         lease.conn().backend.is_watched = self.account.is_metered();
         if lease.conn().backend.has_served_long() {
             lease.conn().backend.is_wanted = lease.pool().is_waited_for();
+            // Who sends without end is not asked about at the begin of a transaction.
+            if let Some(directory) = &self.pass.lobby().directory {
+                directory.ask(&self.account, Instant::now());
+            }
         }
     }
 
