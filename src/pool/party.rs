@@ -24,6 +24,9 @@ pub(super) const PRESENT: Duration = Duration::from_secs(10);
 /// are still waiting: no more than this is made up for before it is its turn.
 const LAG: Duration = Duration::from_secs(1);
 
+/// So few parties are kept until the next sweep: most of them come again before.
+const FEW: usize = 256;
+
 /// How often parties are forgotten that have nothing and owe nothing.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -388,6 +391,7 @@ impl Parties {
     /// A party has one connection less. Whether it may stand elsewhere in the order now: it may
     /// have more again, or go before others.
     pub(super) fn released(&mut self, number: u64, lowest: Option<u64>, now: Instant) -> Released {
+        let crowded = self.members.len() > FEW;
         let Some(member) = self.members.get_mut(&number) else {
             return Released::default();
         };
@@ -403,9 +407,10 @@ impl Parties {
             was_parked,
             moves: was_parked || member.reserved() > 0,
         };
-        // Most tenants are seldom there: what nobody has to remember is not kept until the sweep.
+        // Of many tenants most are seldom there: what nobody has to remember is not kept until the
+        // sweep, or else each transaction would have to wait for memory.
         let owes = member.used > self.common.clock || member.is_active();
-        if !owes && member.share.min_servers == 0 && !self.guarded {
+        if crowded && !owes && member.share.min_servers == 0 && !self.guarded {
             self.members.remove(&number);
         }
         released
