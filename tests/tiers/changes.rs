@@ -266,3 +266,29 @@ fn expulsion_of_one_that_is_delayed() {
     admin.rows("KILL TENANT acme");
     assert_eq!(client.transcript_until_eof().types(), "FATAL:57P01 eof");
 }
+
+/// A client that always sends the next request before the last is answered is no exception, even
+/// if nothing it uses is counted.
+#[test]
+fn suspension_of_one_that_never_rests() {
+    for mode in ["", "pool_mode = \"session\""] {
+        let database = server().fresh_database();
+        let pgusher = with_tenants(CONFIG).database(mode).start();
+        let mut admin = Raw::login(pgusher.port(), "admin", PASSWORD, "pgusher");
+        let mut client = client_of("acme", &pgusher, &database);
+        let request = query("SELECT 1 FROM pg_sleep(0.001)");
+        client.send(&request.repeat(8));
+        let answer = |client: &mut Raw| {
+            client.send(&request);
+            client.transcript().types()
+        };
+        for _ in 0..50 {
+            assert_eq!(answer(&mut client), "T D C Z:I", "{mode}");
+        }
+        admin.rows("SUSPEND TENANT acme");
+        let more = (0..100)
+            .take_while(|_| answer(&mut client) == "T D C Z:I")
+            .count();
+        assert!(more <= 40, "{more} more, {mode}");
+    }
+}
