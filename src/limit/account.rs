@@ -436,11 +436,12 @@ impl Account {
     fn exceeded(&self, limit: &Limit, wait: Duration) -> Error {
         let millis = wait.as_nanos().div_ceil(1_000_000);
         let message = format!("{} {}", self.who, limit.complaint);
+        let (unit, size) = limit.unit;
         let detail = format!(
-            "limit={} per_second={} burst={} {}={} retry_after_ms={millis}",
+            "limit={} per_second{unit}={} burst{unit}={} {}={} retry_after_ms={millis}",
             limit.name,
-            limit.rate.per_second(),
-            limit.rate.burst(),
+            limit.rate.per_second() / size,
+            limit.rate.burst() / size,
             self.who.kind(),
             self.who.name(),
         );
@@ -475,7 +476,10 @@ impl Books {
             (self.transactions.wait(rate, 1, now), limit)
         });
         let server_time = tier.server_time.map(|rate| {
-            let limit = Limit::new("server_time_per_second", rate, "uses too much server time");
+            let limit = Limit {
+                unit: ("_ms", 1_000_000),
+                ..Limit::new("server_time_per_second", rate, "uses too much server time")
+            };
             (self.server_time.wait(rate, 0, now), limit)
         });
         let bytes = tier.bytes.map(|rate| {
@@ -493,6 +497,8 @@ struct Limit {
     name: &'static str,
     rate: Rate,
     complaint: &'static str,
+    /// In which unit its numbers are shown, and how many of the rate's that is.
+    unit: (&'static str, u64),
 }
 
 impl Limit {
@@ -501,6 +507,7 @@ impl Limit {
             name,
             rate,
             complaint,
+            unit: ("", 1),
         }
     }
 }

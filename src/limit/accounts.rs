@@ -10,7 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use dashmap::DashMap;
@@ -33,6 +33,9 @@ pub const MOST: usize = 1_000_000;
 
 /// Below so many nobody looks for those that can be forgotten.
 const ROOM: usize = 4096;
+
+/// How often they are looked for at most: where all are in use it is in vain.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// One lock for every few thousand accounts, so that looking for those that can be forgotten holds
 /// up nobody for long.
@@ -89,6 +92,8 @@ pub struct Accounts {
     count: AtomicUsize,
     /// Above so many, those that can be forgotten are looked for.
     sweep_at: AtomicUsize,
+    /// When that was done last.
+    swept: Mutex<Option<Instant>>,
     next: AtomicU64,
 }
 
@@ -107,6 +112,7 @@ impl Accounts {
             absent: Mutex::default(),
             count: AtomicUsize::new(0),
             sweep_at: AtomicUsize::new(ROOM),
+            swept: Mutex::default(),
             next: AtomicU64::new(1),
         }
     }
@@ -151,13 +157,16 @@ impl Accounts {
             let message = "too many tenants are in use at once";
             return Err(Error::new(Kind::TenantLimit, message).hint("Try again later."));
         }
-        Ok(self.keep(who, &rules))
+        Ok(self.keep(who))
     }
 
     /// The one copy of an account.
-    fn keep(&self, who: Who, rules: &Rules) -> Arc<Account> {
+    fn keep(&self, who: Who) -> Arc<Account> {
         let entry = self.known.entry(who.clone()).or_insert_with(|| {
             self.count.fetch_add(1, Ordering::Relaxed);
+            // Looked at here and not before: others may hold by now, and have been given to all
+            // accounts that there were.
+            let rules = self.rules();
             let tier = Arc::clone(rules.of(&who));
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             let is_given = rules.is_given(&who);
@@ -176,20 +185,26 @@ impl Accounts {
         self.len() == 0
     }
 
-    /// Forgets accounts of which new ones would be the same, if there are many more than after the
-    /// last time.
+    /// What time brings: tenants that were not there may be by now. Then see [`Self::is_crowded`].
     pub fn tick(&self, now: Instant) {
         self.ask_again(now);
-        if self.len() < self.sweep_at.load(Ordering::Relaxed) {
-            return;
+    }
+
+    /// Whether there are many more than after the last time, and so it is time to
+    /// [`Self::forget`], which whoever asks is to do then: of a million accounts it takes some
+    /// tenths of a second.
+    pub fn is_crowded(&self, now: Instant) -> bool {
+        let mut swept = self.swept.lock();
+        let crowded = self.len() >= self.sweep_at.load(Ordering::Relaxed)
+            && swept.is_none_or(|at| now >= at + SWEEP);
+        if crowded {
+            *swept = Some(now);
         }
-        self.forget(now);
-        let again = (self.len() * 2).clamp(ROOM, MOST);
-        self.sweep_at.store(again, Ordering::Relaxed);
+        crowded
     }
 
     /// Forgets accounts of which new ones would be the same.
-    pub(super) fn forget(&self, now: Instant) {
+    pub fn forget(&self, now: Instant) {
         self.known.retain(|_, account| {
             // Whoever has it in hand may be about to use it.
             let keep = Arc::strong_count(account) > 1 || !account.is_forgettable(now);
@@ -198,6 +213,8 @@ impl Accounts {
             }
             keep
         });
+        let again = (self.len() * 2).clamp(ROOM, MOST);
+        self.sweep_at.store(again, Ordering::Relaxed);
     }
 
     /// The query has found a tenant.
@@ -282,13 +299,13 @@ impl Accounts {
         let Some(tier) = rules.tier(tier) else {
             return false;
         };
-        self.keep(who, &rules).choose(Arc::clone(tier));
+        self.keep(who).choose(Arc::clone(tier));
         true
     }
 
     /// The operator suspends an account, or lets it go on.
     pub fn suspend(&self, who: Who, suspended: bool) {
-        self.keep(who, &self.rules()).suspend(suspended);
+        self.keep(who).suspend(suspended);
     }
 
     /// The clients of an account are to leave; the caller tells them to look.

@@ -115,7 +115,12 @@ impl Lobby {
 
     /// Looks after the pools, and forgets databases that `"*"` stood for and nobody uses.
     pub(crate) fn tick(&self, now: Instant) {
-        self.config.accounts.tick(now);
+        let accounts = &self.config.accounts;
+        accounts.tick(now);
+        if accounts.is_crowded(now) {
+            let accounts = Arc::clone(accounts);
+            drop(tokio::task::spawn_blocking(move || accounts.forget(now)));
+        }
         for db in self.databases() {
             db.tick(now);
         }

@@ -29,7 +29,7 @@ fn server_time() {
             let told = refused(&mut second, &query("SELECT 1"));
             assert_eq!(told.message, "tenant \"acme\" uses too much server time");
             let expected =
-                "limit=server_time_per_second per_second=500000000 burst=200000000 tenant=acme";
+                "limit=server_time_per_second per_second_ms=500 burst_ms=200 tenant=acme";
             assert_eq!(told.detail, expected);
             // Half a second is owed, and that is a second's worth. A moment has passed since.
             assert!((600..=1_200).contains(&told.retry.as_millis()), "{told:?}");

@@ -159,7 +159,7 @@ fn who_was_found_is_remembered() {
             _ => accounts.not_answered(&id, now),
         }
     }
-    accounts.tick(now + secs(3659));
+    accounts.forget(now + secs(3659));
     assert_eq!(accounts.len(), 1);
     let kept = accounts.of_tenant(&tenant("t0")).unwrap();
     assert_eq!(kept.view(now + secs(3659)), View::Stale);

@@ -120,7 +120,7 @@ fn each_limit_is_named_when_it_is_met() {
     let details = [
         (
             r#"user "ann" uses too much server time"#,
-            "limit=server_time_per_second per_second=500000000 burst=1000000000 user=ann \
+            "limit=server_time_per_second per_second_ms=500 burst_ms=1000 user=ann \
              retry_after_ms=1950",
         ),
         (

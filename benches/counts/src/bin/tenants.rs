@@ -5,7 +5,6 @@
 //!     cargo run --release --manifest-path benches/counts/Cargo.toml --bin tenants
 
 use std::{
-    fs,
     hint::black_box,
     sync::Arc,
     time::{Duration, Instant},
@@ -29,14 +28,6 @@ fn main() {
         let best = (0..5).map(|_| nanoseconds(&known)).fold(f64::MAX, f64::min);
         println!("{tenants:>9} {best:>6.0}");
     }
-    let before = resident();
-    let accounts = Accounts::new(rules());
-    for nth in 0..1_000_000 {
-        open(&accounts, nth);
-    }
-    assert_eq!(accounts.len(), 1_000_000);
-    let bytes = (resident() - before) / 1_000_000;
-    println!("{bytes} bytes for each of 1,000,000 accounts");
 }
 
 fn rules() -> Rules {
@@ -116,12 +107,4 @@ fn pool() -> (Database<u32, u32>, PoolId) {
         assert_eq!(books.opened(pool, server, 0, None, now), Given::Kept);
     }
     (books, pool)
-}
-
-/// Bytes of memory that this process has.
-fn resident() -> usize {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<usize>().ok());
-    kilobytes.unwrap_or_default() * 1024
 }
