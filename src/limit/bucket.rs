@@ -83,8 +83,9 @@ impl Bucket {
     pub fn take(&mut self, rate: Rate, cost: u64, now: Instant) {
         let furthest = now + rate.time_for(rate.burst) + LONGEST_DEBT;
         let before = self.after(rate, 0, now);
+        let after = before + span(rate, cost);
         // What others wait for already is not given to somebody else.
-        let full_at = self.after(rate, cost, now).min(furthest).max(before);
+        let full_at = after.min(furthest).max(before);
         self.drawn = Some(Drawn { full_at, rate });
     }
 
@@ -101,7 +102,10 @@ impl Bucket {
             drawn.change(rate, now);
             drawn.full_at
         });
-        from + rate.time_for(cost).min(LONGEST_DEBT * 1000)
+        match cost {
+            0 => from,
+            cost => from + span(rate, cost),
+        }
     }
 
     /// A full bucket may be forgotten: a new one is the same.
@@ -134,6 +138,11 @@ impl Drawn {
             rate,
         };
     }
+}
+
+/// What `cost` takes to come, if it is no nonsense.
+fn span(rate: Rate, cost: u64) -> Duration {
+    rate.time_for(cost).min(LONGEST_DEBT * 1000)
 }
 
 fn scaled(span: Duration, by: u128, of: u128) -> Duration {

@@ -109,6 +109,9 @@ impl Member {
 
     /// Brings what it has used up to now.
     fn count(&mut self, now: Instant) {
+        if self.counted == now {
+            return;
+        }
         let passed = nanos(now.saturating_duration_since(self.counted));
         self.counted = self.counted.max(now);
         let spent = passed.saturating_mul(self.extra() as u64);
@@ -203,6 +206,9 @@ impl Common {
     /// The clock goes on for those who rest as fast as for those who share: or else whoever comes
     /// ever anew would always come before those who wait.
     fn go_on(&mut self, now: Instant) {
+        if self.clocked == Some(now) {
+            return;
+        }
         let since = self.clocked.unwrap_or(now);
         self.clocked = Some(since.max(now));
         let passed = nanos(now.saturating_duration_since(since));
