@@ -299,11 +299,14 @@ async fn take_a_seat(
         None if login == user => Credential::from(proof),
         None => Credential::None,
     };
+    let usual = &db.config.pool;
+    let own_size = settings.and_then(|user| user.pool_size);
+    let pool_size = own_size.unwrap_or(usual.pool_size);
     let sizes = || PoolSizes {
-        pool_size: settings
-            .and_then(|user| user.pool_size)
-            .unwrap_or(db.config.pool.pool_size),
-        ..db.config.pool.clone()
+        pool_size,
+        // The same part of a smaller pool, or a larger one.
+        spare_servers: usual.spare_servers * pool_size / usual.pool_size.max(1),
+        ..usual.clone()
     };
     let membership = db.join(&login, credential, sizes)?;
     let long_key = negotiated(&startup).speak >= Version::V3_2;
