@@ -17,6 +17,7 @@ use std::{
 use super::{
     Bucket, Rate, Share, Tier,
     standing::{Found, Holds, Standing, View},
+    tier::nanos,
 };
 use crate::{
     error::{Error, Kind},
@@ -201,18 +202,17 @@ impl Account {
             books.used.refused += 1;
             return Admission::Refused(error);
         }
-        let tier = Arc::clone(&books.tier);
-        let Some((wait, limit)) = books.wait(&tier, now) else {
+        let Some((wait, limit)) = books.wait(now) else {
             return Admission::Now;
         };
-        let patience = [tier.max_delay, patience].into_iter().flatten().min();
+        let patience = [books.tier.max_delay, patience].into_iter().flatten().min();
         if let Some(longest) = patience
             && wait > longest
         {
             books.used.refused += 1;
             return Admission::Refused(self.exceeded(&limit, wait.saturating_sub(longest)));
         }
-        if let Some(rate) = tier.transactions {
+        if let Some(rate) = books.tier.transactions {
             books.transactions.reserve(rate, 1, now);
         }
         if wait.is_zero() {
@@ -233,8 +233,7 @@ impl Account {
             books.transactions.take(rate, cost.transactions - 1, now);
         }
         if let Some(rate) = tier.server_time {
-            let nanos = u64::try_from(cost.server_time.as_nanos()).unwrap_or(u64::MAX);
-            books.server_time.take(rate, nanos, now);
+            books.server_time.take(rate, nanos(cost.server_time), now);
         }
         if let Some(rate) = tier.bytes {
             books.bytes.take(rate, cost.bytes, now);
@@ -466,7 +465,9 @@ impl Eq for Account {}
 
 impl Books {
     /// How long a transaction must wait, and for which of its limits; `None` if it has none.
-    fn wait(&mut self, tier: &Tier, now: Instant) -> Option<(Duration, Limit)> {
+    fn wait(&mut self, now: Instant) -> Option<(Duration, Limit)> {
+        // Not a copy of the `Arc`: most tenants share one, and threads would wait for its count.
+        let tier = &self.tier;
         let transactions = tier.transactions.map(|rate| {
             let limit = Limit::new(
                 "transactions_per_second",

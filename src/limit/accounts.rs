@@ -148,8 +148,7 @@ impl Accounts {
         }
         let rules = self.rules();
         if let Who::Tenant(id) = &who
-            && (rules.only_listed && !rules.tenants.contains_key(id)
-                || self.absent.lock().contains(id))
+            && (rules.only_listed && !rules.is_given(&who) || self.absent.lock().contains(id))
         {
             return Err(unknown(&who));
         }
@@ -187,7 +186,14 @@ impl Accounts {
 
     /// What time brings: tenants that were not there may be by now. Then see [`Self::is_crowded`].
     pub fn tick(&self, now: Instant) {
-        self.ask_again(now);
+        loop {
+            // Not in the loop's head: the lock would be held in its body.
+            let next = self.absent.lock().pop(now);
+            match next {
+                Some(id) => self.appears(&id),
+                None => return,
+            }
+        }
     }
 
     /// Whether there are many more than after the last time, and so it is time to
@@ -220,14 +226,14 @@ impl Accounts {
     /// The query has found a tenant.
     pub fn found(&self, id: &TenantId, found: Found, holds: &Holds, now: Instant) {
         self.absent.lock().remove(id);
-        if let Some(account) = self.find(&Who::Tenant(id.clone())) {
+        if let Some(account) = self.find_tenant(id) {
             account.found(found, holds, now);
         }
     }
 
     /// The query has not found a tenant, and it is let in all the same, or not.
     pub fn not_found(&self, id: &TenantId, is_refused: bool, holds: &Holds, now: Instant) {
-        let account = self.find(&Who::Tenant(id.clone()));
+        let account = self.find_tenant(id);
         if !is_refused {
             if let Some(account) = account {
                 account.not_found(Arc::clone(&self.rules().default), holds, now);
@@ -240,33 +246,25 @@ impl Accounts {
             account.set_absent(true);
         }
         if let Some(forgotten) = forgotten {
-            self.appears(forgotten);
+            self.appears(&forgotten);
         }
     }
 
     /// The query could not say anything about a tenant.
     pub fn not_answered(&self, id: &TenantId, now: Instant) {
-        if let Some(account) = self.find(&Who::Tenant(id.clone())) {
+        if let Some(account) = self.find_tenant(id) {
             account.not_answered(now);
         }
     }
 
-    /// Tenants that were not there may be by now.
-    fn ask_again(&self, now: Instant) {
-        loop {
-            // Not in the loop's head: the lock would be held in its body.
-            let next = self.absent.lock().pop(now);
-            match next {
-                Some(id) => self.appears(id),
-                None => return,
-            }
+    fn appears(&self, id: &TenantId) {
+        if let Some(account) = self.find_tenant(id) {
+            account.set_absent(false);
         }
     }
 
-    fn appears(&self, id: TenantId) {
-        if let Some(account) = self.find(&Who::Tenant(id)) {
-            account.set_absent(false);
-        }
+    fn find_tenant(&self, id: &TenantId) -> Option<Arc<Account>> {
+        self.find(&Who::Tenant(id.clone()))
     }
 
     /// The account of this tenant or user, if there is one.

@@ -243,24 +243,12 @@ impl Client {
     /// The queue has come to an end, one way or the other.
     fn served(&mut self, tray: Tray) -> Result<(), Gone> {
         match tray {
-            Tray::Granted(lease) => self.begin_with(|client, desk| client.attach(lease, desk)),
+            Tray::Granted(lease) => {
+                self.begin_with(|client, desk, _| client.attach(lease, desk).map(|()| true))
+            }
             Tray::Refused(error) => self.refused(&error),
             Tray::Closed | Tray::Empty => Ok(()),
         }
-    }
-
-    /// The wait is over: begins with what was kept, if `begin` succeeds.
-    fn begin_with(
-        &mut self,
-        begin: impl FnOnce(&mut Self, &mut Desk) -> Result<(), Error>,
-    ) -> Result<(), Gone> {
-        at_desk(|desk| {
-            let filled = self.side.take_kept(&mut desk.window);
-            match begin(self, desk) {
-                Ok(()) => self.go_on(desk, filled),
-                Err(error) => self.go_on_refused(desk, filled, &error),
-            }
-        })
     }
 
     /// It waits for something, and what it says is kept.

@@ -15,7 +15,7 @@ use super::{
     guard::{REMEMBERED, Record},
     queue::Lines,
 };
-use crate::limit::Share;
+use crate::limit::{Share, tier::nanos};
 
 /// A party that has asked within this time uses the pool: connections are kept free for it.
 pub(super) const PRESENT: Duration = Duration::from_secs(10);
@@ -458,7 +458,7 @@ impl Parties {
 
     /// Nobody waits any more.
     pub(super) fn nobody_waits(&mut self, now: Instant) {
-        let numbers: Vec<u64> = self.members.keys().copied().collect();
+        let numbers: Vec<u64> = self.numbers().collect();
         for number in numbers {
             self.change(number, now, |member| {
                 (member.waiting, member.parked) = (0, false);
@@ -493,10 +493,6 @@ impl Parties {
     pub(super) fn len(&self) -> usize {
         self.members.len()
     }
-}
-
-pub(super) fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Hashes the numbers of parties, which are ours and nobody else's choice.

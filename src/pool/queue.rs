@@ -21,8 +21,9 @@ use std::{
 use super::{
     PoolSizes,
     guard::Guard,
-    party::{Bounds, Leave, Member, Parties, Party, nanos},
+    party::{Bounds, Leave, Member, Parties, Party},
 };
+use crate::limit::tier::nanos;
 
 /// How much later a waiter on the right thread may have come. Below this, the order in which
 /// two threads reached the lock says little about who asked first.

@@ -44,8 +44,7 @@ impl Client {
         match self.account.admit(self.session.patience(), now) {
             Admission::Now => self.claim(desk, now),
             Admission::In(wait) => {
-                self.delayed = true;
-                self.session.delayed(now + wait);
+                self.wait_until(now + wait);
                 Ok(false)
             }
             Admission::Refused(error) => Err(error),
@@ -60,12 +59,16 @@ impl Client {
         match directory.look(&self.account, &self.parts.bell, &mut self.looking, now) {
             Look::Go => Ok(true),
             Look::Wait(until) => {
-                self.delayed = true;
-                self.session.delayed(until);
+                self.wait_until(until);
                 Ok(false)
             }
             Look::Refused(error) => Err(error),
         }
+    }
+
+    fn wait_until(&mut self, until: Instant) {
+        self.delayed = true;
+        self.session.delayed(until);
     }
 
     /// Gets a server connection, if there is none: `true` = here it is, `false` = queued up.
@@ -93,14 +96,24 @@ impl Client {
     /// again.
     pub(super) fn may_begin(&mut self) -> Result<(), Gone> {
         self.delayed = false;
-        at_desk(|desk| {
+        self.begin_with(|client, desk, filled| {
             let now = Instant::now();
+            match client.looking {
+                Some(_) => client.start(desk, 0, filled, now),
+                None => client.claim(desk, now),
+            }
+        })
+    }
+
+    /// The wait is over: goes on with what was kept if `begin` says that it may; or else that is
+    /// kept again, or refused.
+    pub(super) fn begin_with(
+        &mut self,
+        begin: impl FnOnce(&mut Self, &mut Desk, usize) -> Result<bool, Error>,
+    ) -> Result<(), Gone> {
+        at_desk(|desk| {
             let filled = self.side.take_kept(&mut desk.window);
-            let started = match self.looking {
-                Some(_) => self.start(desk, 0, filled, now),
-                None => self.claim(desk, now),
-            };
-            match started {
+            match begin(self, desk, filled) {
                 Ok(true) => self.go_on(desk, filled),
                 Ok(false) => {
                     self.side
