@@ -47,7 +47,7 @@ async fn clean(lease: &mut Lease, drain: &mut Drain) -> Result<(), Useless> {
     let patience = lease
         .pool()
         .db
-        .timeouts
+        .timeouts()
         .cancel_wait_timeout
         .unwrap_or(PATIENCE);
     end_requests(lease)?;

@@ -4,9 +4,9 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -31,7 +31,9 @@ const MOST_WILDCARDS: usize = 1000;
 
 /// The place that everybody passes through.
 pub(crate) struct Lobby {
-    pub(crate) config: Config,
+    config: Mutex<Arc<Config>>,
+    /// What `notice_after` says, in nanoseconds; `u64::MAX` = nothing. Each transaction looks at it.
+    notice_after: AtomicU64,
     pub(crate) workers: Workers,
     pub(crate) keys: Arc<Keys>,
     /// Where tenants are asked for, if anywhere.
@@ -67,7 +69,8 @@ impl Lobby {
             Directory::new(query, accounts, workers.clone(), Arc::clone(&keys))
         });
         Arc::new(Self {
-            config,
+            notice_after: AtomicU64::new(nanos(config.notice_after)),
+            config: Mutex::new(Arc::new(config)),
             directory,
             workers,
             keys,
@@ -82,6 +85,16 @@ impl Lobby {
         })
     }
 
+    /// The configuration as it is now. Whoever needs two things that belong together takes both from one.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.lock())
+    }
+
+    /// Who has waited for so long before its transaction could begin is told so.
+    pub(crate) fn is_long(&self, waited: Duration) -> bool {
+        nanos(Some(waited)) >= self.notice_after.load(Ordering::Relaxed)
+    }
+
     /// The database that a client asks for.
     pub(crate) fn database(&self, name: &str) -> Result<Arc<Db>, Error> {
         let mut databases = self.databases.lock();
@@ -94,8 +107,9 @@ impl Lobby {
                 format!("database \"{name}\" does not exist"),
             )
         };
-        let wildcard = self.config.databases.get("*").ok_or_else(unknown)?;
-        if databases.len() >= self.config.databases.len() + MOST_WILDCARDS {
+        let config = self.config();
+        let wildcard = config.databases.get("*").ok_or_else(unknown)?;
+        if databases.len() >= config.databases.len() + MOST_WILDCARDS {
             return Err(unknown().detail("Too many databases are in use at once."));
         }
         let db = Db::new(
@@ -115,7 +129,8 @@ impl Lobby {
 
     /// Looks after the pools, and forgets databases that `"*"` stood for and nobody uses.
     pub(crate) fn tick(&self, now: Instant) {
-        let accounts = &self.config.accounts;
+        let config = self.config();
+        let accounts = &config.accounts;
         accounts.tick(now);
         if accounts.is_crowded(now) {
             let accounts = Arc::clone(accounts);
@@ -124,7 +139,7 @@ impl Lobby {
         for db in self.databases() {
             db.tick(now);
         }
-        let named = &self.config.databases;
+        let named = &config.databases;
         self.databases.lock().retain(|name, db| {
             named.contains_key(name) || Arc::strong_count(db) > 1 || !db.is_vacant()
         });
@@ -133,8 +148,9 @@ impl Lobby {
     /// Somebody drops, renames or copies the database `name` of the server of `pool`: none of our idle
     /// connections may stand in the way.
     pub(crate) fn vacate(&self, name: &str, pool: &Pool, now: Instant) {
+        let address = pool.db.config().upstream.address.clone();
         for db in self.databases() {
-            if db.is_at(&pool.db.config.upstream.address, name) {
+            if db.is_at(&address, name) {
                 db.vacate(now);
             }
         }
@@ -144,7 +160,7 @@ impl Lobby {
     pub(crate) fn enter(self: &Arc<Self>) -> Option<Pass> {
         let pass = Pass(Arc::clone(self));
         let before = self.clients.fetch_add(1, Ordering::Relaxed);
-        (before < self.config.listen.max_clients).then_some(pass)
+        (before < self.config().listen.max_clients).then_some(pass)
     }
 
     /// Clients that are in, those that have not logged in included.
@@ -162,16 +178,13 @@ impl Lobby {
     pub(crate) fn begin_handshake(self: &Arc<Self>) -> Option<Handshaking> {
         let handshaking = Handshaking(Arc::clone(self));
         let before = self.handshakes.fetch_add(1, Ordering::Relaxed);
-        (before < self.config.listen.max_handshakes).then_some(handshaking)
+        (before < self.config().listen.max_handshakes).then_some(handshaking)
     }
 
     /// Counts a client of `user` in.
     pub(crate) fn admit_user(self: &Arc<Self>, user: &str) -> Result<UserSeat, Error> {
-        let limit = self
-            .config
-            .users
-            .get(user)
-            .and_then(|user| user.max_clients);
+        let config = self.config();
+        let limit = config.users.get(user).and_then(|user| user.max_clients);
         let mut users = self.users.lock();
         let count = users.entry(user.to_owned()).or_insert(0);
         if limit.is_some_and(|limit| *count >= limit) {
@@ -213,7 +226,7 @@ impl Lobby {
 
     /// The clients of an account are to leave.
     pub(crate) fn kill(&self, who: &Who) {
-        self.config.accounts.expel(who, Instant::now());
+        self.config().accounts.expel(who, Instant::now());
         // Nobody keeps a list of an account's sessions: each looks whether it is meant.
         for bell in self.sessions.lock().iter() {
             bell.ring(ring::EXPELLED);
@@ -249,6 +262,11 @@ impl Lobby {
             None => Ok(()),
         }
     }
+}
+
+/// A time as a number to compare with; none is longer than any.
+fn nanos(time: Option<Duration>) -> u64 {
+    time.map_or(u64::MAX, crate::limit::tier::nanos)
 }
 
 /// A connection's presence.

@@ -40,10 +40,11 @@ const VACATED_FOR: Duration = Duration::from_secs(5);
 /// One database: its settings and the books of its pools.
 pub(crate) struct Db {
     pub(crate) name: String,
-    pub(crate) config: settings::Database,
-    pub(crate) timeouts: Arc<Timeouts>,
+    settings: Mutex<Settings>,
     pub(crate) workers: Workers,
     pub(crate) keys: Arc<Keys>,
+    /// What `server_reset` says; looked at whenever a connection is given back.
+    resets_always: AtomicBool,
     books: Mutex<Books>,
     pools: Mutex<HashMap<PoolId, Arc<Pool>>>,
     logins: Mutex<Logins>,
@@ -51,6 +52,12 @@ pub(crate) struct Db {
     schema: Arc<Schema>,
     /// The processes of its server behind the connections of all its pools.
     pub(super) processes: Arc<Processes>,
+}
+
+/// What is configured for a database now.
+struct Settings {
+    config: Arc<settings::Database>,
+    timeouts: Arc<Timeouts>,
 }
 
 /// What became of the logins to a database's server so far.
@@ -104,8 +111,11 @@ impl Db {
         );
         Arc::new(Self {
             name: name.to_owned(),
-            timeouts: Arc::new(config.timeouts.clone()),
-            config,
+            resets_always: AtomicBool::new(config.server_reset == ServerReset::Always),
+            settings: Mutex::new(Settings {
+                timeouts: Arc::new(config.timeouts.clone()),
+                config: Arc::new(config),
+            }),
             workers,
             keys,
             books: Mutex::new(books),
@@ -114,6 +124,16 @@ impl Db {
             schema: Arc::default(),
             processes: Arc::default(),
         })
+    }
+
+    /// What is configured for it now.
+    pub(crate) fn config(&self) -> Arc<settings::Database> {
+        Arc::clone(&self.settings.lock().config)
+    }
+
+    /// Its timeouts now.
+    pub(crate) fn timeouts(&self) -> Arc<Timeouts> {
+        Arc::clone(&self.settings.lock().timeouts)
     }
 
     /// A client that logged in as `user` comes in.
@@ -134,7 +154,7 @@ impl Db {
                     credential: Mutex::new(Credential::None),
                     welcomes: Welcomes::default(),
                     catalogue: Arc::new(Catalogue::new(Arc::clone(&self.schema))),
-                    pins: Arc::new(Pins::new(self.config.pins.clone())),
+                    pins: Arc::new(Pins::new(self.config().pins.clone())),
                     audited: Audited::default(),
                     failing: AtomicBool::new(false),
                 })
@@ -177,17 +197,16 @@ impl Db {
 
     /// Looks after what time brings: idle and old connections, the reserve, outages, dead sockets.
     pub(crate) fn tick(self: &Arc<Self>, now: Instant) {
-        let work = {
-            let mut books = self.books.lock();
-            books.tick(self.timeouts.server_idle_timeout, now)
-        };
+        let idle_timeout = self.timeouts().server_idle_timeout;
+        let work = self.books.lock().tick(idle_timeout, now);
         self.perform(work);
         self.close_unused(now);
     }
 
     /// Is it this database of the server at this address?
     pub(crate) fn is_at(&self, address: &Address, name: &str) -> bool {
-        let upstream = &self.config.upstream;
+        let config = self.config();
+        let upstream = &config.upstream;
         let own = upstream.database.as_ref().unwrap_or(&self.name);
         own == name && upstream.address == *address
     }
@@ -376,7 +395,7 @@ impl Pool {
 
     /// Whether server connections are reset after each lease, whatever was seen of it.
     pub(super) fn resets_always(&self) -> bool {
-        self.db.config.server_reset == ServerReset::Always
+        self.db.resets_always.load(Ordering::Relaxed)
     }
 }
 

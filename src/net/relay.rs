@@ -483,7 +483,13 @@ impl Client {
     }
 
     fn launch_cancel(&mut self) {
-        let patience = self.parts.membership.pool().db.timeouts.cancel_wait_timeout;
+        let patience = self
+            .parts
+            .membership
+            .pool()
+            .db
+            .timeouts()
+            .cancel_wait_timeout;
         if let Some(lease) = &mut self.lease {
             let bell = Some(Arc::clone(&self.parts.bell));
             cancel::launch(lease.conn(), self.seat.worker(), patience, bell);

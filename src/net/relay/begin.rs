@@ -166,8 +166,7 @@ impl Client {
     /// Who has waited for long hears why, if that is wanted.
     fn tell_of_wait(&self, desk: &mut Desk, now: Instant) {
         let waited = now.saturating_duration_since(self.asked);
-        let longest = self.pass.lobby().config.notice_after;
-        if longest.is_some_and(|longest| waited >= longest) {
+        if self.pass.lobby().is_long(waited) {
             desk.out
                 .to_client
                 .own(|bytes| notice_of_wait(waited, &self.account, bytes));
