@@ -423,6 +423,14 @@ impl<C, W> Database<C, W> {
                 work.extend(waiters.map(|waiter| Work::Refuse(waiter, reason.clone())));
             }
         }
+        // A pool that gives one up may want one of another's now. Each time fewer are idle.
+        while self.open(&mut work, now) {}
+        work
+    }
+
+    /// Opens what is wanted and allowed; whether idle connections were given up for it.
+    fn open(&mut self, work: &mut Vec<Work<C, W>>, now: Instant) -> bool {
+        let mut has_evicted = false;
         let mut wanting: Vec<(Option<Instant>, usize, usize)> = Vec::new();
         for (nth, pool) in self.pools.iter_mut().enumerate() {
             let wanted = pool.wanted(now);
@@ -440,6 +448,7 @@ impl<C, W> Database<C, W> {
                         break;
                     };
                     work.push(Work::Close(conn));
+                    has_evicted = true;
                 }
                 if let Some(pool) = self.pools.get_mut(nth) {
                     pool.opening += 1;
@@ -447,7 +456,7 @@ impl<C, W> Database<C, W> {
                 }
             }
         }
-        work
+        has_evicted
     }
 
     /// Takes the connection out that has idled longest in any pool but `nth`.
