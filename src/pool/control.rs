@@ -77,7 +77,13 @@ impl<C, W> Database<C, W> {
                 pool.outage = None;
             }
         }
-        self.work(now)
+        let mut work = self.work(now);
+        for pool in &mut self.pools {
+            // The reserve may have come back while somebody waited who waits no longer.
+            let most = pool.ceiling(now);
+            work.extend(pool.retire(most, |_| true).into_iter().map(Work::Close));
+        }
+        work
     }
 
     /// As long as the pools are held, nobody is to wait: everybody is told `why`.

@@ -420,21 +420,7 @@ impl World {
             }
         }
         self.hold = Hold::Off;
-        let idle: Vec<usize> = self.pools.iter().map(|pool| pool.idle.len()).collect();
         let work = self.books.resume(self.now);
-        // Only here somebody may have waited beside an idle one of a pool without parties.
-        let plain: Vec<bool> = self.pools.iter().map(Pool::is_plain).collect();
-        let given = |nth: usize| {
-            let id = self.pools[nth].id;
-            let turns = work.iter();
-            turns
-                .filter(|item| matches!(item, Work::Give(to, _) if *to == id))
-                .count()
-        };
-        for nth in (0..self.pools.len()).filter(|nth| plain[*nth]) {
-            let expected = idle[nth].min(self.pools[nth].waiters.len());
-            assert_eq!(given(nth), expected, "the waiters get what is idle");
-        }
         self.carry_out(work, true);
         self.nobody_is_left_standing(None);
     }
@@ -502,7 +488,7 @@ impl World {
         let others = self.total();
         let limit = self.max_connections;
         let hold = self.hold;
-        if hold == Hold::Off {
+        if hold != Hold::Paused {
             self.pools[nth].look_at_reserve(now);
         }
         let somebody_else = self
