@@ -21,7 +21,10 @@ use crate::{
         pool::TICK,
         worker::Workers,
     },
-    ops::{http::Http, limits},
+    ops::{
+        http::{House, Http},
+        limits,
+    },
 };
 
 /// How often it is looked at whether the last client has left.
@@ -49,8 +52,8 @@ async fn serve(config: Config) -> io::Result<()> {
         })?;
         listeners.extend(bound);
     }
-    let http = match config.http {
-        Some(address) => Some(Http::bind(address).await?),
+    let http = match &config.http {
+        Some(http) => Some(Http::bind(http).await?),
         None => None,
     };
     let workers = Workers::start(config.workers)?;
@@ -58,7 +61,7 @@ async fn serve(config: Config) -> io::Result<()> {
     // Probes are answered to the very end: that pgusher stops is what they are to hear.
     let mut probes = JoinSet::new();
     if let Some(http) = http {
-        probes.spawn(http.run(Arc::clone(&lobby)));
+        probes.spawn(http.run(Desk(Arc::clone(&lobby))));
     }
     listeners.iter().for_each(listener::announce);
     let mut accepting = JoinSet::new();
@@ -85,6 +88,23 @@ async fn serve(config: Config) -> io::Result<()> {
         () = &mut housekeeping => {}
     }
     Ok(())
+}
+
+/// What visitors of `[http]` can ask about.
+struct Desk(Arc<Lobby>);
+
+impl House for Desk {
+    fn readiness(&self) -> Result<(), String> {
+        self.0.readiness()
+    }
+
+    async fn state(&self) -> String {
+        "{}".to_owned()
+    }
+
+    async fn metrics(&self, _accept: &str) -> (&'static str, String) {
+        ("text/plain; version=0.0.4; charset=utf-8", String::new())
+    }
 }
 
 /// Everything that time brings and no client does.

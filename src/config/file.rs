@@ -263,8 +263,13 @@ section! {
 section! {
     /// Metrics and health.
     Http {
-        /// Where: `/metrics`, `/healthz`, `/readyz`, and the dashboard at `/`.
+        /// Where: `/metrics`, `/healthz`, `/readyz`, and the dashboard at `/`. Without `password`
+        /// and `token` the dashboard answers on a loopback address only.
         address: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9930));
+        /// Asked for at the dashboard and `/metrics`, with any user name; never for health.
+        password: Option<Hidden> = None, unset "nothing is asked for" example r#"{ env = "PGUSHER_HTTP_PASSWORD" }"#;
+        /// Opens the same as a bearer token, for machines; also taken as the password.
+        token: Option<Hidden> = None, unset "nothing is asked for" example r#"{ env = "PGUSHER_HTTP_TOKEN" }"#;
     }
 }
 

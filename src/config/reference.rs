@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::file::File;
 use super::schema::{Absent, Key, Section as _, Shape};
-use super::unsupported::{NO_EFFECT, PARTIAL, REFUSED};
+use super::unsupported::{NO_EFFECT, REFUSED};
 
 const TOML_HEAD: &str = "\
 # Every section and key of pgusher's configuration, with its default or an example.
@@ -96,8 +96,7 @@ fn status(path: &str) -> Option<String> {
     } else if NO_EFFECT.iter().any(inside) {
         Some("Read, but without effect in this version.".to_owned())
     } else {
-        let (_, text) = PARTIAL.iter().find(|(section, _)| inside(section))?;
-        Some(format!("This version {text}."))
+        None
     }
 }
 

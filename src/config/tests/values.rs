@@ -23,7 +23,7 @@ fn what_is_left_out_has_its_default() {
         Some(Duration::from_secs(15))
     );
     assert_eq!(config.auth, AuthMethod::Scram);
-    assert_eq!(config.http, None);
+    assert!(config.http.is_none());
     assert_eq!(config.log.level, "info");
     assert!(config.workers >= 1);
     let app = &config.databases["app"];

@@ -79,7 +79,7 @@ impl Client {
             self.session.admitted(&mut lease.conn().backend);
             self.parts
                 .card
-                .works(&lease.conn().card, self.account.number());
+                .works(&lease.conn().card, &self.account);
             self.has_waited(desk, now);
             return Ok(true);
         }
@@ -192,7 +192,7 @@ impl Client {
         self.has_waited(desk, now);
         self.parts
             .card
-            .works(&lease.conn().card, self.account.number());
+            .works(&lease.conn().card, &self.account);
         self.session
             .attached(&mut lease.conn().backend, &mut desk.out, now);
         self.lease = Some(lease);
