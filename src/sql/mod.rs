@@ -15,6 +15,7 @@ pub mod comment;
 mod cursor;
 mod decode;
 pub mod lexer;
+pub mod mask;
 mod mention;
 mod notable;
 pub mod quote;
