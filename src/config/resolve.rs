@@ -1,6 +1,7 @@
 //! From what was typed to what holds: defaults, overrides, secrets.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::problems::{Problems, quoted};
 use super::secret::Sources;
 use super::settings::{
     Accounts, AuthMethod, Config, Console, Database, Listen, Log, Pinning, PoolSizes, Timeouts,
-    Upstream, User,
+    Traces, Upstream, User,
 };
 use super::url::DatabaseUrl;
 use super::{limits, tenants};
@@ -41,10 +42,8 @@ pub(super) fn resolve(file: &File, sources: &Sources<'_>, problems: &mut Problem
         http: file.http.as_ref().map(|http| http.address),
         workers: file.runtime.workers.unwrap_or_else(cores),
         auth: file.auth.method,
-        log: Log {
-            level: file.log.level.clone(),
-            format: file.log.format,
-        },
+        log: log(&file.log, sources.directory()),
+        traces: file.traces.as_ref().and_then(traces),
         databases,
         users: users(file, sources, problems),
         tenant: tenant.map(|policy| Arc::new(policy.with_accounts(Arc::clone(&accounts)))),
@@ -57,6 +56,29 @@ pub(super) fn resolve(file: &File, sources: &Sources<'_>, problems: &mut Problem
         console: file.console.as_ref().map(console).unwrap_or_default(),
         warnings: Vec::new(),
     }
+}
+
+/// Logging; relative paths start in `directory`.
+pub(super) fn log(typed: &file::Log, directory: &Path) -> Log {
+    let audit_file = typed.audit_file.as_ref();
+    Log {
+        level: typed.level.clone(),
+        format: typed.format,
+        connections: typed.connections,
+        slow_after: typed.slow_after.0,
+        slow_statements: typed.slow_statements,
+        audit: typed.audit,
+        audit_file: audit_file.map(|path| directory.join(path)),
+    }
+}
+
+/// Spans; nothing without a place to send them to, which `check` notes.
+fn traces(typed: &file::Traces) -> Option<Traces> {
+    Some(Traces {
+        endpoint: typed.endpoint.clone()?,
+        sample: typed.sample,
+        service_name: typed.service_name.clone(),
+    })
 }
 
 fn console(typed: &file::Console) -> Console {

@@ -46,6 +46,10 @@ pub(super) fn unsupported(file: &File, problems: &mut Problems<'_>) {
             }
         }
     }
+    if file.traces.is_some() && cfg!(not(feature = "traces")) {
+        let text = "[traces] needs a pgusher that was built with the feature `traces`, and this one was not: build it with `cargo build --release --features traces`, or leave the section out";
+        problems.at("traces", "", text);
+    }
     if let Some(tenant) = &file.tenant {
         for source in [Source::Jwt, Source::Cert, Source::Sni] {
             if tenant.sources.0.contains(&source) {
