@@ -13,8 +13,10 @@ use super::{
     bell::{Bell, ring},
     console::Reception,
     directory::Directory,
+    journal::Journal,
     keys::Keys,
     pool::{Db, Logins, Pool},
+    report::Reports,
     upstream::fill_random,
     worker::Workers,
 };
@@ -38,6 +40,10 @@ pub(crate) struct Lobby {
     pub(crate) keys: Arc<Keys>,
     /// Where tenants are asked for, if anywhere.
     pub(crate) directory: Option<Arc<Directory>>,
+    /// What is written about clients.
+    pub(crate) journal: Journal,
+    /// What is told of single transactions.
+    pub(crate) reports: Reports,
     /// Where clients go that want the console.
     pub(crate) reception: Reception,
     /// Makes up salts for users that do not exist; the same for as long as the program runs.
@@ -69,6 +75,8 @@ impl Lobby {
             Directory::new(query, accounts, workers.clone(), Arc::clone(&keys))
         });
         Arc::new(Self {
+            journal: Journal::new(&config.log),
+            reports: Reports::new(&config.log),
             notice_after: AtomicU64::new(nanos(config.notice_after)),
             config: Mutex::new(Arc::new(config)),
             directory,
@@ -129,6 +137,8 @@ impl Lobby {
 
     /// Looks after the pools, and forgets databases that `"*"` stood for and nobody uses.
     pub(crate) fn tick(&self, now: Instant) {
+        self.journal.tick(now);
+        self.reports.tick(now);
         let config = self.config();
         let accounts = &config.accounts;
         accounts.tick(now);
