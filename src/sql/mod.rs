@@ -21,6 +21,7 @@ mod notable;
 pub mod quote;
 mod set;
 mod statement;
+pub mod traceparent;
 mod vacates;
 
 pub use classify::{CopyWay, Discard, Kind, Name, Scope, Value, names_prepared};
