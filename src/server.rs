@@ -60,6 +60,8 @@ async fn serve(config: Config) -> io::Result<()> {
     if let Some(http) = http {
         probes.spawn(http.run(Arc::clone(&lobby)));
     }
+    #[cfg(feature = "traces")]
+    let tracing = Tracing::start(&lobby);
     listeners.iter().for_each(listener::announce);
     let mut accepting = JoinSet::new();
     for listener in listeners {
@@ -84,7 +86,43 @@ async fn serve(config: Config) -> io::Result<()> {
         _ = interrupt.recv() => warn!(clients = lobby.clients(), "stopped at once"),
         () = &mut housekeeping => {}
     }
+    #[cfg(feature = "traces")]
+    tracing.finish().await;
     Ok(())
+}
+
+/// Sends spans, if any are made.
+#[cfg(feature = "traces")]
+struct Tracing {
+    lobby: Arc<Lobby>,
+    sending: JoinSet<()>,
+}
+
+#[cfg(feature = "traces")]
+impl Tracing {
+    /// How long the last spans may take.
+    const PATIENCE: Duration = Duration::from_secs(2);
+
+    fn start(lobby: &Arc<Lobby>) -> Self {
+        let mut sending = JoinSet::new();
+        if let Some(traces) = &lobby.reports.traces {
+            sending.spawn(Arc::clone(traces).run());
+        }
+        Self {
+            lobby: Arc::clone(lobby),
+            sending,
+        }
+    }
+
+    async fn finish(mut self) {
+        if let Some(traces) = &self.lobby.reports.traces {
+            traces.close();
+        }
+        let sent = self.sending.join_next();
+        if tokio::time::timeout(Self::PATIENCE, sent).await.is_err() {
+            warn!("the last spans could not be sent in time");
+        }
+    }
 }
 
 /// Everything that time brings and no client does.

@@ -76,7 +76,7 @@ impl Lobby {
         });
         Arc::new(Self {
             journal: Journal::new(&config.log),
-            reports: Reports::new(&config.log),
+            reports: Reports::new(&config),
             notice_after: AtomicU64::new(nanos(config.notice_after)),
             config: Mutex::new(Arc::new(config)),
             directory,

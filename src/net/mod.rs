@@ -29,6 +29,8 @@ pub(crate) mod report;
 pub(crate) mod side;
 pub(crate) mod storm;
 pub(crate) mod stream;
+#[cfg(feature = "traces")]
+pub(crate) mod traces;
 pub(crate) mod upstream;
 pub(crate) mod welcome;
 pub(crate) mod worker;

@@ -1,6 +1,6 @@
 //! What is told of single transactions: those that took long, and those that are traced.
 //!
-//! Whoever ends a transaction asks first whether it is of interest ([`Reports::wants`], a load or
+//! Whoever ends a transaction asks first whether it is of interest ([`Reports::interest`], a load or
 //! two) and gathers what there is to say only then.
 
 use std::{
@@ -14,10 +14,12 @@ use std::{
 
 use tracing::{Level, enabled, warn};
 
+#[cfg(feature = "traces")]
+use super::traces::{self, Traces};
 use super::{journal::About, storm::Storm};
 use crate::{
-    config::settings::Log,
-    sql::{Dialect, mask::mask},
+    config::settings::{Config, Log},
+    sql::{Dialect, mask::mask, traceparent::TraceParent},
     sync::Mutex,
 };
 
@@ -52,6 +54,14 @@ pub(crate) struct Finished {
     pub(crate) statement: Option<(Box<[u8]>, Dialect)>,
 }
 
+/// Why a transaction is to be reported.
+#[derive(Debug)]
+pub(crate) struct Interest {
+    slow: bool,
+    #[cfg(feature = "traces")]
+    span: Option<traces::Identity>,
+}
+
 /// A transaction that took long.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Slow {
@@ -77,17 +87,21 @@ pub(crate) struct Reports {
     statements: AtomicBool,
     slow: Mutex<VecDeque<Arc<Slow>>>,
     lines: Storm<Option<Box<str>>>,
+    #[cfg(feature = "traces")]
+    pub(crate) traces: Option<Arc<Traces>>,
 }
 
 impl Reports {
-    pub(crate) fn new(log: &Log) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let reports = Self {
             slow_after: AtomicU64::default(),
             statements: AtomicBool::default(),
             slow: Mutex::default(),
             lines: Storm::new(MOST_LINES),
+            #[cfg(feature = "traces")]
+            traces: config.traces.as_ref().map(Traces::new),
         };
-        reports.apply(log);
+        reports.apply(&config.log);
         reports
     }
 
@@ -100,9 +114,33 @@ impl Reports {
             .store(log.slow_statements, Ordering::Relaxed);
     }
 
-    /// Whether a transaction that took this long, the wait included, is to be reported.
-    pub(crate) fn wants(&self, took: Duration) -> bool {
-        took.as_nanos() >= u128::from(self.slow_after.load(Ordering::Relaxed))
+    /// Whether a transaction that took this long, the wait included, is to be reported; `parent`:
+    /// the trace that its client says it belongs to.
+    #[inline]
+    pub(crate) fn interest(
+        &self,
+        took: Duration,
+        parent: Option<&TraceParent>,
+    ) -> Option<Interest> {
+        let slow = took.as_nanos() >= u128::from(self.slow_after.load(Ordering::Relaxed));
+        #[cfg(feature = "traces")]
+        {
+            let span = self.traces.as_ref().and_then(|it| it.identify(parent));
+            (slow || span.is_some()).then_some(Interest { slow, span })
+        }
+        #[cfg(not(feature = "traces"))]
+        {
+            let _ = parent;
+            slow.then_some(Interest { slow })
+        }
+    }
+
+    /// Whether clients' texts are to be searched for the trace that they belong to.
+    pub(crate) fn looks_for_parents(&self) -> bool {
+        #[cfg(feature = "traces")]
+        return self.traces.is_some();
+        #[cfg(not(feature = "traces"))]
+        false
     }
 
     /// Whether texts of clients are to be kept while a transaction lasts.
@@ -111,14 +149,25 @@ impl Reports {
     }
 
     /// A transaction is over that is of interest.
-    pub(crate) fn finished(&self, about: &About<'_>, it: &Finished, now: Instant) {
-        if self.wants(it.took) {
-            self.was_slow(about, it, now);
+    pub(crate) fn finished(
+        &self,
+        interest: &Interest,
+        about: &About<'_>,
+        it: &Finished,
+        now: Instant,
+    ) {
+        let statement = it.statement.as_ref().filter(|_| self.keeps_statements());
+        let statement = statement.map(|(text, dialect)| mask(text, *dialect, MOST_SHOWN));
+        #[cfg(feature = "traces")]
+        if let (Some(traces), Some(span)) = (&self.traces, interest.span) {
+            traces.finished(span, about, it, statement.clone());
+        }
+        if interest.slow {
+            self.was_slow(about, it, statement, now);
         }
     }
 
-    fn was_slow(&self, about: &About<'_>, it: &Finished, now: Instant) {
-        let wanted = it.statement.as_ref().filter(|_| self.keeps_statements());
+    fn was_slow(&self, about: &About<'_>, it: &Finished, statement: Option<String>, now: Instant) {
         let slow = Slow {
             at: it.at,
             took: it.took,
@@ -130,7 +179,7 @@ impl Reports {
             database: about.database.into(),
             user: about.user.into(),
             tenant: about.tenant.map(Box::from),
-            statement: wanted.map(|(text, dialect)| mask(text, *dialect, MOST_SHOWN)),
+            statement,
         };
         if enabled!(Level::WARN) && self.lines.lets(slow.tenant.clone(), now) {
             warn!(
@@ -181,22 +230,17 @@ fn millis(time: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::settings::LogFormat;
 
     fn reports(slow_after: Option<Duration>, slow_statements: bool) -> Reports {
-        Reports::new(&Log {
-            level: "off".to_owned(),
-            format: LogFormat::Text,
-            connections: true,
-            slow_after,
-            slow_statements,
-            audit: true,
-            audit_file: None,
-        })
+        let text = "[databases.a]\nurl = \"postgres://u@h/a\"\n";
+        let mut config = Config::parse(text, "it.toml".as_ref(), &|_| None).unwrap();
+        config.log.slow_after = slow_after;
+        config.log.slow_statements = slow_statements;
+        Reports::new(&config)
     }
 
-    fn finished(took: Duration) -> Finished {
-        Finished {
+    fn report(reports: &Reports, took: Duration, about: &About<'_>) {
+        let it = Finished {
             at: SystemTime::UNIX_EPOCH,
             took,
             waited: Duration::ZERO,
@@ -204,6 +248,9 @@ mod tests {
             errors: 0,
             bytes_out: 0,
             statement: Some((b"select 'secret'".as_slice().into(), Dialect::default())),
+        };
+        if let Some(interest) = reports.interest(took, None) {
+            reports.finished(&interest, about, &it, Instant::now());
         }
     }
 
@@ -211,22 +258,23 @@ mod tests {
 
     #[test]
     fn what_is_slow_is_configured() {
-        let reports = reports(Some(SECOND), false);
-        assert!(!reports.wants(SECOND - Duration::from_nanos(1)));
-        assert!(reports.wants(SECOND));
-        let off = super::tests::reports(None, false);
-        assert!(!off.wants(Duration::from_secs(1_000_000)));
-        off.finished(&About::default(), &finished(SECOND), Instant::now());
+        let one = reports(Some(SECOND), false);
+        assert!(
+            one.interest(SECOND - Duration::from_nanos(1), None)
+                .is_none()
+        );
+        assert!(one.interest(SECOND, None).is_some());
+        let off = reports(None, false);
+        report(&off, 1_000_000 * SECOND, &About::default());
         assert_eq!(off.slow(), []);
+        assert!(!off.looks_for_parents() && !off.keeps_statements());
     }
 
     #[test]
     fn the_last_hundred_are_kept() {
         let reports = reports(Some(Duration::ZERO), false);
-        let about = About::default();
         for millis in 0..250 {
-            let it = finished(Duration::from_millis(millis));
-            reports.finished(&about, &it, Instant::now());
+            report(&reports, Duration::from_millis(millis), &About::default());
         }
         let kept: Vec<u128> = reports
             .slow()
@@ -247,7 +295,7 @@ mod tests {
             tenant: Some("acme"),
             address: None,
         };
-        reports.finished(&about, &finished(SECOND), Instant::now());
+        report(&reports, SECOND, &about);
         let slow = reports.slow();
         assert_eq!(slow[0].statement.as_deref(), Some("select $?"));
         assert_eq!(
