@@ -67,6 +67,10 @@ pub struct Cost {
     pub server_time: Duration,
     /// Bytes that the server sent.
     pub bytes: u64,
+    /// How long transactions waited before they began.
+    pub wait: Duration,
+    /// Errors that the client was told.
+    pub errors: u64,
 }
 
 /// May a transaction start?
@@ -93,6 +97,10 @@ pub struct Used {
     pub delayed: u64,
     /// And for how long in all.
     pub delay: Duration,
+    /// How long transactions waited before they began, for a limit or for a server connection.
+    pub wait: Duration,
+    /// Errors that clients were told.
+    pub errors: u64,
     /// Transactions and connections that were refused.
     pub refused: u64,
 }
@@ -241,6 +249,10 @@ impl Account {
         books.used.transactions += cost.transactions;
         books.used.server_time += cost.server_time;
         books.used.bytes += cost.bytes;
+        books.used.wait += cost.wait;
+        books.used.errors += cost.errors;
+        let meter = &books.tier.meter;
+        meter.saw(self.number, cost.transactions, cost.server_time, cost.wait);
     }
 
     /// A transaction that began in nobody's name is this account's, as it turns out: it is charged

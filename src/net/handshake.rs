@@ -9,6 +9,7 @@ use tracing::{debug, info};
 
 use super::{
     bell::Bell,
+    cards::{ClientCard, Introduction},
     console::{Badge, Visitor},
     lobby::{Lobby, Pass},
     login::{Broken, Dialogue},
@@ -23,10 +24,10 @@ use crate::{
         client::{Exchange, Proof, Random, Step},
         upstream::Credential,
     },
-    config::settings::{Config, User},
+    config::settings::{CONSOLES, Config, User},
     error::{Error, Kind, Severity},
     pool::PoolSizes,
-    session::{Profile, Session, Start, Tenant},
+    session::{Profile, Session, Start, Tenant, printable},
     wire::{
         startup::{self, Fault, Negotiated, Opening, Setting, Startup, Version},
         write,
@@ -84,10 +85,13 @@ pub(crate) async fn serve(pass: Pass, seat: Seat, stream: Stream) {
 
 async fn come_in(pass: Pass, seat: Seat, stream: Stream) -> Option<Client> {
     stream.tune();
+    let came = Instant::now();
     let mut dialogue = Dialogue::new(stream);
     let lobby = Arc::clone(pass.lobby());
     match log_in(&lobby, &mut dialogue).await {
         Ok(Arrival::Session(session, parts)) => {
+            let traffic = parts.membership.pool().traffic();
+            traffic.logins.observe(came.elapsed());
             let side = dialogue.into_side();
             Some(Client::new(side, *session, parts, pass, seat))
         }
@@ -104,6 +108,7 @@ async fn come_in(pass: Pass, seat: Seat, stream: Stream) -> Option<Client> {
         }
         Err(End::Told(error)) => {
             info!(%error, "a client was turned away");
+            lobby.meters.refusals.told(error.kind);
             let mut out = Vec::new();
             error.write_as(Severity::Fatal, &mut out);
             // Whether it hears it is its own business.
@@ -263,7 +268,7 @@ async fn authenticate(
 
 /// Nobody is told whether the user exists or what was wrong with the password (A4).
 fn refusal(why: &AuthError, user: &[u8]) -> End {
-    let user = crate::session::printable(user);
+    let user = printable(user);
     info!(user, %why, "a login was refused");
     let message = match why.told() {
         Kind::InvalidPassword => format!("password authentication failed for user \"{user}\""),
@@ -287,7 +292,9 @@ async fn take_a_seat(
     // Who names no database means the one with the user's name: of the user, not of the tenant.
     let database = if database == typed { &user } else { &database };
     if config.is_console(database) {
-        return Ok(Arrival::Visit(visit(lobby, &startup, &typed, suffix)?));
+        return Ok(Arrival::Visit(visit(
+            lobby, &startup, &typed, suffix, dialogue,
+        )?));
     }
     let db = lobby.database(database)?;
     let user_seat = lobby.admit_user(&user)?;
@@ -326,6 +333,7 @@ async fn take_a_seat(
     }
     let presence = account.come_in(Instant::now())?;
     let profile = Profile::new(own);
+    let application = profile.get(b"application_name").map(printable);
     let welcome = welcome::welcome(
         membership.pool(),
         &bell,
@@ -334,6 +342,16 @@ async fn take_a_seat(
     )
     .await?;
     let registration = lobby.register(&bell, long_key);
+    let card = ClientCard::new(Introduction {
+        id: registration.key().pid,
+        database,
+        user: &user,
+        login: &login,
+        application: application.as_deref().unwrap_or_default(),
+        ends: dialogue.ends(),
+        account: presence.account().number(),
+    });
+    registration.show(&card);
 
     let mut out = Vec::new();
     write::authentication(&mut out, 0, &[]);
@@ -357,12 +375,14 @@ async fn take_a_seat(
         pins: Arc::clone(&membership.pool().pins),
         tenant,
         pid: registration.key().pid,
+        traffic: Arc::clone(membership.pool().traffic()),
     };
     let session = Session::new(start, Instant::now());
     let parts = relay::Parts {
         bell,
         membership,
         presence,
+        card,
         registration,
         user_seat,
     };
@@ -376,6 +396,7 @@ fn visit(
     startup: &Startup,
     user: &str,
     tenant: Option<&str>,
+    dialogue: &Dialogue,
 ) -> Result<Badge, Error> {
     let rights = lobby.config().console.rights(user);
     let Some(rights) = rights.filter(|_| tenant.is_none()) else {
@@ -386,10 +407,18 @@ fn visit(
     let user_seat = lobby.admit_user(user)?;
     let bell = Arc::new(Bell::new());
     let long_key = negotiated(startup).speak >= Version::V3_2;
+    let registration = lobby.register(&bell, long_key);
+    registration.show(&ClientCard::new(Introduction {
+        id: registration.key().pid,
+        database: CONSOLES[1],
+        user,
+        ends: dialogue.ends(),
+        ..Introduction::default()
+    }));
     Ok(Badge {
         user: user.to_owned(),
         rights,
-        registration: lobby.register(&bell, long_key),
+        registration,
         bell,
         user_seat,
     })

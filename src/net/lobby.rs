@@ -11,10 +11,12 @@ use std::{
 
 use super::{
     bell::{Bell, ring},
+    cards::ClientCard,
     console::Reception,
     directory::Directory,
     journal::Journal,
     keys::Keys,
+    meters::Meters,
     pool::{Db, Logins, Pool},
     report::Reports,
     upstream::fill_random,
@@ -31,6 +33,12 @@ use crate::{
 /// Databases that `"*"` may stand for at once. Each that is asked for costs a little memory for as long as it is in use.
 const MOST_WILDCARDS: usize = 1000;
 
+/// Somebody who has logged in.
+struct Guest {
+    bell: Arc<Bell>,
+    card: Option<Arc<ClientCard>>,
+}
+
 /// The place that everybody passes through.
 pub(crate) struct Lobby {
     config: Mutex<Arc<Config>>,
@@ -38,6 +46,8 @@ pub(crate) struct Lobby {
     notice_after: AtomicU64,
     pub(crate) workers: Workers,
     pub(crate) keys: Arc<Keys>,
+    /// What is counted.
+    pub(crate) meters: Arc<Meters>,
     /// Where tenants are asked for, if anywhere.
     pub(crate) directory: Option<Arc<Directory>>,
     /// What is written about clients.
@@ -49,7 +59,7 @@ pub(crate) struct Lobby {
     /// Makes up salts for users that do not exist; the same for as long as the program runs.
     pub(crate) seed: [u8; 32],
     databases: Mutex<HashMap<String, Arc<Db>>>,
-    sessions: Mutex<Registry<Arc<Bell>>>,
+    sessions: Mutex<Registry<Guest>>,
     users: Mutex<HashMap<String, usize>>,
     clients: AtomicUsize,
     handshakes: AtomicUsize,
@@ -61,12 +71,13 @@ impl Lobby {
         let mut seed = [0; 32];
         fill_random(&mut seed);
         let keys: Arc<Keys> = Arc::default();
+        let meters = Meters::new(workers.len());
         let configured = config.databases.iter().filter(|(name, _)| *name != "*");
         let databases = configured
             .map(|(name, it)| {
                 (
                     name.clone(),
-                    Db::new(name, it.clone(), workers.clone(), Arc::clone(&keys)),
+                    Db::new(name, it.clone(), &workers, &keys, &meters),
                 )
             })
             .collect();
@@ -82,6 +93,7 @@ impl Lobby {
             directory,
             workers,
             keys,
+            meters,
             reception,
             seed,
             databases: Mutex::new(databases),
@@ -120,12 +132,8 @@ impl Lobby {
         if databases.len() >= config.databases.len() + MOST_WILDCARDS {
             return Err(unknown().detail("Too many databases are in use at once."));
         }
-        let db = Db::new(
-            name,
-            wildcard.clone(),
-            self.workers.clone(),
-            Arc::clone(&self.keys),
-        );
+        let config = wildcard.clone();
+        let db = Db::new(name, config, &self.workers, &self.keys, &self.meters);
         databases.insert(name.to_owned(), Arc::clone(&db));
         Ok(db)
     }
@@ -211,7 +219,10 @@ impl Lobby {
 
     /// Gives a session its cancel key.
     pub(crate) fn register(self: &Arc<Self>, bell: &Arc<Bell>, long: bool) -> Registration {
-        let mut session = Arc::clone(bell);
+        let mut session = Guest {
+            bell: Arc::clone(bell),
+            card: None,
+        };
         loop {
             let mut random = [0; KEY_MATERIAL];
             fill_random(&mut random);
@@ -227,10 +238,16 @@ impl Lobby {
         }
     }
 
+    /// The cards of all who have logged in.
+    pub(crate) fn cards(&self) -> Vec<Arc<ClientCard>> {
+        let sessions = self.sessions.lock();
+        sessions.iter().filter_map(|it| it.card.clone()).collect()
+    }
+
     /// Somebody asks to cancel what the session with this key does. Nobody is told whether there is one.
     pub(crate) fn cancel(&self, pid: u32, secret: &[u8]) {
-        if let Some(bell) = self.sessions.lock().find(pid, secret) {
-            bell.ring(ring::CANCEL);
+        if let Some(guest) = self.sessions.lock().find(pid, secret) {
+            guest.bell.ring(ring::CANCEL);
         }
     }
 
@@ -238,16 +255,16 @@ impl Lobby {
     pub(crate) fn kill(&self, who: &Who) {
         self.config().accounts.expel(who, Instant::now());
         // Nobody keeps a list of an account's sessions: each looks whether it is meant.
-        for bell in self.sessions.lock().iter() {
-            bell.ring(ring::EXPELLED);
+        for guest in self.sessions.lock().iter() {
+            guest.bell.ring(ring::EXPELLED);
         }
     }
 
     /// From now on nobody comes in, and those inside leave when their transaction is over.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
-        for bell in self.sessions.lock().iter() {
-            bell.ring(ring::STOP);
+        for guest in self.sessions.lock().iter() {
+            guest.bell.ring(ring::STOP);
         }
     }
 
@@ -330,6 +347,13 @@ pub(crate) struct Registration {
 impl Registration {
     pub(crate) fn key(&self) -> &Key {
         &self.key
+    }
+
+    /// From now on it can be seen who that is.
+    pub(crate) fn show(&self, card: &Arc<ClientCard>) {
+        if let Some(guest) = self.lobby.sessions.lock().get_mut(self.key.pid) {
+            guest.card = Some(Arc::clone(card));
+        }
     }
 }
 

@@ -102,8 +102,10 @@ pub(super) fn start_opening(pool: &Arc<Pool>) {
     let pool = Arc::clone(pool);
     let nth = worker.nth;
     worker.spawn(Box::pin(async move {
+        let began = Instant::now();
         match open(&pool, nth).await {
             Ok(conn) => {
+                pool.traffic().connects.observe(began.elapsed());
                 opening.succeeded(conn);
             }
             Err(failure) => opening.failed(failure),
