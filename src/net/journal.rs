@@ -6,14 +6,18 @@
 //! number ([`Storm`]).
 
 use std::{
+    fmt::Display,
     net::SocketAddr,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
-use tracing::{Level, debug, enabled, info};
+use tracing::{Level, debug, enabled, field::display, info};
 
-use super::storm::{LeftOut, Storm};
+use super::{
+    cards::ClientCard,
+    storm::{LeftOut, Storm},
+};
 use crate::{
     config::settings::Log,
     error::{Error, Kind},
@@ -46,14 +50,33 @@ fn known(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-impl About<'_> {
+impl<'a> About<'a> {
+    /// A visitor of the console.
+    pub(crate) fn visitor(card: &'a ClientCard) -> Self {
+        Self {
+            client: card.id,
+            user: &card.user,
+            database: &card.database,
+            tenant: None,
+            address: card.ends.peer,
+        }
+    }
+
+    /// A client that has logged in, in whose name it does what the line is about.
+    pub(crate) fn of(card: &'a ClientCard, who: &'a Who) -> Self {
+        Self {
+            tenant: tenant_of(who),
+            ..Self::visitor(card)
+        }
+    }
+
     fn client(&self) -> Option<u32> {
         (self.client != 0).then_some(self.client)
     }
 }
 
 /// The tenant's id, if it is one that stands behind the account.
-pub(crate) fn tenant_of(who: &Who) -> Option<&str> {
+fn tenant_of(who: &Who) -> Option<&str> {
     match who {
         Who::Tenant(id) => Some(id.as_str()),
         Who::User(_) => None,
@@ -221,14 +244,25 @@ impl Journal {
     }
 
     /// Somebody came to the console, or did something there that changes something.
-    pub(crate) fn done_on_console(&self, about: &About<'_>, command: &str, words: &str) {
+    pub(crate) fn done_on_console(
+        &self,
+        about: &About<'_>,
+        command: Option<&dyn Display>,
+        words: &str,
+    ) {
+        let event = if command.is_some() {
+            Attempt::Command
+        } else {
+            Attempt::Login
+        };
+        let command = command.map(display);
         if self.audit.load(Ordering::Relaxed) {
             info!(
                 target: AUDIT,
-                event = Attempt::Command.as_str(),
+                event = event.as_str(),
                 client = about.client(),
                 user = about.user,
-                database = known(about.database),
+                database = about.database,
                 address = about.address.map(display),
                 command,
                 "{words}"
@@ -244,16 +278,16 @@ impl Journal {
     }
 
     /// Somebody looked at something on the console.
-    pub(crate) fn seen_on_console(&self, about: &About<'_>, command: &str) {
+    pub(crate) fn seen_on_console(&self, about: &About<'_>, command: &dyn Display) {
         if self.audit.load(Ordering::Relaxed) {
             debug!(
                 target: AUDIT,
                 event = Attempt::Command.as_str(),
                 client = about.client(),
                 user = about.user,
-                database = known(about.database),
+                database = about.database,
                 address = about.address.map(display),
-                command,
+                %command,
                 "seen on the console"
             );
         }

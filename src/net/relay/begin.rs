@@ -140,7 +140,9 @@ impl Client {
         }
         let owner = Arc::clone(owner);
         if let Some(lease) = &mut self.lease {
-            self.account.settle(self.session.take_cost(), now);
+            let cost = self.session.take_cost();
+            self.transactions += cost.transactions;
+            self.account.settle(cost, now);
             owner.charge(now);
             lease.transfer(&party_of(&owner), now);
             self.account = owner;
@@ -154,6 +156,7 @@ impl Client {
     pub(super) fn settle(&mut self, now: Instant) {
         let cost = self.session.take_cost();
         if cost != Cost::default() {
+            self.transactions += cost.transactions;
             self.account.settle(cost, now);
         }
     }
