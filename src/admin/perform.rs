@@ -48,7 +48,7 @@ impl Office {
     }
 
     fn change(&self, command: &Command) -> Result<(), Error> {
-        let accounts = &self.lobby.config.accounts;
+        let accounts = &self.lobby.config().accounts;
         match command {
             Command::Suspend(subject) => accounts.suspend(self.who(subject)?, true),
             Command::Resume(subject) => {
@@ -67,7 +67,7 @@ impl Office {
 
     /// There may be a great many accounts, and this thread has others to serve.
     async fn tenants(&self, limit: usize) -> Result<Table, Error> {
-        let accounts = Arc::clone(&self.lobby.config.accounts);
+        let accounts = Arc::clone(&self.lobby.config().accounts);
         let work = move || tables::tenants(accounts.statements(), limit);
         let table = tokio::task::spawn_blocking(work).await;
         table.map_err(|_| Error::new(Kind::ShuttingDown, "pgusher is shutting down"))
@@ -75,7 +75,7 @@ impl Office {
 
     /// Whom somebody means who may not have been here yet.
     fn who(&self, subject: &Subject) -> Result<Who, Error> {
-        let config = &self.lobby.config;
+        let config = self.lobby.config();
         let who = match subject {
             Subject::Tenant(id) => {
                 let Some(policy) = &config.tenant else {
@@ -110,7 +110,7 @@ impl Office {
     /// The account of somebody who has been here.
     fn account(&self, subject: &Subject) -> Result<Arc<Account>, Error> {
         let who = self.who(subject)?;
-        self.lobby.config.accounts.find(&who).ok_or_else(|| {
+        self.lobby.config().accounts.find(&who).ok_or_else(|| {
             let message = format!("{who} has no account");
             let detail = "It has not been here, or has been forgotten because it used nothing.";
             Error::new(Kind::ConsoleUnknown, message).detail(detail)
@@ -118,7 +118,7 @@ impl Office {
     }
 
     fn no_tier(&self, typed: &str) -> Error {
-        let rules = self.lobby.config.accounts.rules();
+        let rules = self.lobby.config().accounts.rules();
         let named = rules.tiers.keys().map(String::as_str);
         let known = named.chain([crate::limit::tier::DEFAULT]);
         let message = format!("tier \"{typed}\" does not exist");

@@ -82,7 +82,8 @@ pub(super) async fn audit(pool: &Pool, dialogue: &mut Dialogue) -> Result<(), Br
 }
 
 fn tell(pool: &Pool, role: &str) {
-    let database = pool.db.config.upstream.database.as_ref();
+    let config = pool.db.config();
+    let database = config.upstream.database.as_ref();
     let database = database.unwrap_or(&pool.db.name);
     for finding in pool.audited.findings().iter() {
         match finding.is_dangerous() {

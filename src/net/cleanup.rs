@@ -16,6 +16,7 @@ use super::{
     side::{Filled, at_desk},
 };
 use crate::{
+    meter::Count as _,
     session::{Drain, Holds, Request, Status, Useless, Whose},
     wire::write,
 };
@@ -30,10 +31,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Cleans the connection and gives it back, or closes it; on a task of its own.
 pub(crate) fn start(mut lease: Lease, mut drain: Drain) {
     let worker = lease.pool().db.workers.here().clone();
+    lease.conn().card.is_cleaned();
     worker.spawn(async move {
         match clean(&mut lease, &mut drain).await {
-            Ok(()) => lease.give_back_cleaned(Instant::now()),
+            Ok(()) => {
+                lease.pool().traffic().resets.one();
+                lease.give_back_cleaned(Instant::now());
+            }
             Err(Useless) => {
+                lease.pool().traffic().resets_failed.one();
                 debug!("a server connection could not be cleaned and is closed");
                 lease.close();
             }
@@ -47,7 +53,7 @@ async fn clean(lease: &mut Lease, drain: &mut Drain) -> Result<(), Useless> {
     let patience = lease
         .pool()
         .db
-        .timeouts
+        .timeouts()
         .cancel_wait_timeout
         .unwrap_or(PATIENCE);
     end_requests(lease)?;

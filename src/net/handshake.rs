@@ -9,6 +9,7 @@ use tracing::{debug, info};
 
 use super::{
     bell::Bell,
+    cards::{ClientCard, Introduction},
     console::{Badge, Visitor},
     lobby::{Lobby, Pass},
     login::{Broken, Dialogue},
@@ -23,10 +24,10 @@ use crate::{
         client::{Exchange, Proof, Random, Step},
         upstream::Credential,
     },
-    config::settings::User,
+    config::settings::{CONSOLES, Config, User},
     error::{Error, Kind, Severity},
     pool::PoolSizes,
-    session::{Profile, Session, Start, Tenant},
+    session::{Profile, Session, Start, Tenant, printable},
     wire::{
         startup::{self, Fault, Negotiated, Opening, Setting, Startup, Version},
         write,
@@ -84,10 +85,13 @@ pub(crate) async fn serve(pass: Pass, seat: Seat, stream: Stream) {
 
 async fn come_in(pass: Pass, seat: Seat, stream: Stream) -> Option<Client> {
     stream.tune();
+    let came = Instant::now();
     let mut dialogue = Dialogue::new(stream);
     let lobby = Arc::clone(pass.lobby());
     match log_in(&lobby, &mut dialogue).await {
         Ok(Arrival::Session(session, parts)) => {
+            let traffic = parts.membership.pool().traffic();
+            traffic.logins.observe(came.elapsed());
             let side = dialogue.into_side();
             Some(Client::new(side, *session, parts, pass, seat))
         }
@@ -104,6 +108,7 @@ async fn come_in(pass: Pass, seat: Seat, stream: Stream) -> Option<Client> {
         }
         Err(End::Told(error)) => {
             info!(%error, "a client was turned away");
+            lobby.meters.refusals.told(error.kind);
             let mut out = Vec::new();
             error.write_as(Severity::Fatal, &mut out);
             // Whether it hears it is its own business.
@@ -127,7 +132,7 @@ enum Arrival {
 
 async fn log_in(lobby: &Arc<Lobby>, dialogue: &mut Dialogue) -> Result<Arrival, End> {
     let limit = lobby
-        .config
+        .config()
         .listen
         .client_login_timeout
         .unwrap_or(Duration::MAX);
@@ -206,11 +211,9 @@ fn check(lobby: &Lobby, startup: &Startup) -> Result<(), End> {
     if lobby.is_stopping() {
         return Err(Error::new(Kind::ShuttingDown, "pgusher is shutting down").into());
     }
-    if lobby.clients() > lobby.config.listen.max_clients {
-        let hint = format!(
-            "The limit is max_clients = {}.",
-            lobby.config.listen.max_clients
-        );
+    let most = lobby.config().listen.max_clients;
+    if lobby.clients() > most {
+        let hint = format!("The limit is max_clients = {most}.");
         return Err(
             Error::new(Kind::TooManyClients, "sorry, too many clients already")
                 .hint(hint)
@@ -232,9 +235,10 @@ async fn authenticate(
     dialogue: &mut Dialogue,
     startup: &Startup,
 ) -> Result<Proof, End> {
+    let config = lobby.config();
     let user = std::str::from_utf8(&startup.user)
         .ok()
-        .and_then(|typed| lobby.config.users.get(split_user(lobby, typed).0));
+        .and_then(|typed| config.users.get(split_user(&config, typed).0));
     let secret = user.and_then(|user: &User| user.secret.as_ref());
     let (mut nonce, mut md5_salt) = ([0; 18], [0; 4]);
     super::upstream::fill_random(&mut nonce);
@@ -244,7 +248,7 @@ async fn authenticate(
         md5_salt,
         server_seed: &lobby.seed,
     };
-    let mut exchange = Exchange::new(lobby.config.auth, &startup.user, secret, random);
+    let mut exchange = Exchange::new(config.auth, &startup.user, secret, random);
     let mut step = exchange.start();
     loop {
         step = match step {
@@ -264,7 +268,7 @@ async fn authenticate(
 
 /// Nobody is told whether the user exists or what was wrong with the password (A4).
 fn refusal(why: &AuthError, user: &[u8]) -> End {
-    let user = crate::session::printable(user);
+    let user = printable(user);
     info!(user, %why, "a login was refused");
     let message = match why.told() {
         Kind::InvalidPassword => format!("password authentication failed for user \"{user}\""),
@@ -280,26 +284,30 @@ async fn take_a_seat(
     startup: Startup,
     proof: Proof,
 ) -> Result<Arrival, End> {
+    let config = lobby.config();
     let typed = text(&startup.user, "user")?;
-    let (user, suffix) = split_user(lobby, &typed);
+    let (user, suffix) = split_user(&config, &typed);
     let user = user.to_owned();
     let database = text(&startup.database, "database")?;
     // Who names no database means the one with the user's name: of the user, not of the tenant.
     let database = if database == typed { &user } else { &database };
-    if lobby.config.is_console(database) {
-        return Ok(Arrival::Visit(visit(lobby, &startup, &typed, suffix)?));
+    if config.is_console(database) {
+        return Ok(Arrival::Visit(visit(
+            lobby, &startup, &typed, suffix, dialogue,
+        )?));
     }
     let db = lobby.database(database)?;
     let user_seat = lobby.admit_user(&user)?;
-    let settings = lobby.config.users.get(&user);
-    let upstream = &db.config.upstream;
+    let settings = config.users.get(&user);
+    let offered = db.config();
+    let upstream = &offered.upstream;
     let login = upstream.user.clone().unwrap_or_else(|| user.clone());
     let credential = match &upstream.password {
         Some(secret) => Credential::from(secret),
         None if login == user => Credential::from(proof),
         None => Credential::None,
     };
-    let usual = &db.config.pool;
+    let usual = &offered.pool;
     let own_size = settings.and_then(|user| user.pool_size);
     let pool_size = own_size.unwrap_or(usual.pool_size);
     let sizes = || PoolSizes {
@@ -312,19 +320,20 @@ async fn take_a_seat(
     let long_key = negotiated(&startup).speak >= Version::V3_2;
     let bell = Arc::new(Bell::new());
     let bypass = settings.is_some_and(|user| user.bypass);
-    let (tenant, own) = identify(lobby, suffix, bypass, startup.settings)?;
+    let (tenant, own) = identify(&config, suffix, bypass, startup.settings)?;
     if tenant.is_some() {
         membership.pool().audited.want();
     }
     let account = match tenant.as_ref().and_then(|tenant| tenant.known.as_ref()) {
         Some(known) => Arc::clone(known.context.account()),
-        None => lobby.config.accounts.of_user(&user)?,
+        None => config.accounts.of_user(&user)?,
     };
     if let Some(directory) = &lobby.directory {
         directory.introduce(&account, &bell).await?;
     }
     let presence = account.come_in(Instant::now())?;
     let profile = Profile::new(own);
+    let application = profile.get(b"application_name").map(printable);
     let welcome = welcome::welcome(
         membership.pool(),
         &bell,
@@ -333,6 +342,16 @@ async fn take_a_seat(
     )
     .await?;
     let registration = lobby.register(&bell, long_key);
+    let card = ClientCard::new(Introduction {
+        id: registration.key().pid,
+        database,
+        user: &user,
+        login: &login,
+        application: application.as_deref().unwrap_or_default(),
+        ends: dialogue.ends(),
+        account: Arc::clone(presence.account()),
+    });
+    registration.show(&card);
 
     let mut out = Vec::new();
     write::authentication(&mut out, 0, &[]);
@@ -347,8 +366,8 @@ async fn take_a_seat(
     let start = Start {
         mode: settings
             .and_then(|user| user.pool_mode)
-            .unwrap_or(db.config.pool_mode),
-        timeouts: Arc::clone(&db.timeouts),
+            .unwrap_or(offered.pool_mode),
+        timeouts: db.timeouts(),
         wanted: welcome.wanted,
         flavour: welcome.flavour,
         seen: welcome.seen,
@@ -356,12 +375,14 @@ async fn take_a_seat(
         pins: Arc::clone(&membership.pool().pins),
         tenant,
         pid: registration.key().pid,
+        traffic: Arc::clone(membership.pool().traffic()),
     };
     let session = Session::new(start, Instant::now());
     let parts = relay::Parts {
         bell,
         membership,
         presence,
+        card,
         registration,
         user_seat,
     };
@@ -375,8 +396,9 @@ fn visit(
     startup: &Startup,
     user: &str,
     tenant: Option<&str>,
+    dialogue: &Dialogue,
 ) -> Result<Badge, Error> {
-    let rights = lobby.config.console.rights(user);
+    let rights = lobby.config().console.rights(user);
     let Some(rights) = rights.filter(|_| tenant.is_none()) else {
         let message = format!("user \"{user}\" may not use the console");
         let hint = "Those who may are the admin_users and stats_users in [console].";
@@ -385,19 +407,29 @@ fn visit(
     let user_seat = lobby.admit_user(user)?;
     let bell = Arc::new(Bell::new());
     let long_key = negotiated(startup).speak >= Version::V3_2;
+    let registration = lobby.register(&bell, long_key);
+    registration.show(&ClientCard::new(Introduction {
+        id: registration.key().pid,
+        database: CONSOLES[1],
+        user,
+        login: "",
+        application: "",
+        ends: dialogue.ends(),
+        account: lobby.config().accounts.of_user(user)?,
+    }));
     Ok(Badge {
         user: user.to_owned(),
         rights,
-        registration: lobby.register(&bell, long_key),
+        registration,
         bell,
         user_seat,
     })
 }
 
 /// The user that logs in, and the part of the name that names a tenant.
-fn split_user<'a>(lobby: &Lobby, typed: &'a str) -> (&'a str, Option<&'a str>) {
-    let users = &lobby.config.users;
-    match &lobby.config.tenant {
+fn split_user<'a>(config: &Config, typed: &'a str) -> (&'a str, Option<&'a str>) {
+    let users = &config.users;
+    match &config.tenant {
         Some(policy) => policy.split_user(typed, |name| users.contains_key(name)),
         None => (typed, None),
     }
@@ -405,12 +437,12 @@ fn split_user<'a>(lobby: &Lobby, typed: &'a str) -> (&'a str, Option<&'a str>) {
 
 /// The tenant that the connection names, and the settings that remain the client's own.
 fn identify(
-    lobby: &Lobby,
+    config: &Config,
     suffix: Option<&str>,
     bypass: bool,
     settings: Vec<Setting>,
 ) -> Result<(Option<Tenant>, Vec<Setting>), Error> {
-    let Some(policy) = &lobby.config.tenant else {
+    let Some(policy) = &config.tenant else {
         return Ok((None, settings));
     };
     let connection = policy.of_connection(suffix, settings)?;

@@ -4,16 +4,18 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
     bell::{Bell, ring},
+    cards::ClientCard,
     console::Reception,
     directory::Directory,
     keys::Keys,
+    meters::Meters,
     pool::{Db, Logins, Pool},
     upstream::fill_random,
     worker::Workers,
@@ -29,11 +31,21 @@ use crate::{
 /// Databases that `"*"` may stand for at once. Each that is asked for costs a little memory for as long as it is in use.
 const MOST_WILDCARDS: usize = 1000;
 
+/// Somebody who has logged in.
+struct Guest {
+    bell: Arc<Bell>,
+    card: Option<Arc<ClientCard>>,
+}
+
 /// The place that everybody passes through.
 pub(crate) struct Lobby {
-    pub(crate) config: Config,
+    config: Mutex<Arc<Config>>,
+    /// What `notice_after` says, in nanoseconds; `u64::MAX` = nothing. Each transaction looks at it.
+    notice_after: AtomicU64,
     pub(crate) workers: Workers,
     pub(crate) keys: Arc<Keys>,
+    /// What is counted.
+    pub(crate) meters: Arc<Meters>,
     /// Where tenants are asked for, if anywhere.
     pub(crate) directory: Option<Arc<Directory>>,
     /// Where clients go that want the console.
@@ -41,7 +53,7 @@ pub(crate) struct Lobby {
     /// Makes up salts for users that do not exist; the same for as long as the program runs.
     pub(crate) seed: [u8; 32],
     databases: Mutex<HashMap<String, Arc<Db>>>,
-    sessions: Mutex<Registry<Arc<Bell>>>,
+    sessions: Mutex<Registry<Guest>>,
     users: Mutex<HashMap<String, usize>>,
     clients: AtomicUsize,
     handshakes: AtomicUsize,
@@ -53,12 +65,13 @@ impl Lobby {
         let mut seed = [0; 32];
         fill_random(&mut seed);
         let keys: Arc<Keys> = Arc::default();
+        let meters = Meters::new(workers.len());
         let configured = config.databases.iter().filter(|(name, _)| *name != "*");
         let databases = configured
             .map(|(name, it)| {
                 (
                     name.clone(),
-                    Db::new(name, it.clone(), workers.clone(), Arc::clone(&keys)),
+                    Db::new(name, it.clone(), &workers, &keys, &meters),
                 )
             })
             .collect();
@@ -67,10 +80,12 @@ impl Lobby {
             Directory::new(query, accounts, workers.clone(), Arc::clone(&keys))
         });
         Arc::new(Self {
-            config,
+            notice_after: AtomicU64::new(nanos(config.notice_after)),
+            config: Mutex::new(Arc::new(config)),
             directory,
             workers,
             keys,
+            meters,
             reception,
             seed,
             databases: Mutex::new(databases),
@@ -80,6 +95,16 @@ impl Lobby {
             handshakes: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
         })
+    }
+
+    /// The configuration as it is now. Whoever needs two things that belong together takes both from one.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.lock())
+    }
+
+    /// Who has waited for so long before its transaction could begin is told so.
+    pub(crate) fn is_long(&self, waited: Duration) -> bool {
+        nanos(Some(waited)) >= self.notice_after.load(Ordering::Relaxed)
     }
 
     /// The database that a client asks for.
@@ -94,16 +119,13 @@ impl Lobby {
                 format!("database \"{name}\" does not exist"),
             )
         };
-        let wildcard = self.config.databases.get("*").ok_or_else(unknown)?;
-        if databases.len() >= self.config.databases.len() + MOST_WILDCARDS {
+        let config = self.config();
+        let wildcard = config.databases.get("*").ok_or_else(unknown)?;
+        if databases.len() >= config.databases.len() + MOST_WILDCARDS {
             return Err(unknown().detail("Too many databases are in use at once."));
         }
-        let db = Db::new(
-            name,
-            wildcard.clone(),
-            self.workers.clone(),
-            Arc::clone(&self.keys),
-        );
+        let config = wildcard.clone();
+        let db = Db::new(name, config, &self.workers, &self.keys, &self.meters);
         databases.insert(name.to_owned(), Arc::clone(&db));
         Ok(db)
     }
@@ -115,7 +137,8 @@ impl Lobby {
 
     /// Looks after the pools, and forgets databases that `"*"` stood for and nobody uses.
     pub(crate) fn tick(&self, now: Instant) {
-        let accounts = &self.config.accounts;
+        let config = self.config();
+        let accounts = &config.accounts;
         accounts.tick(now);
         if accounts.is_crowded(now) {
             let accounts = Arc::clone(accounts);
@@ -124,7 +147,7 @@ impl Lobby {
         for db in self.databases() {
             db.tick(now);
         }
-        let named = &self.config.databases;
+        let named = &config.databases;
         self.databases.lock().retain(|name, db| {
             named.contains_key(name) || Arc::strong_count(db) > 1 || !db.is_vacant()
         });
@@ -133,8 +156,9 @@ impl Lobby {
     /// Somebody drops, renames or copies the database `name` of the server of `pool`: none of our idle
     /// connections may stand in the way.
     pub(crate) fn vacate(&self, name: &str, pool: &Pool, now: Instant) {
+        let address = pool.db.config().upstream.address.clone();
         for db in self.databases() {
-            if db.is_at(&pool.db.config.upstream.address, name) {
+            if db.is_at(&address, name) {
                 db.vacate(now);
             }
         }
@@ -144,7 +168,7 @@ impl Lobby {
     pub(crate) fn enter(self: &Arc<Self>) -> Option<Pass> {
         let pass = Pass(Arc::clone(self));
         let before = self.clients.fetch_add(1, Ordering::Relaxed);
-        (before < self.config.listen.max_clients).then_some(pass)
+        (before < self.config().listen.max_clients).then_some(pass)
     }
 
     /// Clients that are in, those that have not logged in included.
@@ -162,16 +186,13 @@ impl Lobby {
     pub(crate) fn begin_handshake(self: &Arc<Self>) -> Option<Handshaking> {
         let handshaking = Handshaking(Arc::clone(self));
         let before = self.handshakes.fetch_add(1, Ordering::Relaxed);
-        (before < self.config.listen.max_handshakes).then_some(handshaking)
+        (before < self.config().listen.max_handshakes).then_some(handshaking)
     }
 
     /// Counts a client of `user` in.
     pub(crate) fn admit_user(self: &Arc<Self>, user: &str) -> Result<UserSeat, Error> {
-        let limit = self
-            .config
-            .users
-            .get(user)
-            .and_then(|user| user.max_clients);
+        let config = self.config();
+        let limit = config.users.get(user).and_then(|user| user.max_clients);
         let mut users = self.users.lock();
         let count = users.entry(user.to_owned()).or_insert(0);
         if limit.is_some_and(|limit| *count >= limit) {
@@ -188,7 +209,10 @@ impl Lobby {
 
     /// Gives a session its cancel key.
     pub(crate) fn register(self: &Arc<Self>, bell: &Arc<Bell>, long: bool) -> Registration {
-        let mut session = Arc::clone(bell);
+        let mut session = Guest {
+            bell: Arc::clone(bell),
+            card: None,
+        };
         loop {
             let mut random = [0; KEY_MATERIAL];
             fill_random(&mut random);
@@ -204,27 +228,33 @@ impl Lobby {
         }
     }
 
+    /// The cards of all who have logged in.
+    pub(crate) fn cards(&self) -> Vec<Arc<ClientCard>> {
+        let sessions = self.sessions.lock();
+        sessions.iter().filter_map(|it| it.card.clone()).collect()
+    }
+
     /// Somebody asks to cancel what the session with this key does. Nobody is told whether there is one.
     pub(crate) fn cancel(&self, pid: u32, secret: &[u8]) {
-        if let Some(bell) = self.sessions.lock().find(pid, secret) {
-            bell.ring(ring::CANCEL);
+        if let Some(guest) = self.sessions.lock().find(pid, secret) {
+            guest.bell.ring(ring::CANCEL);
         }
     }
 
     /// The clients of an account are to leave.
     pub(crate) fn kill(&self, who: &Who) {
-        self.config.accounts.expel(who, Instant::now());
+        self.config().accounts.expel(who, Instant::now());
         // Nobody keeps a list of an account's sessions: each looks whether it is meant.
-        for bell in self.sessions.lock().iter() {
-            bell.ring(ring::EXPELLED);
+        for guest in self.sessions.lock().iter() {
+            guest.bell.ring(ring::EXPELLED);
         }
     }
 
     /// From now on nobody comes in, and those inside leave when their transaction is over.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
-        for bell in self.sessions.lock().iter() {
-            bell.ring(ring::STOP);
+        for guest in self.sessions.lock().iter() {
+            guest.bell.ring(ring::STOP);
         }
     }
 
@@ -249,6 +279,11 @@ impl Lobby {
             None => Ok(()),
         }
     }
+}
+
+/// A time as a number to compare with; none is longer than any.
+fn nanos(time: Option<Duration>) -> u64 {
+    time.map_or(u64::MAX, crate::limit::tier::nanos)
 }
 
 /// A connection's presence.
@@ -302,6 +337,13 @@ pub(crate) struct Registration {
 impl Registration {
     pub(crate) fn key(&self) -> &Key {
         &self.key
+    }
+
+    /// From now on it can be seen who that is.
+    pub(crate) fn show(&self, card: &Arc<ClientCard>) {
+        if let Some(guest) = self.lobby.sessions.lock().get_mut(self.key.pid) {
+            guest.card = Some(Arc::clone(card));
+        }
     }
 }
 

@@ -14,8 +14,10 @@ use tracing::{debug, info, warn};
 use super::{
     audit::Audited,
     bell::{Bell, Tray},
+    cards::ServerCards,
     keys::Keys,
     lease::{Lease, ServerConn},
+    meters::Meters,
     upstream,
     welcome::Welcomes,
     worker::Workers,
@@ -24,10 +26,15 @@ use crate::{
     auth::upstream::Credential,
     config::settings::{self, Address, ServerReset},
     error::Error,
+    meter::{Count as _, PoolMeter, Traffic},
     pool::{Asked, Database, Given, Party, PoolId, PoolSizes, Ticket, Turn, Work},
     session::{Catalogue, Pins, Processes, Schema, Timeouts},
     sync::Mutex,
 };
+
+mod filling;
+
+pub(crate) use filling::Filling;
 
 type Books = Database<Box<ServerConn>, Arc<Bell>>;
 
@@ -40,10 +47,12 @@ const VACATED_FOR: Duration = Duration::from_secs(5);
 /// One database: its settings and the books of its pools.
 pub(crate) struct Db {
     pub(crate) name: String,
-    pub(crate) config: settings::Database,
-    pub(crate) timeouts: Arc<Timeouts>,
+    settings: Mutex<Settings>,
     pub(crate) workers: Workers,
     pub(crate) keys: Arc<Keys>,
+    meters: Arc<Meters>,
+    /// What `server_reset` says; looked at whenever a connection is given back.
+    resets_always: AtomicBool,
     books: Mutex<Books>,
     pools: Mutex<HashMap<PoolId, Arc<Pool>>>,
     logins: Mutex<Logins>,
@@ -51,6 +60,12 @@ pub(crate) struct Db {
     schema: Arc<Schema>,
     /// The processes of its server behind the connections of all its pools.
     pub(super) processes: Arc<Processes>,
+}
+
+/// What is configured for a database now.
+struct Settings {
+    config: Arc<settings::Database>,
+    timeouts: Arc<Timeouts>,
 }
 
 /// What became of the logins to a database's server so far.
@@ -77,6 +92,10 @@ pub(crate) struct Pool {
     pub(crate) pins: Arc<Pins>,
     /// Whether row-level security applies to its role.
     pub(crate) audited: Audited,
+    /// What passes through it.
+    pub(crate) meter: Arc<PoolMeter>,
+    /// Its server connections, as they are seen.
+    pub(crate) cards: ServerCards,
     /// The last opening failed; says so once in the log, and once when it is over (H5).
     failing: AtomicBool,
 }
@@ -92,8 +111,9 @@ impl Db {
     pub(crate) fn new(
         name: &str,
         config: settings::Database,
-        workers: Workers,
-        keys: Arc<Keys>,
+        workers: &Workers,
+        keys: &Arc<Keys>,
+        meters: &Arc<Meters>,
     ) -> Arc<Self> {
         let books = Database::new(
             name,
@@ -104,16 +124,30 @@ impl Db {
         );
         Arc::new(Self {
             name: name.to_owned(),
-            timeouts: Arc::new(config.timeouts.clone()),
-            config,
-            workers,
-            keys,
+            resets_always: AtomicBool::new(config.server_reset == ServerReset::Always),
+            settings: Mutex::new(Settings {
+                timeouts: Arc::new(config.timeouts.clone()),
+                config: Arc::new(config),
+            }),
+            workers: workers.clone(),
+            keys: Arc::clone(keys),
+            meters: Arc::clone(meters),
             books: Mutex::new(books),
             pools: Mutex::default(),
             logins: Mutex::default(),
             schema: Arc::default(),
             processes: Arc::default(),
         })
+    }
+
+    /// What is configured for it now.
+    pub(crate) fn config(&self) -> Arc<settings::Database> {
+        Arc::clone(&self.settings.lock().config)
+    }
+
+    /// Its timeouts now.
+    pub(crate) fn timeouts(&self) -> Arc<Timeouts> {
+        Arc::clone(&self.settings.lock().timeouts)
     }
 
     /// A client that logged in as `user` comes in.
@@ -134,8 +168,10 @@ impl Db {
                     credential: Mutex::new(Credential::None),
                     welcomes: Welcomes::default(),
                     catalogue: Arc::new(Catalogue::new(Arc::clone(&self.schema))),
-                    pins: Arc::new(Pins::new(self.config.pins.clone())),
+                    pins: Arc::new(Pins::new(self.config().pins.clone())),
                     audited: Audited::default(),
+                    meter: self.meters.of(&self.name, user),
+                    cards: ServerCards::default(),
                     failing: AtomicBool::new(false),
                 })
             });
@@ -143,6 +179,11 @@ impl Db {
         };
         *pool.credential.lock() = credential;
         Ok(Membership(pool))
+    }
+
+    /// All its pools.
+    pub(crate) fn all_pools(&self) -> Vec<Arc<Pool>> {
+        self.pools.lock().values().map(Arc::clone).collect()
     }
 
     fn pool(&self, id: PoolId) -> Option<Arc<Pool>> {
@@ -177,17 +218,16 @@ impl Db {
 
     /// Looks after what time brings: idle and old connections, the reserve, outages, dead sockets.
     pub(crate) fn tick(self: &Arc<Self>, now: Instant) {
-        let work = {
-            let mut books = self.books.lock();
-            books.tick(self.timeouts.server_idle_timeout, now)
-        };
+        let idle_timeout = self.timeouts().server_idle_timeout;
+        let work = self.books.lock().tick(idle_timeout, now);
         self.perform(work);
         self.close_unused(now);
     }
 
     /// Is it this database of the server at this address?
     pub(crate) fn is_at(&self, address: &Address, name: &str) -> bool {
-        let upstream = &self.config.upstream;
+        let config = self.config();
+        let upstream = &config.upstream;
         let own = upstream.database.as_ref().unwrap_or(&self.name);
         own == name && upstream.address == *address
     }
@@ -236,6 +276,11 @@ impl Db {
 }
 
 impl Pool {
+    /// Where this worker counts what passes through it.
+    pub(crate) fn traffic(&self) -> &Arc<Traffic> {
+        self.meter.of(self.db.workers.here().nth)
+    }
+
     pub(crate) fn credential(&self) -> Credential {
         self.credential.lock().clone()
     }
@@ -339,6 +384,7 @@ impl Pool {
             );
         }
         self.db.logins.lock().worked = true;
+        self.cards.add(&conn.card);
         let (worker, expires) = (conn.worker, conn.expires);
         let given = self
             .db
@@ -362,6 +408,7 @@ impl Pool {
             warn!(database = self.db.name, user = self.user, %error, "no connection to the database server");
         }
         self.db.logins.lock().failure = Some(error.clone());
+        self.traffic().connects_failed.one();
         self.db
             .books
             .lock()
@@ -376,7 +423,7 @@ impl Pool {
 
     /// Whether server connections are reset after each lease, whatever was seen of it.
     pub(super) fn resets_always(&self) -> bool {
-        self.db.config.server_reset == ServerReset::Always
+        self.db.resets_always.load(Ordering::Relaxed)
     }
 }
 

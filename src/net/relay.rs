@@ -5,6 +5,7 @@
 //! kept, and a server connection is either leased, in the tray, or in the books.
 
 mod begin;
+mod end;
 
 use std::{
     future::{Future as _, poll_fn},
@@ -19,7 +20,9 @@ use tracing::debug;
 
 use super::{
     bell::{Bell, Tray, ring},
-    cancel, cleanup,
+    cancel,
+    cards::ClientCard,
+    cleanup,
     lease::Lease,
     lobby::{Pass, Registration, UserSeat},
     pool::{Membership, Queued},
@@ -27,12 +30,15 @@ use super::{
     worker::Seat,
 };
 use crate::{
-    error::{Error, Kind, Severity},
+    error::{Error, Kind},
     limit::{Account, Presence},
-    session::{Backend, Next, Session, Whose},
+    meter::Count as _,
+    session::{Next, Session, Whose},
 };
 
 pub(super) use begin::party_of;
+
+use end::lost;
 
 /// Turns a client may take while others wait, before it lets them (D5).
 const MOST_TURNS: u32 = 8;
@@ -43,6 +49,8 @@ pub(super) struct Parts {
     pub(super) membership: Membership,
     /// In whose name it came.
     pub(super) presence: Presence,
+    /// As it is seen.
+    pub(super) card: Arc<ClientCard>,
     #[expect(
         dead_code,
         reason = "held until the client leaves: dropping it takes the key away"
@@ -336,6 +344,9 @@ impl Client {
 
     fn refuse(&mut self, desk: &mut Desk, used: usize, filled: usize, error: &Error) -> usize {
         desk.out.rebase(used);
+        if self.lease.is_none() {
+            self.parts.card.rests(self.session.statements());
+        }
         let input = desk.window.get(used..filled).unwrap_or_default();
         self.session
             .refused(input, error, &mut desk.out, Instant::now())
@@ -351,8 +362,18 @@ impl Client {
             debug!(%error, "writing to a server failed");
             lease.conn().side.deafen();
         }
+        self.count_told(desk);
         self.side.send(&desk.out.to_client, &desk.window)?;
         Ok(())
+    }
+
+    /// Counts the errors of our own that the client is told.
+    fn count_told(&mut self, desk: &Desk) {
+        if !desk.out.told.is_empty() {
+            let refusals = &self.pass.lobby().meters.refusals;
+            desk.out.told.iter().for_each(|kind| refusals.told(*kind));
+            self.session.has_failed(desk.out.told.len() as u64);
+        }
     }
 
     /// The server said something.
@@ -388,12 +409,19 @@ impl Client {
             Next::Release => self.give_back(Instant::now())?,
             Next::Lost(error) => self.lose(error, Lease::abandon)?,
             Next::Close => return Err(Gone),
-            _ => {}
+            _ => self.show_pin(),
         }
         if self.cancel_asked {
             self.cancel()?;
         }
         if self.held { self.resume() } else { Ok(()) }
+    }
+
+    /// What the client keeps of its server connection can be seen.
+    fn show_pin(&mut self) {
+        if let Some(lease) = &mut self.lease {
+            self.parts.card.keeps(lease.conn().backend.held());
+        }
     }
 
     fn client_takes(&mut self) -> Result<(), Gone> {
@@ -408,31 +436,6 @@ impl Client {
             lease.conn().side.deafen();
         }
         Ok(())
-    }
-
-    /// The server connection is gone or given up: `dispose` of it, and tell the client.
-    fn lose(&mut self, error: Error, dispose: impl FnOnce(Lease)) -> Result<(), Gone> {
-        let Some(mut lease) = self.lease.take() else {
-            return Ok(());
-        };
-        debug!(%error, "a client lost its server connection");
-        let next = at_desk(|desk| {
-            let backend = &mut lease.conn().backend;
-            let next = self
-                .session
-                .server_lost(backend, error, &mut desk.out, Instant::now());
-            dispose(lease);
-            self.side.send(&desk.out.to_client, &[])?;
-            Ok::<_, Gone>(next)
-        })?;
-        if next == Next::Close {
-            return Err(Gone);
-        }
-        if self.side.has_kept() {
-            self.resume()
-        } else {
-            Ok(())
-        }
     }
 
     /// The request that waits is refused.
@@ -483,9 +486,16 @@ impl Client {
     }
 
     fn launch_cancel(&mut self) {
-        let patience = self.parts.membership.pool().db.timeouts.cancel_wait_timeout;
+        let patience = self
+            .parts
+            .membership
+            .pool()
+            .db
+            .timeouts()
+            .cancel_wait_timeout;
         if let Some(lease) = &mut self.lease {
             let bell = Some(Arc::clone(&self.parts.bell));
+            self.session.traffic().cancels.one();
             cancel::launch(lease.conn(), self.seat.worker(), patience, bell);
         }
     }
@@ -514,55 +524,4 @@ impl Client {
             _ => Ok(()),
         }
     }
-
-    /// pgusher is being stopped: goodbye, once nothing is under way.
-    fn leave_if_stopping(&mut self) -> Result<(), Gone> {
-        let at_rest = match &mut self.lease {
-            Some(lease) => self.session.is_at_rest(&lease.conn().backend),
-            None => !self.is_waiting(),
-        };
-        if !self.stopping || !at_rest {
-            return Ok(());
-        }
-        let message = "terminating connection: pgusher is shutting down";
-        self.say_goodbye(&Error::new(Kind::ShuttingDown, message))
-    }
-
-    fn say_goodbye(&mut self, error: &Error) -> Result<(), Gone> {
-        let mut goodbye = Vec::new();
-        error.write_as(Severity::Fatal, &mut goodbye);
-        self.side.send_own(&goodbye)?;
-        Err(Gone)
-    }
-
-    /// The client is gone: its server connection goes back if that is certainly clean, else through a cleaning.
-    fn part(mut self) {
-        self.queued = None;
-        let now = Instant::now();
-        self.session.ends(now);
-        self.settle(now);
-        let Some(mut lease) = self.lease.take() else {
-            return;
-        };
-        let Self { session, .. } = self;
-        let backend: &Backend = &lease.conn().backend;
-        if session.is_mid_request() {
-            // It was sent the beginning of a message that will never end (C18).
-            lease.abandon();
-        } else {
-            let at_rest = session.is_at_rest(backend);
-            lease.conn().backend.dirty |= session.owns_connection();
-            if at_rest {
-                lease.give_back(Instant::now());
-            } else {
-                cleanup::start(lease, session.into_drain());
-            }
-        }
-    }
-}
-
-fn lost(how: &str) -> Error {
-    let message = format!("the database server {how}");
-    Error::new(Kind::ServerLost, message)
-        .hint("The transaction is lost; it can be tried again on this connection.")
 }

@@ -22,7 +22,7 @@ use crate::{
         AuthError,
         upstream::{Credential, Login, Reply},
     },
-    config::settings::Address,
+    config::settings::{self, Address},
     error::{Error, Kind},
     session::{Backend, Reported, printable},
     wire::{
@@ -102,8 +102,10 @@ pub(super) fn start_opening(pool: &Arc<Pool>) {
     let pool = Arc::clone(pool);
     let nth = worker.nth;
     worker.spawn(Box::pin(async move {
+        let began = Instant::now();
         match open(&pool, nth).await {
             Ok(conn) => {
+                pool.traffic().connects.observe(began.elapsed());
                 opening.succeeded(conn);
             }
             Err(failure) => opening.failed(failure),
@@ -114,24 +116,23 @@ pub(super) fn start_opening(pool: &Arc<Pool>) {
 async fn open(pool: &Pool, worker: usize) -> Result<Box<ServerConn>, Failure> {
     let limit = pool
         .db
-        .timeouts
+        .timeouts()
         .server_connect_timeout
         .unwrap_or(Duration::MAX);
     match tokio::time::timeout(limit, connect_and_log_in(pool, worker)).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(pool.way().unreachable(&format!(
+        Err(_) => Err(pool.way(&pool.db.config().upstream).unreachable(&format!(
             "no answer within {limit:?} (server_connect_timeout)"
         ))),
     }
 }
 
 impl Pool {
-    fn way(&self) -> Way<'_> {
-        let upstream = &self.db.config.upstream;
+    fn way<'a>(&'a self, upstream: &'a settings::Upstream) -> Way<'a> {
         Way {
             what: format!("the database server of \"{}\"", self.db.name),
             address: &upstream.address,
-            user: &self.user,
+            user: upstream.user.as_ref().unwrap_or(&self.user),
             credential: self.credential(),
             database: upstream.database.as_ref().unwrap_or(&self.db.name),
             settings: &[],
@@ -141,7 +142,8 @@ impl Pool {
 }
 
 async fn connect_and_log_in(pool: &Pool, worker: usize) -> Result<Box<ServerConn>, Failure> {
-    let way = pool.way();
+    let config = pool.db.config();
+    let way = pool.way(&config.upstream);
     let Opened {
         mut dialogue,
         reported,
@@ -158,7 +160,7 @@ async fn connect_and_log_in(pool: &Pool, worker: usize) -> Result<Box<ServerConn
     let now = Instant::now();
     let expires = pool
         .db
-        .timeouts
+        .timeouts()
         .server_lifetime
         .and_then(|life| now.checked_add(jittered(life)));
     Ok(ServerConn::new(

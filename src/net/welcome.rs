@@ -158,7 +158,7 @@ async fn try_out(
     let mut lease = acquire(pool, bell, party).await?;
     let patience = pool
         .db
-        .timeouts
+        .timeouts()
         .server_connect_timeout
         .unwrap_or(Duration::MAX);
     let answers = async {
@@ -192,7 +192,7 @@ async fn apply(lease: &mut Lease, profile: &Arc<Profile>) -> Result<Notices, Err
     let pool = lease.pool();
     let start = Start {
         mode: PoolMode::Transaction,
-        timeouts: Arc::clone(&pool.db.timeouts),
+        timeouts: pool.db.timeouts(),
         wanted: Arc::clone(profile),
         flavour: Arc::clone(profile),
         seen: Arc::default(),
@@ -200,6 +200,8 @@ async fn apply(lease: &mut Lease, profile: &Arc<Profile>) -> Result<Notices, Err
         pins: Arc::clone(&pool.pins),
         tenant: None,
         pid: 0,
+        // What pgusher asks for itself is nobody's traffic.
+        traffic: Arc::default(),
     };
     let mut session = Session::new(start, now);
     at_desk(|desk| {
@@ -292,7 +294,11 @@ async fn acquire(pool: &Arc<Pool>, bell: &Arc<Bell>, party: &Party) -> Result<Le
         Claim::Refused(error) => return Err(error),
         Claim::Queued(queued) => queued,
     };
-    let patience = pool.db.timeouts.query_wait_timeout.unwrap_or(Duration::MAX);
+    let patience = pool
+        .db
+        .timeouts()
+        .query_wait_timeout
+        .unwrap_or(Duration::MAX);
     let served = poll_fn(|cx| {
         bell.belongs_to(cx.waker());
         let _ = bell.poll_rung();

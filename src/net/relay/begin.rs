@@ -33,6 +33,7 @@ impl Client {
         }
         if self.looking.is_none() {
             self.asked = now;
+            self.parts.card.asks(now);
         }
         self.settle(now);
         let request = desk.window.get(used..filled).unwrap_or_default();
@@ -76,7 +77,10 @@ impl Client {
         if let Some(lease) = &mut self.lease {
             lease.transfer(&party_of(&self.account), now);
             self.session.admitted(&mut lease.conn().backend);
-            self.tell_of_wait(desk, now);
+            self.parts
+                .card
+                .works(&lease.conn().card, &self.account);
+            self.has_waited(desk, now);
             return Ok(true);
         }
         let pool = self.parts.membership.pool();
@@ -160,14 +164,15 @@ impl Client {
         if let Some(lease) = self.lease.take() {
             lease.give_back(now);
         }
+        self.parts.card.rests(self.session.statements());
         self.leave_if_stopping()
     }
 
-    /// Who has waited for long hears why, if that is wanted.
-    fn tell_of_wait(&self, desk: &mut Desk, now: Instant) {
+    /// The wait is over. Who has waited for long hears why, if that is wanted.
+    fn has_waited(&mut self, desk: &mut Desk, now: Instant) {
         let waited = now.saturating_duration_since(self.asked);
-        let longest = self.pass.lobby().config.notice_after;
-        if longest.is_some_and(|longest| waited >= longest) {
+        self.session.has_waited(waited);
+        if self.pass.lobby().is_long(waited) {
             desk.out
                 .to_client
                 .own(|bytes| notice_of_wait(waited, &self.account, bytes));
@@ -184,7 +189,10 @@ impl Client {
                 )
             })?;
         let now = Instant::now();
-        self.tell_of_wait(desk, now);
+        self.has_waited(desk, now);
+        self.parts
+            .card
+            .works(&lease.conn().card, &self.account);
         self.session
             .attached(&mut lease.conn().backend, &mut desk.out, now);
         self.lease = Some(lease);
