@@ -216,6 +216,12 @@ function alarms(state) {
   return found;
 }
 
+/** Those with trouble first, then by name: rows that change places all the time cannot be read. */
+function byTrouble(one, other) {
+  const key = (it) => `${it.failing ? 0 : it.paused ? 1 : 2} ${it.database} / ${it.user}`;
+  return key(one) < key(other) ? -1 : 1;
+}
+
 /** All of it, ready to be shown what the server says. */
 function makeView() {
   tableHead(byId("pools"), POOL);
@@ -249,7 +255,7 @@ function makeView() {
   return function show(state) {
     last = state;
     alarmed.show(alarms(state), (it) => it.kind + (it.subject || ""));
-    const poolItems = state.pools || [];
+    const poolItems = [...(state.pools || [])].sort(byTrouble);
     pools.show(poolItems, (it) => JSON.stringify([it.database, it.user]));
     nothing(byId("pools"), poolItems, "No pool yet: the first client opens one.");
     put(byId("pools-note"), state.pools_more ? `the busiest ${poolItems.length}, and ${count(state.pools_more)} more` : "");
@@ -257,7 +263,7 @@ function makeView() {
     const tenants = state.tenants || {};
     put(byId("tenants-note"), `${count(tenants.known ?? 0)} known, the last 30 seconds`);
     for (const list of lists) {
-      const items = (tenants[list.key] || []).filter((it) => list.of(it) > 0);
+      const items = tenants[list.key] || [];
       list.rows.show(items, (it) => JSON.stringify([it.kind, it.name]));
       nothing(list.host, items, "Nobody.");
     }
