@@ -15,16 +15,14 @@ use tracing::{info, warn};
 use crate::{
     admin,
     config::Config,
+    metrics::Observatory,
     net::{
         listener::{self, Listener},
         lobby::Lobby,
         pool::TICK,
         worker::Workers,
     },
-    ops::{
-        http::{House, Http},
-        limits,
-    },
+    ops::{http::Http, limits},
 };
 
 /// How often it is looked at whether the last client has left.
@@ -61,8 +59,12 @@ async fn serve(config: Config) -> io::Result<()> {
     // Probes are answered to the very end: that pgusher stops is what they are to hear.
     let mut probes = JoinSet::new();
     if let Some(http) = http {
-        probes.spawn(http.run(Desk(Arc::clone(&lobby))));
+        let observatory = Observatory::new(Arc::clone(&lobby));
+        probes.spawn(Arc::clone(&observatory).watch());
+        probes.spawn(http.run(observatory));
     }
+    #[cfg(feature = "traces")]
+    let tracing = Tracing::start(&lobby);
     listeners.iter().for_each(listener::announce);
     let mut accepting = JoinSet::new();
     for listener in listeners {
@@ -87,23 +89,42 @@ async fn serve(config: Config) -> io::Result<()> {
         _ = interrupt.recv() => warn!(clients = lobby.clients(), "stopped at once"),
         () = &mut housekeeping => {}
     }
+    #[cfg(feature = "traces")]
+    tracing.finish().await;
     Ok(())
 }
 
-/// What visitors of `[http]` can ask about.
-struct Desk(Arc<Lobby>);
+/// Sends spans, if any are made.
+#[cfg(feature = "traces")]
+struct Tracing {
+    lobby: Arc<Lobby>,
+    sending: JoinSet<()>,
+}
 
-impl House for Desk {
-    fn readiness(&self) -> Result<(), String> {
-        self.0.readiness()
+#[cfg(feature = "traces")]
+impl Tracing {
+    /// How long the last spans may take.
+    const PATIENCE: Duration = Duration::from_secs(2);
+
+    fn start(lobby: &Arc<Lobby>) -> Self {
+        let mut sending = JoinSet::new();
+        if let Some(traces) = &lobby.reports.traces {
+            sending.spawn(Arc::clone(traces).run());
+        }
+        Self {
+            lobby: Arc::clone(lobby),
+            sending,
+        }
     }
 
-    async fn state(&self) -> String {
-        "{}".to_owned()
-    }
-
-    async fn metrics(&self, _accept: &str) -> (&'static str, String) {
-        ("text/plain; version=0.0.4; charset=utf-8", String::new())
+    async fn finish(mut self) {
+        if let Some(traces) = &self.lobby.reports.traces {
+            traces.close();
+        }
+        let sent = self.sending.join_next();
+        if tokio::time::timeout(Self::PATIENCE, sent).await.is_err() {
+            warn!("the last spans could not be sent in time");
+        }
     }
 }
 

@@ -3,9 +3,15 @@
 //! Messages come one by one, are bounded before they are read, and are answered in order. An error
 //! ends a command and never the connection; only bytes that are no message do.
 
-use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::{
     command::{self, Command},
@@ -13,12 +19,16 @@ use super::{
     extended::{Extended, Fault, Progress},
     messages::{Forms, Messages},
     perform::Office,
+    tables::Table,
 };
 use crate::{
+    config::settings::Rights,
     error::{Error, Kind, Severity},
     net::{
         bell::{Bell, ring},
+        cards::ClientCard,
         console::{Badge, Visitor},
+        journal::{About, Attempt},
         login::{Broken, Dialogue, Message},
     },
     wire::frontend,
@@ -37,21 +47,22 @@ pub(crate) fn receive(visitor: Visitor) -> Pin<Box<dyn Future<Output = ()> + Sen
 
 async fn serve(visitor: Visitor) {
     let lobby = Arc::clone(visitor.pass.lobby());
-    let Badge {
-        user, rights, bell, ..
-    } = &visitor.badge;
-    info!(
-        user,
-        rights = command::holders(*rights),
-        "a visitor came to the console"
+    let Badge { rights, bell, .. } = &visitor.badge;
+    let rules = command::holders(*rights);
+    let about = About::visitor(&visitor.badge.card);
+    let journal = &lobby.journal;
+    journal.done_on_console(
+        &about,
+        None,
+        &format!("a visitor came to the console ({rules})"),
     );
     let is_stopping = lobby.is_stopping();
     let mut console = Console {
         office: Office {
             lobby,
-            user: user.clone(),
             rights: *rights,
         },
+        card: Arc::clone(&visitor.badge.card),
         dialogue: visitor.dialogue,
         out: Messages::default(),
         extended: Extended::default(),
@@ -114,6 +125,7 @@ impl From<Broken> for End {
 
 struct Console {
     office: Office,
+    card: Arc<ClientCard>,
     dialogue: Dialogue,
     out: Messages,
     extended: Extended,
@@ -209,7 +221,7 @@ impl Console {
             self.out.empty_query();
         }
         for command in &commands {
-            let table = match self.office.perform(command).await {
+            let table = match self.perform(command).await {
                 Ok(table) => table,
                 Err(error) => return Ok(Err(error.into())),
             };
@@ -224,6 +236,24 @@ impl Console {
             self.done(command);
         }
         Ok(Ok(()))
+    }
+
+    /// Does what is asked, and writes down who asked for it.
+    async fn perform(&self, command: &Command) -> Result<Option<Table>, Error> {
+        let outcome = self.office.perform(command).await;
+        let journal = &self.office.lobby.journal;
+        let about = About::visitor(&self.card);
+        match &outcome {
+            Ok(_) if command.rights() == Rights::Change => {
+                journal.done_on_console(&about, Some(command), "done on the console");
+            }
+            Ok(_) => journal.seen_on_console(&about, command),
+            Err(error) => {
+                let now = Instant::now();
+                journal.refused(Attempt::Command, &about, error, None, now);
+            }
+        }
+        outcome
     }
 
     async fn extended(&mut self, message: &Message) -> io::Result<Result<(), Fault>> {
@@ -253,7 +283,7 @@ impl Console {
             return Ok(Ok(()));
         };
         if matches!(portal.progress, Progress::New) {
-            let rows = match self.office.perform(&command).await {
+            let rows = match self.perform(&command).await {
                 Ok(table) => table.map(|table| table.rows).unwrap_or_default(),
                 Err(error) => return Ok(Err(error.into())),
             };

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tracing::info;
-
 use super::{
     command::{self, Command, Subject},
     tables::{self, Table},
@@ -18,7 +16,6 @@ use crate::{
 /// The office: what a visitor may do, and with what it is done.
 pub(super) struct Office {
     pub(super) lobby: Arc<Lobby>,
-    pub(super) user: String,
     pub(super) rights: Rights,
 }
 
@@ -41,7 +38,6 @@ impl Office {
             Command::Courtesy(courtesy) => Ok(courtesy.table()),
             Command::Suspend(_) | Command::Resume(_) | Command::Kill(_) | Command::SetTier(..) => {
                 self.change(command)?;
-                info!(user = self.user, %command, "done on the console");
                 Ok(None)
             }
         }

@@ -1,6 +1,7 @@
 //! From what was typed to what holds: defaults, overrides, secrets.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::problems::{Problems, quoted};
 use super::secret::{Hidden, Sources};
 use super::settings::{
     Accounts, AuthMethod, Config, Console, Database, Http, Listen, Log, Pinning, PoolSizes,
-    Timeouts, Upstream, User,
+    Timeouts, Traces, Upstream, User,
 };
 use super::url::DatabaseUrl;
 use super::{limits, tenants};
@@ -44,10 +45,8 @@ pub(super) fn resolve(file: &File, sources: &Sources<'_>, problems: &mut Problem
             .map(|typed| http(typed, sources, problems)),
         workers: file.runtime.workers.unwrap_or_else(cores),
         auth: file.auth.method,
-        log: Log {
-            level: file.log.level.clone(),
-            format: file.log.format,
-        },
+        log: log(&file.log, sources.directory()),
+        traces: file.traces.as_ref().and_then(traces),
         databases,
         users: users(file, sources, problems),
         tenant: tenant.map(|policy| Arc::new(policy.with_accounts(Arc::clone(&accounts)))),
@@ -57,6 +56,7 @@ pub(super) fn resolve(file: &File, sources: &Sources<'_>, problems: &mut Problem
             .as_ref()
             .and_then(|limits| limits.notice_after.0),
         tenants_query: limits::tenants_query(file, sources, problems),
+        max_tenants: file.metrics.max_tenants,
         console: file.console.as_ref().map(console).unwrap_or_default(),
         warnings: Vec::new(),
     }
@@ -79,6 +79,29 @@ fn http(typed: &file::Http, sources: &Sources<'_>, problems: &mut Problems<'_>) 
         password: secret("password", typed.password.as_ref()),
         token: secret("token", typed.token.as_ref()),
     }
+}
+
+/// Logging; relative paths start in `directory`.
+pub(super) fn log(typed: &file::Log, directory: &Path) -> Log {
+    let audit_file = typed.audit_file.as_ref();
+    Log {
+        level: typed.level.clone(),
+        format: typed.format,
+        connections: typed.connections,
+        slow_after: typed.slow_after.0,
+        slow_statements: typed.slow_statements,
+        audit: typed.audit,
+        audit_file: audit_file.map(|path| directory.join(path)),
+    }
+}
+
+/// Spans; nothing without a place to send them to, which `check` notes.
+fn traces(typed: &file::Traces) -> Option<Traces> {
+    Some(Traces {
+        endpoint: typed.endpoint.clone()?,
+        sample: typed.sample,
+        service_name: typed.service_name.clone(),
+    })
 }
 
 fn console(typed: &file::Console) -> Console {

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+pub use super::traces::{Endpoint, Ratio};
 use crate::auth::{Password, Secret};
 pub use crate::{
     limit::Accounts,
@@ -26,6 +27,8 @@ pub struct Config {
     pub auth: AuthMethod,
     /// Logging.
     pub log: Log,
+    /// Where spans of transactions are sent; `None` = nowhere.
+    pub traces: Option<Traces>,
     /// Databases by the name that clients ask for; `"*"` stands for any other.
     pub databases: BTreeMap<String, Database>,
     /// Users by name.
@@ -40,6 +43,8 @@ pub struct Config {
     pub tenants_query: Option<TenantsQuery>,
     /// Who may use the console.
     pub console: Console,
+    /// Tenants with series of their own among the metrics.
+    pub max_tenants: usize,
     /// What the operator should hear at the start: whole lines, with the place in the file.
     pub warnings: Vec<String>,
 }
@@ -157,6 +162,27 @@ pub struct Log {
     pub level: String,
     /// Text for people or JSON for machines.
     pub format: LogFormat,
+    /// Lines of clients that come and go.
+    pub connections: bool,
+    /// Transactions that take longer are told of; `None` = none is.
+    pub slow_after: Option<Duration>,
+    /// With the text of the statement, masked.
+    pub slow_statements: bool,
+    /// Lines of refusals and of the console's commands.
+    pub audit: bool,
+    /// Where those go instead of the log.
+    pub audit_file: Option<PathBuf>,
+}
+
+/// Spans of transactions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Traces {
+    /// Where they are sent.
+    pub endpoint: Endpoint,
+    /// The part of all transactions that is traced.
+    pub sample: Ratio,
+    /// What this process is called there.
+    pub service_name: String,
 }
 
 /// The form of a log line.

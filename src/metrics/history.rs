@@ -1,7 +1,7 @@
 //! The last minutes, a point each second: what a page that has just been opened can show at once.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     time::{Instant, SystemTime},
 };
 
@@ -56,7 +56,9 @@ impl Totals {
             ..Self::default()
         };
         for (_, meter) in meters {
-            totals.transactions.add(&meter.spread(|it| &it.transactions));
+            totals
+                .transactions
+                .add(&meter.spread(|it| &it.transactions));
             totals.waits.add(&meter.spread(|it| &it.waits));
             totals.queries += meter.spread(|it| &it.queries).count();
             totals.errors += meter.errors().map(|(_, count)| count).sum::<u64>();
@@ -81,7 +83,7 @@ pub(super) struct OfPool {
 #[derive(Debug)]
 pub(super) struct History {
     pub(super) points: VecDeque<Point>,
-    pub(super) pools: HashMap<Name, OfPool>,
+    pub(super) pools: BTreeMap<Name, OfPool>,
     /// When the last point was made.
     pub(super) ended: SystemTime,
     before: Option<(Instant, Totals)>,
@@ -91,7 +93,7 @@ impl History {
     pub(super) fn new() -> Self {
         Self {
             points: VecDeque::new(),
-            pools: HashMap::new(),
+            pools: BTreeMap::new(),
             ended: SystemTime::now(),
             before: None,
         }

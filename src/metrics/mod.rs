@@ -45,6 +45,11 @@ impl Observatory {
         })
     }
 
+    /// Whether new clients should be sent here; if not, why.
+    pub(crate) fn is_ready(&self) -> Result<(), String> {
+        self.lobby.readiness()
+    }
+
     /// The page for Prometheus. Whoever waits for it holds up nobody else.
     pub(crate) async fn page(self: &Arc<Self>, format: Format) -> String {
         let here = Arc::clone(self);
@@ -58,7 +63,7 @@ impl Observatory {
         pools::write(&self.lobby, &mut page);
         let mut tenants = self.tenants.lock();
         tenants.look(&self.lobby);
-        tenants.write(&self.lobby, &mut page);
+        tenants.write(&mut page);
         page.finish()
     }
 

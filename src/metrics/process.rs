@@ -58,11 +58,7 @@ fn clients(clients: &Clients, page: &mut Page) {
         ("idle", clients.idle),
         ("logging_in", clients.logging_in),
     ] {
-        page.sample(
-            table::CLIENTS,
-            &Labels::of(table::CLIENTS, &[state]),
-            count,
-        );
+        page.sample(table::CLIENTS, &Labels::of(table::CLIENTS, &[state]), count);
     }
 }
 
@@ -91,8 +87,8 @@ fn system(page: &mut Page) {
         page.head(family.name(), kind, family.help());
         for metric in family.get_metric() {
             let value = match kind {
-                "counter" => metric.get_counter().value(),
-                _ => metric.get_gauge().value(),
+                "counter" => metric.get_counter().get_value(),
+                _ => metric.get_gauge().get_value(),
             };
             page.bare(family.name(), value);
         }

@@ -59,7 +59,11 @@ pub fn markdown() -> String {
     for metric in ALL {
         let labels: Vec<String> = metric.labels.iter().map(|it| format!("`{it}`")).collect();
         let (name, kind, about) = (metric.name, metric.kind.name(), metric.about);
-        let _ = writeln!(out, "| `{name}` | {kind} | {} | {about} |", labels.join(", "));
+        let _ = writeln!(
+            out,
+            "| `{name}` | {kind} | {} | {about} |",
+            labels.join(", ")
+        );
     }
     out + TAIL
 }

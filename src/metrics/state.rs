@@ -14,10 +14,7 @@ use super::{
     process::Clients,
     tenants::{Series, Tenants},
 };
-use crate::{
-    limit::Used,
-    net::lobby::Lobby,
-};
+use crate::{limit::Used, net::lobby::Lobby};
 
 /// Pools that are shown: the busiest.
 const MOST_POOLS: usize = 50;
@@ -255,11 +252,7 @@ impl Tops {
 }
 
 /// Those with the most of something, if they have any of it.
-fn top(
-    tenants: &Tenants,
-    now: Instant,
-    of: impl Fn(&Used, &Series) -> u128,
-) -> Vec<TenantNow> {
+fn top(tenants: &Tenants, now: Instant, of: impl Fn(&Used, &Series) -> u128) -> Vec<TenantNow> {
     let mut all: Vec<_> = tenants
         .shown()
         .map(|series| {

@@ -96,10 +96,7 @@ impl Series {
     /// What it has used lately, and in which time.
     pub(super) fn lately(&self, now: Instant) -> (Used, Duration) {
         let [(since, used), _] = self.marks;
-        (
-            self.used.minus(&used),
-            now.saturating_duration_since(since),
-        )
+        (self.used.minus(&used), now.saturating_duration_since(since))
     }
 }
 
@@ -172,7 +169,9 @@ impl Tenants {
             self.known += 1;
             let is_shown = self.shown.contains_key(&account.number());
             let account = Arc::clone(account);
-            let worth = seen.score.saturating_mul(if is_shown { LOYALTY } else { 1 });
+            let worth = seen
+                .score
+                .saturating_mul(if is_shown { LOYALTY } else { 1 });
             candidates.push(Candidate {
                 worth,
                 account,
@@ -271,7 +270,15 @@ impl Tenants {
             let labels = label(who.kind(), who.name());
             let said = series.said();
             let (clients, standing) = (series.clients, series.standing);
-            lines.insert(who, Line { labels, said, clients, standing });
+            lines.insert(
+                who,
+                Line {
+                    labels,
+                    said,
+                    clients,
+                    standing,
+                },
+            );
         }
         let others = Line {
             labels: label("other", "_other"),

@@ -14,9 +14,11 @@ use super::{
     cards::ClientCard,
     console::Reception,
     directory::Directory,
+    journal::Journal,
     keys::Keys,
     meters::Meters,
     pool::{Db, Logins, Pool},
+    report::Reports,
     upstream::fill_random,
     worker::Workers,
 };
@@ -40,6 +42,7 @@ struct Guest {
 /// The place that everybody passes through.
 pub(crate) struct Lobby {
     config: Mutex<Arc<Config>>,
+    pub(crate) started: Instant,
     /// What `notice_after` says, in nanoseconds; `u64::MAX` = nothing. Each transaction looks at it.
     notice_after: AtomicU64,
     pub(crate) workers: Workers,
@@ -48,6 +51,10 @@ pub(crate) struct Lobby {
     pub(crate) meters: Arc<Meters>,
     /// Where tenants are asked for, if anywhere.
     pub(crate) directory: Option<Arc<Directory>>,
+    /// What is written about clients.
+    pub(crate) journal: Journal,
+    /// What is told of single transactions.
+    pub(crate) reports: Reports,
     /// Where clients go that want the console.
     pub(crate) reception: Reception,
     /// Makes up salts for users that do not exist; the same for as long as the program runs.
@@ -80,8 +87,11 @@ impl Lobby {
             Directory::new(query, accounts, workers.clone(), Arc::clone(&keys))
         });
         Arc::new(Self {
+            journal: Journal::new(&config.log),
+            reports: Reports::new(&config),
             notice_after: AtomicU64::new(nanos(config.notice_after)),
             config: Mutex::new(Arc::new(config)),
+            started: Instant::now(),
             directory,
             workers,
             keys,
@@ -137,6 +147,8 @@ impl Lobby {
 
     /// Looks after the pools, and forgets databases that `"*"` stood for and nobody uses.
     pub(crate) fn tick(&self, now: Instant) {
+        self.journal.tick(now);
+        self.reports.tick(now);
         let config = self.config();
         let accounts = &config.accounts;
         accounts.tick(now);

@@ -86,6 +86,10 @@ pub(crate) struct Client {
     stopping: bool,
     /// Turns since the last time that nothing was to be done.
     turns: u32,
+    /// Its transactions that are over.
+    transactions: u64,
+    /// It was told that this ends its connection.
+    dismissed: Option<Kind>,
     parts: Parts,
     seat: Seat,
     pass: Pass,
@@ -100,12 +104,19 @@ enum Event {
     ServerTakes,
 }
 
-/// The client's connection is over.
-struct Gone;
+/// The client's connection is over, and this is how.
+struct Gone(&'static str);
+
+impl Gone {
+    /// The session wants it closed: because the client said Terminate, unless it was told why.
+    const CLOSED: Self = Self("goodbye");
+    /// The client closed it.
+    const LEFT: Self = Self("it closed the connection");
+}
 
 impl From<io::Error> for Gone {
     fn from(_: io::Error) -> Self {
-        Self
+        Self("the connection broke")
     }
 }
 
@@ -116,24 +127,21 @@ pub(super) async fn run(mut client: Client) {
         Poll::Ready(())
     })
     .await;
-    if client.begin().is_ok() {
-        loop {
-            let deadline = client.session.deadline();
-            client.seat.worker().alarm.set(&client.parts.bell, deadline);
-            let event = poll_fn(|cx| client.poll_event(cx)).await;
-            let turn = match event {
-                Event::Rung(why) => client.rung(why),
-                Event::Client => client.client_spoke(),
-                Event::ClientTakes => client.client_takes(),
-                Event::Server => client.server_spoke(),
-                Event::ServerTakes => client.server_takes(),
-            };
-            if turn.is_err() {
-                break;
-            }
-        }
+    let mut gone = client.begin().err();
+    while gone.is_none() {
+        let deadline = client.session.deadline();
+        client.seat.worker().alarm.set(&client.parts.bell, deadline);
+        let event = poll_fn(|cx| client.poll_event(cx)).await;
+        let turn = match event {
+            Event::Rung(why) => client.rung(why),
+            Event::Client => client.client_spoke(),
+            Event::ClientTakes => client.client_takes(),
+            Event::Server => client.server_spoke(),
+            Event::ServerTakes => client.server_takes(),
+        };
+        gone = turn.err();
     }
-    client.part();
+    client.part(gone.unwrap_or(Gone::CLOSED));
 }
 
 impl Client {
@@ -153,6 +161,8 @@ impl Client {
             cancel_asked: false,
             stopping: false,
             turns: 0,
+            transactions: 0,
+            dismissed: None,
             parts,
             seat,
             pass,
@@ -267,7 +277,7 @@ impl Client {
     /// The client said something.
     fn client_spoke(&mut self) -> Result<(), Gone> {
         at_desk(|desk| match self.side.fill(&mut desk.window)? {
-            Filled::End => Err(Gone),
+            Filled::End => Err(Gone::LEFT),
             Filled::Nothing => Ok(()),
             Filled::Bytes(filled) if self.is_waiting() => {
                 self.side
@@ -325,7 +335,7 @@ impl Client {
                     self.held = true;
                     break Ok(());
                 }
-                Next::Close => break Err(Gone),
+                Next::Close => break Err(Gone::CLOSED),
                 Next::Release => {
                     is_over = true;
                     break Ok(());
@@ -367,12 +377,14 @@ impl Client {
         Ok(())
     }
 
-    /// Counts the errors of our own that the client is told.
+    /// Counts the errors of our own that the client is told, and notes refusals.
     fn count_told(&mut self, desk: &Desk) {
-        if !desk.out.told.is_empty() {
-            let refusals = &self.pass.lobby().meters.refusals;
-            desk.out.told.iter().for_each(|kind| refusals.told(*kind));
-            self.session.has_failed(desk.out.told.len() as u64);
+        if desk.out.told.is_empty() {
+            return;
+        }
+        self.session.has_failed(desk.out.told.len() as u64);
+        for error in &desk.out.told {
+            self.note(error);
         }
     }
 
@@ -408,7 +420,7 @@ impl Client {
         match next {
             Next::Release => self.give_back(Instant::now())?,
             Next::Lost(error) => self.lose(error, Lease::abandon)?,
-            Next::Close => return Err(Gone),
+            Next::Close => return Err(Gone::CLOSED),
             _ => self.show_pin(),
         }
         if self.cancel_asked {
@@ -510,7 +522,7 @@ impl Client {
             Ok::<_, Gone>(next)
         })?;
         match next {
-            Next::Close => Err(Gone),
+            Next::Close => Err(Gone::CLOSED),
             Next::Cancel => {
                 self.launch_cancel();
                 Ok(())

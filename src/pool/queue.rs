@@ -117,10 +117,12 @@ impl<W> Queue<W> {
 
     /// What a party has, and waits for.
     pub(super) fn standing_of(&self, party: u64) -> Standing {
-        self.parties.get(party).map_or_else(Standing::default, |member| Standing {
-            servers: member.servers,
-            waiting: member.waiting,
-        })
+        self.parties
+            .get(party)
+            .map_or_else(Standing::default, |member| Standing {
+                servers: member.servers,
+                waiting: member.waiting,
+            })
     }
 
     /// Requests of a party that wait.

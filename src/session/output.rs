@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::error::{Error, Kind};
+use crate::error::Error;
 
 /// Where a stretch of output lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,13 +89,13 @@ pub struct Output {
     /// Before that: a database that no idle connection may be in, for what is sent to succeed.
     pub vacated: Option<String>,
     /// Errors of our own that the client is told.
-    pub told: Vec<Kind>,
+    pub told: Vec<Error>,
 }
 
 impl Output {
     /// Tells the client what went wrong.
     pub(super) fn tell(&mut self, error: &Error) {
-        self.told.push(error.kind);
+        self.told.push(error.clone());
         self.to_client.own(|bytes| error.write(bytes));
     }
 

@@ -116,6 +116,10 @@ fn every_mistake_has_its_words() {
             r#"format in [log] must be "text" or "json", not "xml""#,
         ),
         (
+            "[log]\naudit_file = \"\"",
+            "audit_file in [log] must not be empty",
+        ),
+        (
             "[http]\naddress = \"localhost:1\"",
             r#"address in [http] must be an IP address and a port, as "127.0.0.1:9930""#,
         ),

@@ -77,9 +77,7 @@ impl Client {
         if let Some(lease) = &mut self.lease {
             lease.transfer(&party_of(&self.account), now);
             self.session.admitted(&mut lease.conn().backend);
-            self.parts
-                .card
-                .works(&lease.conn().card, &self.account);
+            self.parts.card.works(&lease.conn().card, &self.account);
             self.has_waited(desk, now);
             return Ok(true);
         }
@@ -140,7 +138,9 @@ impl Client {
         }
         let owner = Arc::clone(owner);
         if let Some(lease) = &mut self.lease {
-            self.account.settle(self.session.take_cost(), now);
+            let cost = self.session.take_cost();
+            self.transactions += cost.transactions;
+            self.account.settle(cost, now);
             owner.charge(now);
             lease.transfer(&party_of(&owner), now);
             self.account = owner;
@@ -154,6 +154,7 @@ impl Client {
     pub(super) fn settle(&mut self, now: Instant) {
         let cost = self.session.take_cost();
         if cost != Cost::default() {
+            self.transactions += cost.transactions;
             self.account.settle(cost, now);
         }
     }
@@ -190,9 +191,7 @@ impl Client {
             })?;
         let now = Instant::now();
         self.has_waited(desk, now);
-        self.parts
-            .card
-            .works(&lease.conn().card, &self.account);
+        self.parts.card.works(&lease.conn().card, &self.account);
         self.session
             .attached(&mut lease.conn().backend, &mut desk.out, now);
         self.lease = Some(lease);

@@ -6,8 +6,13 @@ use tracing::debug;
 
 use super::{Client, Gone};
 use crate::{
-    error::{Error, Kind, Severity},
-    net::{cleanup, lease::Lease, side::at_desk},
+    error::{Blame, Error, Kind, Severity},
+    net::{
+        cleanup,
+        journal::{About, Attempt, Stay},
+        lease::Lease,
+        side::at_desk,
+    },
     session::{Backend, Next},
 };
 
@@ -30,7 +35,7 @@ impl Client {
             Ok::<_, Gone>(next)
         })?;
         if next == Next::Close {
-            return Err(Gone);
+            return Err(Gone::CLOSED);
         }
         if self.side.has_kept() {
             self.resume()
@@ -52,20 +57,49 @@ impl Client {
         self.say_goodbye(&Error::new(Kind::ShuttingDown, message))
     }
 
+    /// The client is told of `error`: it is counted, and written down if it is a refusal.
+    pub(super) fn note(&mut self, error: &Error) {
+        let lobby = self.pass.lobby();
+        lobby.meters.refusals.told(error.kind);
+        // Outside of a transaction it is the last one's account, unless it was this that was refused.
+        let is_its = self.lease.is_some() || error.kind.blame() == Blame::Limit;
+        let account =
+            if is_its || error.kind == Kind::TenantSuspended || error.kind == Kind::TenantUnknown {
+                &self.account
+            } else {
+                self.parts.presence.account()
+            };
+        let about = About::of(&self.parts.card, account.who());
+        let now = Instant::now();
+        lobby
+            .journal
+            .refused(Attempt::Request, &about, error, None, now);
+        if error.kind.severity() == Severity::Fatal {
+            self.dismissed = Some(error.kind);
+        }
+    }
+
     pub(super) fn say_goodbye(&mut self, error: &Error) -> Result<(), Gone> {
-        self.pass.lobby().meters.refusals.told(error.kind);
+        self.note(error);
         let mut goodbye = Vec::new();
         error.write_as(Severity::Fatal, &mut goodbye);
         self.side.send_own(&goodbye)?;
-        Err(Gone)
+        Err(Gone::CLOSED)
     }
 
     /// The client is gone: its server connection goes back if that is certainly clean, else through a cleaning.
-    pub(super) fn part(mut self) {
+    pub(super) fn part(mut self, gone: Gone) {
         self.queued = None;
         let now = Instant::now();
         self.session.ends(now);
         self.settle(now);
+        let stay = Stay {
+            came: self.came,
+            transactions: self.transactions,
+            why: self.dismissed.map_or(gone.0, Kind::name),
+        };
+        let about = About::of(&self.parts.card, self.parts.presence.account().who());
+        self.pass.lobby().journal.disconnected(&about, &stay, now);
         let Some(mut lease) = self.lease.take() else {
             return;
         };

@@ -36,7 +36,11 @@ use self::{
     answer::{Answer, Status},
     request::Request,
 };
-use crate::{config::settings, sync::Mutex};
+use crate::{
+    config::settings,
+    metrics::{Format, Observatory},
+    sync::Mutex,
+};
 
 pub use self::probe::check_health;
 
@@ -71,6 +75,21 @@ pub(crate) trait House: Send + Sync + 'static {
 
     /// All metrics in the form that this `Accept` header prefers, and the name of that form.
     fn metrics(&self, accept: &str) -> impl Future<Output = (&'static str, String)> + Send;
+}
+
+impl House for Arc<Observatory> {
+    fn readiness(&self) -> Result<(), String> {
+        self.is_ready()
+    }
+
+    async fn state(&self) -> String {
+        Observatory::state(self).await
+    }
+
+    async fn metrics(&self, accept: &str) -> (&'static str, String) {
+        let format = Format::negotiate(accept);
+        (format.content_type(), self.page(format).await)
+    }
 }
 
 /// Where requests are answered.
