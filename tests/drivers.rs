@@ -199,7 +199,7 @@ fn dashboard_holds(command: impl Fn() -> Command) {
         .config("[tenants.greedy]\ntier = \"little\"")
         .config(&format!(
             "[users.\"{HOSTILE}\"]\npassword = \"{}\"\nbypass = true",
-            support::PASSWORD
+            support::postgres::PASSWORD
         ))
         .start();
     let said = "the dashboard is at ";

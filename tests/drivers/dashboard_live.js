@@ -13,7 +13,7 @@ const hostile = process.env.HOSTILE_NAME;
 const password = process.env.DASHBOARD_PASSWORD;
 const httpCredentials = { username: 'anybody', password };
 
-const urlOf = (tenant) => url.replace('//app:', `//app.${tenant}:`);
+const urlOf = (tenant) => url.replace('//app:', `//app.${encodeURIComponent(tenant)}:`);
 
 // Clients that do something again and again, until `stop` is called.
 class Load {
@@ -69,22 +69,33 @@ async function aNoisyTenantComesToTheTop() {
   await closed();
 }
 
-async function whatIsSlowOrPinnedHasItsTenant() {
+const row = (table) => `#${table} .row:not(.top)`;
+
+async function whatIsPinnedHasItsTenant() {
   const client = new Client({ connectionString: urlOf('acme') });
   await client.connect();
-  await client.query(nap(1200));
   await client.query('LISTEN news');
   const { page, closed } = await open(http, { httpCredentials });
-  const row = (table) => `#${table} .row:not(.top)`;
-  await page.waitForSelector(row('slow'));
-  const slow = page.locator(row('slow')).first();
-  assert.strictEqual(await slow.locator('[data-name=Tenant]').textContent(), 'acme');
-  assert.match(await slow.locator('[data-name=Took]').textContent(), /^1\.2\d s$/);
   await page.waitForSelector(row('pinned'));
   assert.strictEqual(await page.locator(`${row('pinned')} [data-name=Tenant]`).textContent(), 'acme');
   assert.match(await page.locator(`${row('pinned')} [data-name=Why]`).textContent(), /listen/i);
   await client.query('UNLISTEN *');
   await page.waitForFunction((selector) => !document.querySelector(selector), row('pinned'));
+  await client.end();
+  await closed();
+}
+
+async function whatIsSlowHasItsTenant() {
+  const client = new Client({ connectionString: urlOf('acme') });
+  await client.connect();
+  const { page, closed } = await open(http, { httpCredentials });
+  await client.query(nap(1200));
+  await page.waitForSelector(row('slow'));
+  const slow = page.locator(row('slow')).first();
+  assert.strictEqual(await slow.locator('[data-name=Tenant]').textContent(), 'acme');
+  assert.match(await slow.locator('[data-name=Took]').textContent(), /^1\.\d\d s$/);
+  // Texts are shown when somebody asks for them only.
+  assert.strictEqual(await slow.locator('[data-name=Statement]').innerText(), '');
   await client.end();
   await closed();
 }
@@ -99,9 +110,11 @@ async function aHostileNameIsText() {
   const { page, closed } = await open(http, { httpCredentials });
   const has = (selector, text) => page.waitForFunction(
     ([selector, text]) => [...document.querySelectorAll(selector)].some((it) => it.textContent === text), [selector, text]);
-  await has('#by_server_time bdi.strong', hostile);
+  // What turns text round is shown by its number.
+  const shown = hostile.replace('\u202e', 'U+202E');
+  await has('#by_server_time bdi.strong', shown);
   await has('#by_server_time bdi.strong', long);
-  await has('#pools bdi.strong', hostile);
+  await has('#pools bdi.strong', shown);
   await page.setViewportSize({ width: 375, height: 812 });
   await fits(page);
   await load.stop();
@@ -153,4 +166,4 @@ async function pictures() {
 }
 pictures.limit = 120_000;
 
-runAll([aNoisyTenantComesToTheTop, whatIsSlowOrPinnedHasItsTenant, aHostileNameIsText, nobodyGetsInWithoutThePassword, pictures]);
+runAll([aNoisyTenantComesToTheTop, whatIsPinnedHasItsTenant, whatIsSlowHasItsTenant, aHostileNameIsText, nobodyGetsInWithoutThePassword, pictures]);
