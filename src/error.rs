@@ -92,6 +92,7 @@ kinds! {
     InvalidStartup        "28000" Fatal Client   "The startup message names no user.";
     InvalidPassword       "28P01" Fatal Client   "The password was wrong, or the user does not exist: nobody is told which.";
     DatabaseUnknown       "3D000" Fatal Client   "No database of this name is configured.";
+    DatabaseDisabled      "57P03" Fatal Operator "The operator has disabled the database (`DISABLE` on the console): no new clients are let in.";
     StartupSetting        "22023" Fatal Client   "PostgreSQL does not accept a setting that the client sent when it connected.";
     TooManyClients        "53300" Fatal Limit    "A limit on client connections (`max_clients`) is reached.";
     IdleTimeout           "57P05" Fatal Limit    "The client sent nothing for `client_idle_timeout`.";
@@ -122,6 +123,7 @@ kinds! {
     TenantUnknown         "28000" Error Client   "No such tenant exists, as far as the configuration or the query for tenants says (`unknown`). Nothing of the request was run.";
     TenantLookup          "08001" Error Database "The query for tenants (`[tenants_query]`) has no answer for the tenant: its database cannot be reached, or is too slow, or the query fails; the log says why. Nothing of the request was run.";
     TenantExpelled        "57P01" Fatal Operator "The operator has disconnected the clients of the tenant, or of the user that has none (`KILL` on the console).";
+    ClientKilled          "57P01" Fatal Operator "The operator has disconnected this client, or all clients of its database (`KILL_CLIENT`, `KILL` on the console).";
     ConsoleRefused        "42501" Error Client   "The console is for `admin_users` and `stats_users`, and what changes something there for `admin_users` only.";
     ConsoleSyntax         "42601" Error Client   "This is no command of the console; the hint says which is meant, or how it is written.";
     ConsoleUnknown        "42704" Error Client   "A command of the console names a tenant, a user or a tier that is not known.";

@@ -30,6 +30,8 @@ pub mod tenant;
 #[cfg(feature = "runtime")]
 pub mod admin;
 #[cfg(feature = "runtime")]
+pub mod metrics;
+#[cfg(feature = "runtime")]
 pub mod net;
 #[cfg(feature = "runtime")]
 pub mod ops;

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use crate::{
     admin,
     config::Config,
+    metrics::Observatory,
     net::{
         listener::{self, Listener},
         lobby::Lobby,
@@ -49,8 +50,8 @@ async fn serve(config: Config) -> io::Result<()> {
         })?;
         listeners.extend(bound);
     }
-    let http = match config.http {
-        Some(address) => Some(Http::bind(address).await?),
+    let http = match &config.http {
+        Some(http) => Some(Http::bind(http).await?),
         None => None,
     };
     let workers = Workers::start(config.workers)?;
@@ -58,7 +59,9 @@ async fn serve(config: Config) -> io::Result<()> {
     // Probes are answered to the very end: that pgusher stops is what they are to hear.
     let mut probes = JoinSet::new();
     if let Some(http) = http {
-        probes.spawn(http.run(Arc::clone(&lobby)));
+        let observatory = Observatory::new(Arc::clone(&lobby));
+        probes.spawn(Arc::clone(&observatory).watch());
+        probes.spawn(http.run(observatory));
     }
     #[cfg(feature = "traces")]
     let tracing = Tracing::start(&lobby);

@@ -60,8 +60,8 @@ section! {
         http: Option<Http> = None;
         /// The console for operators: `docs/console.md`.
         console: Option<Console> = None;
-        /// What metrics count.
-        metrics: Option<Metrics> = None;
+        /// What metrics show: `docs/metrics.md`.
+        metrics: Metrics = Metrics::default();
         /// Who is the tenant, and what the database is told about it.
         tenant: Option<Tenant> = None;
         /// What one tenant may use: the default tier. Who works without a tenant is counted by its
@@ -293,8 +293,13 @@ section! {
 section! {
     /// Metrics and health.
     Http {
-        /// Where: `/metrics`, `/healthz`, `/readyz`, and the dashboard at `/`.
+        /// Where: `/metrics`, `/healthz`, `/readyz`, and the dashboard at `/`. Without `password`
+        /// and `token` the dashboard answers on a loopback address only.
         address: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9930));
+        /// Asked for at the dashboard and `/metrics`, with any user name; never for health.
+        password: Option<Hidden> = None, unset "nothing is asked for" example r#"{ env = "PGUSHER_HTTP_PASSWORD" }"#;
+        /// Opens the same as a bearer token, for machines; also taken as the password.
+        token: Option<Hidden> = None, unset "nothing is asked for" example r#"{ env = "PGUSHER_HTTP_TOKEN" }"#;
     }
 }
 
@@ -309,9 +314,10 @@ section! {
 }
 
 section! {
-    /// What metrics count.
+    /// What metrics show: `docs/metrics.md`.
     Metrics {
-        /// Tenants with series of their own; the rest is summed.
+        /// Tenants with series of their own: those with the most to see of them lately. The rest is
+        /// summed.
         max_tenants: usize = 1000;
     }
 }

@@ -75,6 +75,7 @@ pub(super) fn from_database_url(text: &str) -> Result<Config, ConfigErrors> {
         notice_after: None,
         tenants_query: None,
         console: Console::default(),
+        max_tenants: file.metrics.max_tenants,
         warnings,
     })
 }

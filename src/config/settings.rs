@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 pub use super::traces::{Endpoint, Ratio};
-use crate::auth::Secret;
+use crate::auth::{Password, Secret};
 pub use crate::{
     limit::Accounts,
     pool::PoolSizes,
@@ -19,8 +19,8 @@ pub use crate::{
 pub struct Config {
     /// Where clients connect.
     pub listen: Listen,
-    /// Where metrics and health are served; `None` = nowhere.
-    pub http: Option<SocketAddr>,
+    /// Where metrics, health and the dashboard are served; `None` = nowhere.
+    pub http: Option<Http>,
     /// Threads that relay.
     pub workers: usize,
     /// How clients prove who they are.
@@ -43,6 +43,8 @@ pub struct Config {
     pub tenants_query: Option<TenantsQuery>,
     /// Who may use the console.
     pub console: Console,
+    /// Tenants with series of their own among the metrics.
+    pub max_tenants: usize,
     /// What the operator should hear at the start: whole lines, with the place in the file.
     pub warnings: Vec<String>,
 }
@@ -59,6 +61,17 @@ impl Config {
 /// The databases that are the console, unless databases of that name are configured. The second
 /// is where tools look that were made for PgBouncer.
 pub const CONSOLES: [&str; 2] = ["pgusher", "pgbouncer"];
+
+/// Where metrics, health and the dashboard are served, and what is asked of visitors.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Opens the dashboard and the metrics; `None` = does not.
+    pub password: Option<Password>,
+    /// Opens the same, for machines; `None` = does not.
+    pub token: Option<Password>,
+}
 
 /// Who may use the console.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -12,8 +12,12 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::stream::Stream;
-use crate::{session::Holds, sync::Mutex};
+use super::{cancel::Flight, stream::Stream};
+use crate::{
+    limit::{Account, Who},
+    session::Holds,
+    sync::Mutex,
+};
 
 /// What a connection does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,10 +76,14 @@ impl Pace {
             .store(u64::try_from(micros).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
+    fn doing(&self) -> Doing {
+        Doing::read(self.doing.load(Ordering::Relaxed))
+    }
+
     fn glimpse(&self) -> Glimpse {
         let since = Duration::from_micros(self.since.load(Ordering::Relaxed));
         Glimpse {
-            doing: Doing::read(self.doing.load(Ordering::Relaxed)),
+            doing: self.doing(),
             began: self.began_at,
             since: self.began_at + since,
             lasts: self.began.elapsed().saturating_sub(since),
@@ -133,8 +141,10 @@ pub(crate) struct ClientCard {
     pub(crate) application: Box<str>,
     pub(crate) ends: Ends,
     pace: Pace,
-    /// The number of the account that its last transaction belonged to.
-    account: AtomicU64,
+    /// Whom its last transaction belonged to.
+    account: Mutex<Arc<Account>>,
+    /// The number of that account, to see whether it is another's turn.
+    number: AtomicU64,
     /// What it keeps on a server connection.
     holds: AtomicU16,
     /// When it began to, in microseconds after it came.
@@ -144,7 +154,7 @@ pub(crate) struct ClientCard {
 }
 
 /// What a card begins with.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Introduction<'a> {
     pub(crate) id: u32,
     pub(crate) database: &'a str,
@@ -152,7 +162,7 @@ pub(crate) struct Introduction<'a> {
     pub(crate) login: &'a str,
     pub(crate) application: &'a str,
     pub(crate) ends: Ends,
-    pub(crate) account: u64,
+    pub(crate) account: Arc<Account>,
 }
 
 impl ClientCard {
@@ -165,7 +175,8 @@ impl ClientCard {
             application: of.application.into(),
             ends: of.ends,
             pace: Pace::new(Instant::now()),
-            account: AtomicU64::new(of.account),
+            number: AtomicU64::new(of.account.number()),
+            account: Mutex::new(of.account),
             holds: AtomicU16::new(0),
             keeping_since: AtomicU64::new(0),
             prepared: AtomicUsize::new(0),
@@ -179,9 +190,12 @@ impl ClientCard {
     }
 
     /// It works, on this server connection.
-    pub(super) fn works(&self, server: &ServerCard, account: u64) {
+    pub(super) fn works(&self, server: &ServerCard, account: &Arc<Account>) {
         self.pace.link.store(server.id, Ordering::Relaxed);
-        self.account.store(account, Ordering::Relaxed);
+        if self.number.load(Ordering::Relaxed) != account.number() {
+            self.number.store(account.number(), Ordering::Relaxed);
+            *self.account.lock() = Arc::clone(account);
+        }
         self.pace.does(Doing::Active);
         server.serves(self.id);
     }
@@ -212,9 +226,17 @@ impl ClientCard {
         self.pace.glimpse()
     }
 
-    /// The number of the account that its last transaction belonged to.
-    pub(crate) fn account(&self) -> u64 {
-        self.account.load(Ordering::Relaxed)
+    /// Whom its last transaction belonged to.
+    pub(crate) fn account(&self) -> Arc<Account> {
+        Arc::clone(&self.account.lock())
+    }
+
+    /// The tenant that this was, if it was one.
+    pub(crate) fn tenant(&self) -> Option<String> {
+        match self.account.lock().who() {
+            Who::Tenant(id) => Some(id.as_str().to_owned()),
+            Who::User(_) => None,
+        }
     }
 
     /// Statements that it has prepared by name.
@@ -242,17 +264,19 @@ pub(crate) struct ServerCard {
     pub(crate) pid: u32,
     pub(crate) ends: Ends,
     pace: Pace,
+    cancelling: Arc<Flight>,
     /// Statements that it has parsed.
     prepared: AtomicUsize,
 }
 
 impl ServerCard {
-    pub(crate) fn new(pid: u32, ends: Ends) -> Arc<Self> {
+    pub(super) fn new(pid: u32, ends: Ends, cancelling: Arc<Flight>) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Arc::new(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             pid,
             ends,
+            cancelling,
             pace: Pace::new(Instant::now()),
             prepared: AtomicUsize::new(0),
         })
@@ -279,6 +303,15 @@ impl ServerCard {
 
     pub(crate) fn glimpse(&self) -> Glimpse {
         self.pace.glimpse()
+    }
+
+    pub(crate) fn is_being_cleaned(&self) -> bool {
+        self.pace.doing() == Doing::Cleaning
+    }
+
+    /// A cancel request is on its way to it.
+    pub(crate) fn is_being_cancelled(&self) -> bool {
+        self.cancelling.is_on()
     }
 
     /// Statements that it had parsed when it was given back last.

@@ -396,7 +396,7 @@ async fn take_a_seat(
         login: &login,
         application: application.as_deref().unwrap_or_default(),
         ends: dialogue.ends(),
-        account: presence.account().number(),
+        account: Arc::clone(presence.account()),
     });
     registration.show(&card);
 
@@ -459,8 +459,10 @@ fn visit(
         id: registration.key().pid,
         database: CONSOLES[1],
         user,
+        login: "",
+        application: "",
         ends: dialogue.ends(),
-        ..Introduction::default()
+        account: lobby.config().accounts.of_user(user)?,
     });
     registration.show(&card);
     Ok(Badge {

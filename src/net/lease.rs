@@ -64,9 +64,9 @@ impl ServerConn {
         cancel_key: Option<CancelKey>,
         now: Instant,
     ) -> Box<Self> {
-        let cancelling = Arc::default();
+        let cancelling: Arc<Flight> = Arc::default();
         let pid = cancel_key.as_ref().map_or(0, |key| key.pid);
-        let card = ServerCard::new(pid, Ends::of(side.stream()));
+        let card = ServerCard::new(pid, Ends::of(side.stream()), Arc::clone(&cancelling));
         Box::new(Self {
             card,
             side,

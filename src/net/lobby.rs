@@ -42,6 +42,7 @@ struct Guest {
 /// The place that everybody passes through.
 pub(crate) struct Lobby {
     config: Mutex<Arc<Config>>,
+    pub(crate) started: Instant,
     /// What `notice_after` says, in nanoseconds; `u64::MAX` = nothing. Each transaction looks at it.
     notice_after: AtomicU64,
     pub(crate) workers: Workers,
@@ -90,6 +91,7 @@ impl Lobby {
             reports: Reports::new(&config),
             notice_after: AtomicU64::new(nanos(config.notice_after)),
             config: Mutex::new(Arc::new(config)),
+            started: Instant::now(),
             directory,
             workers,
             keys,

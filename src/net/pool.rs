@@ -32,6 +32,10 @@ use crate::{
     sync::Mutex,
 };
 
+mod filling;
+
+pub(crate) use filling::Filling;
+
 type Books = Database<Box<ServerConn>, Arc<Bell>>;
 
 /// How often idle connections, the reserve and outages are looked after.
@@ -175,6 +179,11 @@ impl Db {
         };
         *pool.credential.lock() = credential;
         Ok(Membership(pool))
+    }
+
+    /// All its pools.
+    pub(crate) fn all_pools(&self) -> Vec<Arc<Pool>> {
+        self.pools.lock().values().map(Arc::clone).collect()
     }
 
     fn pool(&self, id: PoolId) -> Option<Arc<Pool>> {

@@ -7,8 +7,9 @@ use std::{
 
 use super::{
     PoolSizes,
+    control::{Control, Hold},
     outage::Outage,
-    party::Party,
+    party::{Party, Standing},
     queue::Ticket,
     single::{Idle, Pool},
 };
@@ -90,9 +91,9 @@ pub struct Snapshot {
 /// The books of one database.
 #[derive(Debug)]
 pub struct Database<C, W> {
-    name: String,
+    pub(super) name: String,
     workers: usize,
-    pools: Vec<Pool<C, W>>,
+    pub(super) pools: Vec<Pool<C, W>>,
     by_user: HashMap<String, PoolId>,
     max_connections: usize,
     max_clients: usize,
@@ -101,6 +102,7 @@ pub struct Database<C, W> {
     patience: Option<Duration>,
     /// Until when idle connections are closed that no client is there for.
     vacant_until: Option<Instant>,
+    pub(super) control: Control,
 }
 
 impl<C, W> Database<C, W> {
@@ -122,6 +124,7 @@ impl<C, W> Database<C, W> {
             clients: 0,
             patience,
             vacant_until: None,
+            control: Control::default(),
         }
     }
 
@@ -129,6 +132,7 @@ impl<C, W> Database<C, W> {
     ///
     /// Pools are never taken away, only emptied: their number is bounded by the users that could log in.
     pub fn join(&mut self, user: &str, sizes: impl FnOnce() -> PoolSizes) -> Result<PoolId, Error> {
+        self.admits()?;
         if self.clients >= self.max_clients {
             let message = format!("too many clients for database \"{}\"", self.name);
             let hint = format!("Its max_clients is {}.", self.max_clients);
@@ -158,7 +162,7 @@ impl<C, W> Database<C, W> {
         }
     }
 
-    fn pool(&mut self, id: PoolId) -> Option<&mut Pool<C, W>> {
+    pub(super) fn pool(&mut self, id: PoolId) -> Option<&mut Pool<C, W>> {
         self.pools.get_mut(id.0)
     }
 
@@ -170,11 +174,16 @@ impl<C, W> Database<C, W> {
     /// A client on `worker` needs a server connection, in the name of `party`.
     pub fn ask(&mut self, id: PoolId, party: &Party, worker: usize, now: Instant) -> Asked<C> {
         let patience = self.patience;
+        let is_held = self.control.hold != Hold::Off;
+        if let Some(why) = self.control.hopeless.as_ref().filter(|_| is_held) {
+            return Asked::Refused(why.clone());
+        }
         let Some(pool) = self.pool(id) else {
             return Asked::Wait;
         };
         let bounds = pool.bounds(now);
-        if pool.idle_len() > 0
+        if !is_held
+            && pool.idle_len() > 0
             && pool.waiters.takes_at_once(party, bounds, now)
             && let Some(conn) = pool.take_idle(worker)
         {
@@ -182,6 +191,7 @@ impl<C, W> Database<C, W> {
             return Asked::Granted(conn);
         }
         if let Some(outage) = &pool.outage
+            && !is_held
             && pool.live() == 0
             && pool.opening == 0
             && !outage.may_try(now)
@@ -218,7 +228,9 @@ impl<C, W> Database<C, W> {
     /// Serves the queue from what is idle, and says what else is to be done. A client that asks
     /// and then queues up does so in two steps; in between a connection may have come back.
     pub fn serve(&mut self, id: PoolId, worker: usize, now: Instant) -> Vec<Work<C, W>> {
-        if let Some(pool) = self.pool(id) {
+        if self.control.hold == Hold::Off
+            && let Some(pool) = self.pool(id)
+        {
             if let Some(turn) = Self::next_turn(pool, worker, now) {
                 return vec![Work::Give(id, turn)];
             }
@@ -268,7 +280,8 @@ impl<C, W> Database<C, W> {
         expires: Option<Instant>,
         now: Instant,
     ) -> Given<C, W> {
-        let yields = self.must_yield(id, now);
+        let hold = self.control.hold;
+        let yields = hold == Hold::Off && self.must_yield(id, now);
         match self.pool(id) {
             Some(pool) => {
                 pool.busy = pool.busy.saturating_sub(1);
@@ -276,7 +289,7 @@ impl<C, W> Database<C, W> {
                 if yields {
                     return Given::Close(conn);
                 }
-                Self::place(pool, conn, worker, expires, now)
+                Self::place(pool, hold, conn, worker, expires, now)
             }
             None => Given::Close(conn),
         }
@@ -303,16 +316,20 @@ impl<C, W> Database<C, W> {
 
     fn place(
         pool: &mut Pool<C, W>,
+        hold: Hold,
         conn: C,
         worker: usize,
         expires: Option<Instant>,
         now: Instant,
     ) -> Given<C, W> {
-        if expires.is_some_and(|at| now >= at) || pool.total() >= pool.ceiling(now) {
+        let is_old = expires.is_some_and(|at| now >= at);
+        if is_old || hold == Hold::Paused || pool.total() >= pool.ceiling(now) {
             return Given::Close(conn);
         }
         let bounds = pool.bounds(now);
-        if let Some((waiter, party)) = pool.waiters.pop(worker, bounds, now) {
+        if hold == Hold::Off
+            && let Some((waiter, party)) = pool.waiters.pop(worker, bounds, now)
+        {
             pool.busy += 1;
             return Given::To(Turn {
                 waiter,
@@ -351,11 +368,12 @@ impl<C, W> Database<C, W> {
         expires: Option<Instant>,
         now: Instant,
     ) -> Given<C, W> {
+        let hold = self.control.hold;
         match self.pool(id) {
             Some(pool) => {
                 pool.opening = pool.opening.saturating_sub(1);
                 pool.outage = None;
-                Self::place(pool, conn, worker, expires, now)
+                Self::place(pool, hold, conn, worker, expires, now)
             }
             None => Given::Close(conn),
         }
@@ -385,6 +403,9 @@ impl<C, W> Database<C, W> {
     /// What is to be done now: idle connections for those who may have them after all, openings that
     /// are wanted and allowed, the longest waiting pool first, and waiters whose hope has ended. Each opening is on the books when this returns.
     pub fn work(&mut self, now: Instant) -> Vec<Work<C, W>> {
+        if self.control.hold != Hold::Off {
+            return self.without_hope(now);
+        }
         let mut work = Vec::new();
         for (nth, pool) in self.pools.iter_mut().enumerate() {
             for worker in 0..pool.idle.len() {
@@ -402,6 +423,14 @@ impl<C, W> Database<C, W> {
                 work.extend(waiters.map(|waiter| Work::Refuse(waiter, reason.clone())));
             }
         }
+        // A pool that gives one up may want one of another's now. Each time fewer are idle.
+        while self.open(&mut work, now) {}
+        work
+    }
+
+    /// Opens what is wanted and allowed; whether idle connections were given up for it.
+    fn open(&mut self, work: &mut Vec<Work<C, W>>, now: Instant) -> bool {
+        let mut has_evicted = false;
         let mut wanting: Vec<(Option<Instant>, usize, usize)> = Vec::new();
         for (nth, pool) in self.pools.iter_mut().enumerate() {
             let wanted = pool.wanted(now);
@@ -419,6 +448,7 @@ impl<C, W> Database<C, W> {
                         break;
                     };
                     work.push(Work::Close(conn));
+                    has_evicted = true;
                 }
                 if let Some(pool) = self.pools.get_mut(nth) {
                     pool.opening += 1;
@@ -426,7 +456,7 @@ impl<C, W> Database<C, W> {
                 }
             }
         }
-        work
+        has_evicted
     }
 
     /// Takes the connection out that has idled longest in any pool but `nth`.
@@ -508,6 +538,17 @@ impl<C, W> Database<C, W> {
                 clients: pool.clients,
                 oldest: pool.waiters.oldest_since(),
             })
+    }
+
+    /// How large a pool may be.
+    pub fn sizes(&self, id: PoolId) -> Option<&PoolSizes> {
+        self.pools.get(id.0).map(|pool| &pool.sizes)
+    }
+
+    /// What a party has of a pool.
+    pub fn standing(&self, id: PoolId, party: u64) -> Standing {
+        let pool = self.pools.get(id.0);
+        pool.map_or_else(Standing::default, |pool| pool.waiters.standing_of(party))
     }
 
     /// Parties that a pool knows.

@@ -10,6 +10,7 @@
 //! [`Database::give_back`], [`Database::closed`], or after an opening [`Database::opened`] /
 //! [`Database::not_opened`].
 
+mod control;
 mod database;
 mod guard;
 mod outage;
@@ -21,8 +22,9 @@ mod tests;
 
 use std::time::Duration;
 
+pub use control::{Generation, Hold};
 pub use database::{Asked, Database, Given, PoolId, Snapshot, Turn, Work};
-pub use party::Party;
+pub use party::{Party, Standing};
 pub use queue::Ticket;
 
 /// The sizes of one pool, that is of one (database, user).

@@ -1,6 +1,7 @@
 //! Unit tests of the books: one situation each. Any order of events is `tests/pool.rs`'s matter.
 
 mod crowd;
+mod held;
 mod shares;
 mod turns;
 

@@ -124,6 +124,16 @@ pub enum PoolMode {
     Session,
 }
 
+impl PoolMode {
+    /// As the configuration calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Transaction => "transaction",
+            Self::Session => "session",
+        }
+    }
+}
+
 /// What the caller does next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {

@@ -4,12 +4,15 @@
 //! what: it says whether what the books decided was allowed, and whether anybody is left
 //! standing without a reason. A pool is used by one party, or shared by several.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use pgusher::{
     error::{Error, Kind},
     limit::Share,
-    pool::{Asked, Database, Given, Party, PoolId, PoolSizes, Ticket, Work},
+    pool::{Asked, Database, Generation, Given, Hold, Party, PoolId, PoolSizes, Ticket, Work},
 };
 
 use super::choices::Choices;
@@ -49,6 +52,8 @@ struct Pool {
     /// When each of them last asked.
     seen: Vec<Option<Instant>>,
     opening: usize,
+    /// When these openings began.
+    begun: Vec<Generation>,
     waiters: Vec<Waiter>,
     outage: Option<Outage>,
     /// The first of the queue has waited long enough since the queue was last empty, and the books
@@ -172,6 +177,9 @@ struct World {
     next: u32,
     /// Waiters that were served or refused.
     ended: Vec<u32>,
+    hold: Hold,
+    /// Of each connection that there is.
+    generations: HashMap<u32, Generation>,
 }
 
 /// Random use of several pools of one database, then everything is let go: the books add up
@@ -235,6 +243,7 @@ impl World {
                     seen: vec![None; parties.len()],
                     parties,
                     opening: 0,
+                    begun: Vec::new(),
                     waiters: Vec::new(),
                     outage: None,
                     reserve: false,
@@ -251,6 +260,8 @@ impl World {
             now,
             next: 0,
             ended: Vec::new(),
+            hold: Hold::Off,
+            generations: HashMap::new(),
         }
     }
 
@@ -273,7 +284,8 @@ impl World {
         self.maybe_look_at_reserves();
         let nth = choices.below(self.pools.len());
         let worker = choices.below(self.workers);
-        match choices.below(12) {
+        match choices.below(13) {
+            12 => self.operate(choices),
             0..=3 => {
                 let party = choices.below(self.pools[nth].parties.len());
                 self.ask(nth, party, worker);
@@ -292,7 +304,8 @@ impl World {
             10 => match choices.below(5) {
                 0 if !self.pools[nth].busy.is_empty() => {
                     let pool = &mut self.pools[nth];
-                    if let Some((_, party)) = pool.busy.pop() {
+                    if let Some((conn, party)) = pool.busy.pop() {
+                        self.generations.remove(&conn);
                         let number = pool.parties[party].number;
                         self.books.closed(pool.id, number, self.now);
                     }
@@ -329,6 +342,7 @@ impl World {
         let has_waiters = pool.waiters.iter().any(|it| it.party == party);
         match self.books.ask(id, &asks, worker, now) {
             Asked::Granted(conn) => {
+                assert_eq!(self.hold, Hold::Off, "granted while held");
                 assert!(!has_waiters, "the queue was overtaken");
                 pool.nobody_waits_beside_an_idle_one();
                 self.becomes_busy(nth, conn, party);
@@ -340,13 +354,17 @@ impl World {
                         pool.waiters.len() >= pool.sizes.max_waiting
                             || own.count() >= asks.share.max_waiting
                     );
-                    pool.nobody_waits_beside_an_idle_one();
+                    self.nobody_waits_beside_an_idle_one(nth);
                 }
                 _ => self.check_refusal(nth, &error),
             },
             Asked::Wait => {
                 let alone = pool.is_plain() && pool.waiters.is_empty();
-                assert!(!alone || pool.idle.is_empty(), "waits beside an idle one");
+                let is_held = self.hold != Hold::Off;
+                assert!(
+                    !alone || is_held || pool.idle.is_empty(),
+                    "waits beside an idle one"
+                );
                 let name = self.name();
                 let ticket = self.books.wait(id, &asks, worker, name, now).unwrap();
                 let since = now;
@@ -364,6 +382,53 @@ impl World {
                 self.nobody_is_left_standing(Some(nth));
             }
         }
+    }
+
+    fn nobody_waits_beside_an_idle_one(&self, nth: usize) {
+        if self.hold == Hold::Off {
+            self.pools[nth].nobody_waits_beside_an_idle_one();
+        }
+    }
+
+    /// The operator does something.
+    fn operate(&mut self, choices: &mut Choices<'_>) {
+        if choices.below(4) == 0 {
+            for conn in self.books.reconnect() {
+                self.closes(conn);
+            }
+            assert!(self.pools.iter().all(|pool| pool.idle.is_empty()));
+            return self.work();
+        }
+        if self.hold != Hold::Off && choices.below(3) > 0 {
+            return self.resume();
+        }
+        self.hold = choices.one(&[Hold::Paused, Hold::Suspended]);
+        let closed = self.books.hold(self.hold);
+        assert!(closed.is_empty() || self.hold == Hold::Paused);
+        for conn in closed {
+            self.closes(conn);
+        }
+        let kept = self.pools.iter().any(|pool| !pool.idle.is_empty());
+        assert!(!kept || self.hold == Hold::Suspended);
+    }
+
+    /// The hold is over: the server is asked anew, and who has waited is served.
+    fn resume(&mut self) {
+        if self.hold == Hold::Paused {
+            for pool in &mut self.pools {
+                pool.outage = None;
+            }
+        }
+        self.hold = Hold::Off;
+        let work = self.books.resume(self.now);
+        self.carry_out(work, true);
+        self.nobody_is_left_standing(None);
+    }
+
+    /// An idle connection is off the books.
+    fn closes(&mut self, conn: u32) {
+        self.no_longer_idle(conn);
+        self.generations.remove(&conn);
     }
 
     fn becomes_busy(&mut self, nth: usize, conn: u32, party: usize) {
@@ -396,6 +461,7 @@ impl World {
         let pool = &mut self.pools[nth];
         let (conn, party) = pool.busy.remove(0);
         let (id, number) = (pool.id, pool.parties[party].number);
+        let expired = expired || self.generations[&conn].is_over();
         let (expires, now) = (expired.then_some(self.now), self.now);
         let given = self.books.give_back(id, number, conn, worker, expires, now);
         self.settle(nth, conn, expired, given);
@@ -407,6 +473,9 @@ impl World {
         let pool = &mut self.pools[nth];
         pool.opening -= 1;
         pool.outage = None;
+        let generation = pool.begun.remove(0);
+        let expired = expired || generation.is_over();
+        self.generations.insert(conn, generation);
         let expires = expired.then_some(self.now);
         let given = self.books.opened(pool.id, conn, worker, expires, self.now);
         self.settle(nth, conn, expired, given);
@@ -418,7 +487,10 @@ impl World {
         let now = self.now;
         let others = self.total();
         let limit = self.max_connections;
-        self.pools[nth].look_at_reserve(now);
+        let hold = self.hold;
+        if hold != Hold::Paused {
+            self.pools[nth].look_at_reserve(now);
+        }
         let somebody_else = self
             .pools
             .iter()
@@ -430,18 +502,20 @@ impl World {
         match given {
             Given::To(turn) => {
                 assert!(turn.conn == conn && may_fit && !expired);
+                assert_eq!(hold, Hold::Off, "granted while held");
                 self.served(nth, turn.waiter, conn, turn.party);
             }
             Given::Kept => {
-                assert!(may_fit && !expired);
+                assert!(may_fit && !expired && hold != Hold::Paused);
                 pool.idle.push(conn);
-                pool.nobody_waits_beside_an_idle_one();
+                self.nobody_waits_beside_an_idle_one(nth);
             }
             Given::Close(given) => {
                 assert_eq!(given, conn);
+                self.generations.remove(&conn);
                 let full = limit.is_some_and(|limit| others + 1 >= limit);
                 assert!(
-                    expired || !fits || (full && somebody_else),
+                    expired || !fits || hold == Hold::Paused || (full && somebody_else),
                     "closed for nothing"
                 );
             }
@@ -470,6 +544,7 @@ impl World {
         let (now, reason) = (self.now, format!("reason {}", self.name()));
         let pool = &mut self.pools[nth];
         pool.opening -= 1;
+        pool.begun.remove(0);
         let before = pool.outage.take();
         let failures = before.as_ref().map_or(0, |it| it.failures) + 1;
         let doubled = PAUSES.0 * 2_u32.pow((failures - 1).min(8));
@@ -506,7 +581,7 @@ impl World {
         let odd = choices.coin();
         for conn in self.books.weed(|conn| (*conn % 2 == 1) == odd) {
             assert_eq!(conn % 2 == 1, odd);
-            self.no_longer_idle(conn);
+            self.closes(conn);
         }
         let mut left = self.pools.iter().flat_map(|pool| &pool.idle);
         assert!(left.all(|conn| (conn % 2 == 1) != odd));
@@ -536,18 +611,27 @@ impl World {
             let room = self.max_connections.is_none_or(|max| self.total() < max);
             let keeps = pool.clients == 0
                 || pool.outage.is_some()
+                || self.hold != Hold::Off
                 || pool.total() >= pool.sizes.min_pool_size;
             assert!(keeps || !room, "the minimum is kept");
         }
     }
 
     fn perform(&mut self, work: Vec<Work<u32, u32>>) {
+        self.carry_out(work, false);
+    }
+
+    fn carry_out(&mut self, work: Vec<Work<u32, u32>>, resumed: bool) {
         let now = self.now;
         for item in work {
             match item {
                 Work::Open(id) => {
+                    assert_eq!(self.hold, Hold::Off, "opened while held");
                     let nth = self.pools.iter().position(|pool| pool.id == id).unwrap();
+                    let generation = self.books.generation();
+                    assert!(!generation.is_over());
                     let pool = &mut self.pools[nth];
+                    pool.begun.push(generation);
                     pool.look_at_reserve(now);
                     let reserve = pool.reserve || pool.maybe_reserve;
                     assert!(pool.total() < pool.ceiling(reserve), "too many");
@@ -559,15 +643,16 @@ impl World {
                     pool.opening += 1;
                 }
                 Work::Give(id, turn) => {
+                    assert_eq!(self.hold, Hold::Off, "granted while held");
                     let nth = self.pools.iter().position(|pool| pool.id == id).unwrap();
                     assert!(
-                        !self.pools[nth].is_plain(),
+                        resumed || !self.pools[nth].is_plain(),
                         "nobody waits beside an idle one"
                     );
                     assert_eq!(self.no_longer_idle(turn.conn), nth);
                     self.served(nth, turn.waiter, turn.conn, turn.party);
                 }
-                Work::Close(conn) => _ = self.no_longer_idle(conn),
+                Work::Close(conn) => self.closes(conn),
                 Work::Refuse(waiter, error) => {
                     let nth = self
                         .pools
@@ -584,6 +669,7 @@ impl World {
 
     /// Somebody was sent away because there is no server.
     fn check_refusal(&self, nth: usize, error: &Error) {
+        assert_eq!(self.hold, Hold::Off, "refused while held");
         let pool = &self.pools[nth];
         let outage = pool.outage.as_ref().expect("refused without an outage");
         assert_eq!(error.message, outage.reason);
@@ -596,6 +682,9 @@ impl World {
 
     /// Whoever waits (in one pool) does so because something else is under way or a limit is reached.
     fn nobody_is_left_standing(&self, only: Option<usize>) {
+        if self.hold != Hold::Off {
+            return;
+        }
         for (nth, pool) in self.pools.iter().enumerate() {
             if only.is_some_and(|only| only != nth) || pool.demand() <= pool.opening {
                 continue;
@@ -613,10 +702,20 @@ impl World {
         }
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
+        let begun = self.pools.iter().flat_map(|pool| &pool.begun);
+        let mut generations = begun.chain(self.generations.values());
+        let has_past = generations.any(Generation::is_over);
+        assert_eq!(self.books.has_past(), has_past);
+        let conns: usize = self
+            .pools
+            .iter()
+            .map(|it| it.idle.len() + it.busy.len())
+            .sum();
+        assert_eq!(self.generations.len(), conns);
         assert!(self.max_connections.is_none_or(|max| self.total() <= max));
         assert_eq!(self.books.total(), self.total());
-        for pool in &self.pools {
+        for (nth, pool) in self.pools.iter().enumerate() {
             let seen = self.books.snapshot(pool.id);
             let counted = (seen.idle, seen.busy, seen.opening, seen.waiting);
             let expected = (
@@ -627,7 +726,7 @@ impl World {
             );
             assert_eq!((counted, seen.clients), (expected, pool.clients));
             assert_eq!(seen.oldest, pool.waiters.first().map(|it| it.since));
-            pool.nobody_waits_beside_an_idle_one();
+            self.nobody_waits_beside_an_idle_one(nth);
             assert!(pool.total() <= pool.sizes.pool_size + pool.sizes.reserve_pool_size);
         }
         let mut ended = self.ended.clone();
@@ -638,6 +737,9 @@ impl World {
 
     /// The server works, clients finish and time passes: then nobody waits any longer.
     fn let_go(&mut self) {
+        if self.hold != Hold::Off {
+            self.resume();
+        }
         for _ in 0..200 {
             for nth in 0..self.pools.len() {
                 while self.pools[nth].opening > 0 {

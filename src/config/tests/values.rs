@@ -23,7 +23,7 @@ fn what_is_left_out_has_its_default() {
         Some(Duration::from_secs(15))
     );
     assert_eq!(config.auth, AuthMethod::Scram);
-    assert_eq!(config.http, None);
+    assert!(config.http.is_none());
     let log = &config.log;
     assert_eq!((log.level.as_str(), log.format), ("info", LogFormat::Text));
     assert_eq!(

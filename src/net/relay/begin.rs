@@ -77,9 +77,7 @@ impl Client {
         if let Some(lease) = &mut self.lease {
             lease.transfer(&party_of(&self.account), now);
             self.session.admitted(&mut lease.conn().backend);
-            self.parts
-                .card
-                .works(&lease.conn().card, self.account.number());
+            self.parts.card.works(&lease.conn().card, &self.account);
             self.has_waited(desk, now);
             return Ok(true);
         }
@@ -193,9 +191,7 @@ impl Client {
             })?;
         let now = Instant::now();
         self.has_waited(desk, now);
-        self.parts
-            .card
-            .works(&lease.conn().card, self.account.number());
+        self.parts.card.works(&lease.conn().card, &self.account);
         self.session
             .attached(&mut lease.conn().backend, &mut desk.out, now);
         self.lease = Some(lease);
