@@ -17,7 +17,7 @@ use super::{
     table::{self, Metric},
 };
 use crate::{
-    limit::{Account, Used, Who, account::Observation},
+    limit::{Account, Observation, Used, Who},
     net::lobby::Lobby,
     pool::Standing,
 };
