@@ -5,6 +5,7 @@
 
 use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
+use tokio::sync::Notify;
 use tracing::{debug, info};
 
 use super::{
@@ -13,6 +14,7 @@ use super::{
     extended::{Extended, Fault, Progress},
     messages::{Forms, Messages},
     perform::Office,
+    tables::Table,
 };
 use crate::{
     error::{Error, Kind, Severity},
@@ -21,6 +23,7 @@ use crate::{
         console::{Badge, Visitor},
         login::{Broken, Dialogue, Message},
     },
+    sync::Mutex,
     wire::frontend,
 };
 
@@ -46,11 +49,14 @@ async fn serve(visitor: Visitor) {
         "a visitor came to the console"
     );
     let is_stopping = lobby.is_stopping();
+    let cancelled = Arc::new(Notify::new());
     let mut console = Console {
         office: Office {
             lobby,
             user: user.clone(),
             rights: *rights,
+            cancelled: Arc::clone(&cancelled),
+            parting: Mutex::new(None),
         },
         dialogue: visitor.dialogue,
         out: Messages::default(),
@@ -61,7 +67,7 @@ async fn serve(visitor: Visitor) {
     };
     let error = tokio::select! {
         biased;
-        () = told_to_stop(bell), if !is_stopping => stopping(),
+        error = told_to_leave(bell, &cancelled), if !is_stopping => error,
         end = console.converse(&visitor.badge), if !is_stopping => match end {
             End::Gone => {
                 debug!("a visitor left the console");
@@ -84,9 +90,22 @@ fn stopping() -> Error {
     Error::new(Kind::ShuttingDown, "pgusher is shutting down")
 }
 
-async fn told_to_stop(bell: &Bell) {
-    // It is rung for other reasons too: there is nothing to cancel here.
-    while bell.rung().await & ring::STOP == 0 {}
+/// Waits until the visitor is to leave, and passes on that it does not want to wait.
+async fn told_to_leave(bell: &Bell, cancelled: &Notify) -> Error {
+    loop {
+        let why = bell.rung().await;
+        if why & ring::STOP != 0 {
+            return stopping();
+        }
+        if why & ring::KILLED != 0 {
+            let message = "terminating connection due to administrator command";
+            return Error::new(Kind::ClientKilled, message);
+        }
+        if why & ring::CANCEL != 0 {
+            // If it waits for nothing, there is nothing to cancel.
+            cancelled.notify_waiters();
+        }
+    }
 }
 
 /// How a conversation ends.
@@ -209,7 +228,7 @@ impl Console {
             self.out.empty_query();
         }
         for command in &commands {
-            let table = match self.office.perform(command).await {
+            let table = match self.perform(command).await? {
                 Ok(table) => table,
                 Err(error) => return Ok(Err(error.into())),
             };
@@ -253,7 +272,7 @@ impl Console {
             return Ok(Ok(()));
         };
         if matches!(portal.progress, Progress::New) {
-            let rows = match self.office.perform(&command).await {
+            let rows = match self.perform(&command).await? {
                 Ok(table) => table.map(|table| table.rows).unwrap_or_default(),
                 Err(error) => return Ok(Err(error.into())),
             };
@@ -281,6 +300,15 @@ impl Console {
         Ok(Ok(()))
     }
 
+    /// Does it; whoever leaves meanwhile does not want it any more.
+    async fn perform(&self, command: &Command) -> io::Result<Result<Option<Table>, Error>> {
+        tokio::select! {
+            biased;
+            done = self.office.perform(command) => Ok(done),
+            () = self.dialogue.hung_up() => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
     fn done(&mut self, command: &Command) {
         match command {
             Command::Courtesy(Courtesy::Begin) => self.in_transaction = true,
@@ -292,7 +320,9 @@ impl Console {
 
     async fn ready(&mut self) -> io::Result<()> {
         self.out.ready(self.in_transaction);
-        self.flush().await
+        self.flush().await?;
+        self.office.part();
+        Ok(())
     }
 
     async fn drain(&mut self) -> io::Result<()> {

@@ -10,6 +10,7 @@ pub mod reference;
 pub mod tables;
 
 mod console;
+mod control;
 mod courtesy;
 mod extended;
 mod messages;

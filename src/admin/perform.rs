@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use tracing::info;
 
 use super::{
@@ -12,7 +13,8 @@ use crate::{
     config::{problems::nearest, settings::Rights},
     error::{Error, Kind},
     limit::{Account, Who},
-    net::lobby::Lobby,
+    net::{control::Shutdown, lobby::Lobby},
+    sync::Mutex,
 };
 
 /// The office: what a visitor may do, and with what it is done.
@@ -20,6 +22,10 @@ pub(super) struct Office {
     pub(super) lobby: Arc<Lobby>,
     pub(super) user: String,
     pub(super) rights: Rights,
+    /// Rung for what the visitor waits for: it does not want to any more.
+    pub(super) cancelled: Arc<Notify>,
+    /// How pgusher is to end once the visitor has heard that it will.
+    pub(super) parting: Mutex<Option<Shutdown>>,
 }
 
 impl Office {
@@ -39,6 +45,11 @@ impl Office {
             Command::ShowHelp => Ok(Some(command::help())),
             Command::ShowVersion => Ok(Some(tables::version())),
             Command::Courtesy(courtesy) => Ok(courtesy.table()),
+            Command::Control(control) => {
+                self.control(control).await?;
+                info!(user = self.user, %command, "done on the console");
+                Ok(None)
+            }
             Command::Suspend(_) | Command::Resume(_) | Command::Kill(_) | Command::SetTier(..) => {
                 self.change(command)?;
                 info!(user = self.user, %command, "done on the console");

@@ -7,7 +7,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use super::{
     bell::Bell,
-    lobby::{Pass, Registration, UserSeat},
+    lobby::{Pass, Registration, UserSeat, Visit},
     login::Dialogue,
     worker::Seat,
 };
@@ -34,4 +34,6 @@ pub(crate) struct Badge {
     pub(crate) registration: Registration,
     #[expect(dead_code, reason = "held until the visitor leaves")]
     pub(crate) user_seat: UserSeat,
+    #[expect(dead_code, reason = "held until the visitor leaves")]
+    pub(crate) visit: Visit,
 }

@@ -15,6 +15,7 @@ pub(crate) mod bell;
 pub(crate) mod cancel;
 pub(crate) mod cleanup;
 pub(crate) mod console;
+pub(crate) mod control;
 pub(crate) mod directory;
 pub(crate) mod handshake;
 pub(crate) mod keys;

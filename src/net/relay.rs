@@ -76,6 +76,8 @@ pub(crate) struct Client {
     /// A cancel that could not be sent yet.
     cancel_asked: bool,
     stopping: bool,
+    /// The operator has sent it away.
+    killed: bool,
     /// Turns since the last time that nothing was to be done.
     turns: u32,
     parts: Parts,
@@ -144,6 +146,7 @@ impl Client {
             held: false,
             cancel_asked: false,
             stopping: false,
+            killed: false,
             turns: 0,
             parts,
             seat,
@@ -218,6 +221,9 @@ impl Client {
         }
         if why & ring::STOP != 0 {
             self.stopping = true;
+        }
+        if why & ring::KILLED != 0 {
+            return self.be_killed();
         }
         if why & ring::TRAY != 0
             && let Some(tray) = self.parts.bell.take()
@@ -535,6 +541,10 @@ impl Client {
     }
 
     fn say_goodbye(&mut self, error: &Error) -> Result<(), Gone> {
+        if self.session.is_mid_reply() {
+            // In the middle of a row it would be heard as a part of that.
+            return Err(Gone);
+        }
         let mut goodbye = Vec::new();
         error.write_as(Severity::Fatal, &mut goodbye);
         self.side.send_own(&goodbye)?;
@@ -543,6 +553,7 @@ impl Client {
 
     /// The client is gone: its server connection goes back if that is certainly clean, else through a cleaning.
     fn part(mut self) {
+        let is_killed = self.parts.membership.pool().db.has_killed(self.came);
         self.queued = None;
         let now = Instant::now();
         self.session.ends(now);
@@ -550,7 +561,12 @@ impl Client {
         let Some(mut lease) = self.lease.take() else {
             return;
         };
-        let Self { session, .. } = self;
+        if is_killed {
+            return self.drop_server(lease);
+        }
+        let Self {
+            session, killed, ..
+        } = self;
         let backend: &Backend = &lease.conn().backend;
         if session.is_mid_request() {
             // It was sent the beginning of a message that will never end (C18).
@@ -560,6 +576,8 @@ impl Client {
             lease.conn().backend.dirty |= session.owns_connection();
             if at_rest {
                 lease.give_back(Instant::now());
+            } else if killed {
+                cleanup::start_at_once(lease, session.into_drain());
             } else {
                 cleanup::start(lease, session.into_drain());
             }

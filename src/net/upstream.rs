@@ -24,6 +24,7 @@ use crate::{
     },
     config::settings::{self, Address},
     error::{Error, Kind},
+    pool::Generation,
     session::{Backend, Reported, printable},
     wire::{
         backend::{self, Fields},
@@ -101,8 +102,9 @@ pub(super) fn start_opening(pool: &Arc<Pool>) {
     let opening = Opening(Some(Arc::clone(pool)));
     let pool = Arc::clone(pool);
     let nth = worker.nth;
+    let generation = pool.db.books.lock().generation();
     worker.spawn(Box::pin(async move {
-        match open(&pool, nth).await {
+        match open(&pool, nth, generation).await {
             Ok(conn) => {
                 opening.succeeded(conn);
             }
@@ -111,13 +113,17 @@ pub(super) fn start_opening(pool: &Arc<Pool>) {
     }));
 }
 
-async fn open(pool: &Pool, worker: usize) -> Result<Box<ServerConn>, Failure> {
+async fn open(
+    pool: &Pool,
+    worker: usize,
+    generation: Generation,
+) -> Result<Box<ServerConn>, Failure> {
     let limit = pool
         .db
         .timeouts()
         .server_connect_timeout
         .unwrap_or(Duration::MAX);
-    match tokio::time::timeout(limit, connect_and_log_in(pool, worker)).await {
+    match tokio::time::timeout(limit, connect_and_log_in(pool, worker, generation)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(pool.way(&pool.db.config().upstream).unreachable(&format!(
             "no answer within {limit:?} (server_connect_timeout)"
@@ -139,7 +145,11 @@ impl Pool {
     }
 }
 
-async fn connect_and_log_in(pool: &Pool, worker: usize) -> Result<Box<ServerConn>, Failure> {
+async fn connect_and_log_in(
+    pool: &Pool,
+    worker: usize,
+    generation: Generation,
+) -> Result<Box<ServerConn>, Failure> {
     let config = pool.db.config();
     let way = pool.way(&config.upstream);
     let Opened {
@@ -166,6 +176,7 @@ async fn connect_and_log_in(pool: &Pool, worker: usize) -> Result<Box<ServerConn
         backend,
         worker,
         expires,
+        generation,
         cancel_key,
         now,
     ))
