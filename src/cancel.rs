@@ -73,6 +73,11 @@ impl<T> Registry<T> {
         self.sessions.get(&pid).map(|(_, session)| session)
     }
 
+    /// The same, to change it.
+    pub fn get_mut(&mut self, pid: u32) -> Option<&mut T> {
+        self.sessions.get_mut(&pid).map(|(_, session)| session)
+    }
+
     /// The session has ended.
     pub fn forget(&mut self, pid: u32) {
         self.sessions.remove(&pid);

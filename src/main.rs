@@ -62,7 +62,7 @@ fn health(source: &Source) -> ExitCode {
     let Ok(config) = load(source) else {
         return ExitCode::from(MISUSED);
     };
-    ended(http::check_health(config.http))
+    ended(http::check_health(config.http.map(|http| http.address)))
 }
 
 /// Writes what was asked for.

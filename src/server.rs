@@ -1,33 +1,31 @@
 //! `pgusher serve`: puts the parts together and waits for the signal to stop.
 
+mod stage;
+
 use std::{
     io,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    task::JoinSet,
-};
-use tracing::{info, warn};
+use tokio::task::JoinSet;
+#[cfg(feature = "traces")]
+use tracing::warn;
+
+use self::stage::{Signals, Stage};
 
 use crate::{
     admin,
     config::Config,
+    metrics::Observatory,
     net::{
-        control::Shutdown,
         listener::{self, Listener},
         lobby::Lobby,
         pool::TICK,
         worker::Workers,
     },
     ops::{http::Http, limits},
-    pool::Hold,
 };
-
-/// How often it is looked at whether the last client has left.
-const WATCH: Duration = Duration::from_millis(20);
 
 /// How often idle server connections are looked at for signs of life.
 const WEED: Duration = Duration::from_secs(1);
@@ -50,8 +48,8 @@ async fn serve(config: Config) -> io::Result<()> {
         })?;
         listeners.extend(bound);
     }
-    let http = match config.http {
-        Some(address) => Some(Http::bind(address).await?),
+    let http = match &config.http {
+        Some(http) => Some(Http::bind(http).await?),
         None => None,
     };
     let workers = Workers::start(config.workers)?;
@@ -59,8 +57,12 @@ async fn serve(config: Config) -> io::Result<()> {
     // Probes are answered to the very end: that pgusher stops is what they are to hear.
     let mut probes = JoinSet::new();
     if let Some(http) = http {
-        probes.spawn(http.run(Arc::clone(&lobby)));
+        let observatory = Observatory::new(Arc::clone(&lobby));
+        probes.spawn(Arc::clone(&observatory).watch());
+        probes.spawn(http.run(observatory));
     }
+    #[cfg(feature = "traces")]
+    let tracing = Tracing::start(&lobby);
     listeners.iter().for_each(listener::announce);
     let mut accepting = JoinSet::new();
     for listener in listeners {
@@ -80,136 +82,42 @@ async fn serve(config: Config) -> io::Result<()> {
             }
         } => {}
     }
+    #[cfg(feature = "traces")]
+    tracing.finish().await;
     Ok(())
 }
 
-/// How far the end is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Serving,
-    /// Nobody comes in, and clients stay as long as they like.
-    Closed,
-    /// Transactions that are open may finish.
-    Stopping,
-    Over,
+/// Sends spans, if any are made.
+#[cfg(feature = "traces")]
+struct Tracing {
+    lobby: Arc<Lobby>,
+    sending: JoinSet<()>,
 }
 
-impl Stage {
-    /// Waits until it is over; what comes next.
-    async fn end(self, lobby: &Arc<Lobby>, signals: &mut Signals) -> Self {
-        loop {
-            let told = tokio::select! {
-                told = signals.told() => told,
-                shutdown = lobby.ordered() => Told::End(shutdown),
-                next = self.passes(lobby) => return next,
-            };
-            match told {
-                Told::End(shutdown) => {
-                    let next = self.after(shutdown);
-                    if next == Self::Over {
-                        warn!(clients = lobby.clients(), "stopped at once");
-                    }
-                    if next != self {
-                        return next;
-                    }
-                }
-                Told::Pause => hold(lobby, Hold::Paused),
-                Told::Resume => hold(lobby, Hold::Off),
-            }
+#[cfg(feature = "traces")]
+impl Tracing {
+    /// How long the last spans may take.
+    const PATIENCE: Duration = Duration::from_secs(2);
+
+    fn start(lobby: &Arc<Lobby>) -> Self {
+        let mut sending = JoinSet::new();
+        if let Some(traces) = &lobby.reports.traces {
+            sending.spawn(Arc::clone(traces).run());
+        }
+        Self {
+            lobby: Arc::clone(lobby),
+            sending,
         }
     }
 
-    /// Waits until nothing is left to wait for.
-    async fn passes(self, lobby: &Lobby) -> Self {
-        match self {
-            Self::Serving => std::future::pending().await,
-            Self::Closed => {
-                while lobby.patrons() > 0 {
-                    tokio::time::sleep(WATCH).await;
-                }
-                Self::Stopping
-            }
-            Self::Stopping => {
-                emptied(lobby).await;
-                info!("stopped");
-                Self::Over
-            }
-            Self::Over => Self::Over,
+    async fn finish(mut self) {
+        if let Some(traces) = &self.lobby.reports.traces {
+            traces.close();
         }
-    }
-
-    /// What comes after this when somebody says so. Whoever says it twice does not want to wait.
-    fn after(self, shutdown: Shutdown) -> Self {
-        match (self, shutdown) {
-            (Self::Serving | Self::Closed, Shutdown::WaitForClients) => Self::Closed,
-            (Self::Serving | Self::Closed, Shutdown::WaitForServers) => Self::Stopping,
-            (_, Shutdown::AtOnce) | (Self::Stopping | Self::Over, _) => Self::Over,
+        let sent = self.sending.join_next();
+        if tokio::time::timeout(Self::PATIENCE, sent).await.is_err() {
+            warn!("the last spans could not be sent in time");
         }
-    }
-
-    fn begin(self, lobby: &Lobby) {
-        let clients = lobby.clients();
-        match self {
-            Self::Serving | Self::Over => {}
-            Self::Closed => {
-                info!(clients, "closed: pgusher stops when its clients have left");
-                lobby.close();
-            }
-            Self::Stopping => {
-                info!(clients, "stopping: transactions that are open may finish");
-                lobby.stop();
-            }
-        }
-    }
-}
-
-/// Somebody outside wants something.
-enum Told {
-    End(Shutdown),
-    Pause,
-    Resume,
-}
-
-/// The signals that mean something.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    quit: Signal,
-    user1: Signal,
-    user2: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            quit: signal(SignalKind::quit())?,
-            user1: signal(SignalKind::user_defined1())?,
-            user2: signal(SignalKind::user_defined2())?,
-        })
-    }
-
-    async fn told(&mut self) -> Told {
-        tokio::select! {
-            _ = self.terminate.recv() => Told::End(Shutdown::WaitForServers),
-            _ = self.interrupt.recv() => Told::End(Shutdown::WaitForServers),
-            _ = self.quit.recv() => Told::End(Shutdown::AtOnce),
-            _ = self.user1.recv() => Told::Pause,
-            _ = self.user2.recv() => Told::Resume,
-        }
-    }
-}
-
-/// Pauses all databases, or lets them go on; a signal is not answered.
-fn hold(lobby: &Lobby, hold: Hold) {
-    let done = match hold {
-        Hold::Off => lobby.resume(None),
-        hold => lobby.hold(None, hold).map(drop),
-    };
-    match done {
-        Ok(()) => info!(?hold, "a signal has changed the hold of all databases"),
-        Err(error) => warn!(%error, "a signal could not be obeyed"),
     }
 }
 
@@ -228,13 +136,5 @@ async fn keep_house(lobby: &Lobby) {
                 db.weed();
             }
         }
-    }
-}
-
-/// Waits for the last guest. Who has not logged in by now has nothing to lose, and a stranger who
-/// only stands there must not hold up the end.
-async fn emptied(lobby: &Lobby) {
-    while lobby.guests() > 0 || lobby.databases().iter().any(|db| !db.is_quiet()) {
-        tokio::time::sleep(WATCH).await;
     }
 }

@@ -13,7 +13,7 @@ use std::{
 const LAYERS: [&[&str]; 5] = [
     &["wire", "sql"],
     &[
-        "auth", "tenant", "limit", "session", "pool", "cancel", "error", "sync", "config",
+        "auth", "tenant", "limit", "meter", "session", "pool", "cancel", "error", "sync", "config",
     ],
     &["net", "metrics"],
     &["ops", "admin"],

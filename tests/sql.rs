@@ -7,7 +7,7 @@
 mod properties;
 mod support;
 
-use pgusher::sql::{Dialect, Statement, statements};
+use pgusher::sql::{Dialect, Statement, mask::mask, statements};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use support::{Message, Raw, Version, both_versions, message};
@@ -23,6 +23,43 @@ proptest! {
         properties::sql(pieces.concat().as_bytes());
     }
 }
+
+// A literal is whatever a client may put where a literal can stand, and what it says is not to be seen.
+proptest! {
+    #[test]
+    fn no_literal_is_shown(
+        parts in vec((0..FORMS.len(), "[a-z' ;\\\\]{0,3}", "SELECT|a|,|=|\\(|\\)|/\\*x\\*/|--x\n|\"n\"|\\$1"), 1..8),
+        most in 0..200_usize,
+    ) {
+        let mut text = String::new();
+        for (form, noise, between) in parts {
+            text += &format!(" {} {between} ", FORMS[form](&noise));
+        }
+        let shown = mask(text.as_bytes(), Dialect::default(), most);
+        prop_assert!(!shown.contains(SECRET) && !shown.contains("4711"), "{text}\n{shown}");
+        prop_assert!(shown.len() <= most);
+        // Nor if the text is cut anywhere before it is looked at.
+        let cut = text.floor_char_boundary(most);
+        let shown = mask(&text.as_bytes()[..cut], Dialect::default(), 1000);
+        prop_assert!(!shown.contains(&SECRET[..2]) && !shown.contains("47"), "{text}\n{shown}");
+    }
+}
+
+const SECRET: &str = "QJX";
+
+/// The ways to write a constant, with noise in it.
+const FORMS: [fn(&str) -> String; 10] = [
+    |noise| format!("'{}{SECRET}'", noise.replace('\'', "''")),
+    |noise| format!("'{SECRET}'\n'{}{SECRET}'", noise.replace('\'', "''")),
+    |noise| format!("E'{}{SECRET}\\''", noise.replace(['\'', '\\'], "\\'")),
+    |noise| format!("N'{SECRET}{}'", noise.replace('\'', "''")),
+    |noise| format!("U&'{}{SECRET}'", noise.replace('\'', "''")),
+    |noise| format!("$${noise}{SECRET}$$"),
+    |noise| format!("$t${noise}$${SECRET}$t$"),
+    |_| "X'4711'".to_owned(),
+    |_| "4711.5e47".to_owned(),
+    |noise| format!("/*{}{SECRET}*/", noise.replace(['*', '/'], "")),
+];
 
 /// The seeds of the fuzz target are texts like any other.
 #[test]

@@ -3,10 +3,16 @@
 //! Messages come one by one, are bounded before they are read, and are answered in order. An error
 //! ends a command and never the connection; only bytes that are no message do.
 
-use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::Notify;
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::{
     command::{self, Command},
@@ -17,10 +23,13 @@ use super::{
     tables::Table,
 };
 use crate::{
+    config::settings::Rights,
     error::{Error, Kind, Severity},
     net::{
         bell::{Bell, ring},
+        cards::ClientCard,
         console::{Badge, Visitor},
+        journal::{About, Attempt},
         login::{Broken, Dialogue, Message},
     },
     sync::Mutex,
@@ -40,24 +49,25 @@ pub(crate) fn receive(visitor: Visitor) -> Pin<Box<dyn Future<Output = ()> + Sen
 
 async fn serve(visitor: Visitor) {
     let lobby = Arc::clone(visitor.pass.lobby());
-    let Badge {
-        user, rights, bell, ..
-    } = &visitor.badge;
-    info!(
-        user,
-        rights = command::holders(*rights),
-        "a visitor came to the console"
+    let Badge { rights, bell, .. } = &visitor.badge;
+    let rules = command::holders(*rights);
+    let about = About::visitor(&visitor.badge.card);
+    let journal = &lobby.journal;
+    journal.done_on_console(
+        &about,
+        None,
+        &format!("a visitor came to the console ({rules})"),
     );
     let is_stopping = lobby.is_stopping();
     let cancelled = Arc::new(Notify::new());
     let mut console = Console {
         office: Office {
             lobby,
-            user: user.clone(),
             rights: *rights,
             cancelled: Arc::clone(&cancelled),
             parting: Mutex::new(None),
         },
+        card: Arc::clone(&visitor.badge.card),
         dialogue: visitor.dialogue,
         out: Messages::default(),
         extended: Extended::default(),
@@ -133,6 +143,7 @@ impl From<Broken> for End {
 
 struct Console {
     office: Office,
+    card: Arc<ClientCard>,
     dialogue: Dialogue,
     out: Messages,
     extended: Extended,
@@ -245,6 +256,29 @@ impl Console {
         Ok(Ok(()))
     }
 
+    /// Does what is asked, and writes down who asked for it. Whoever leaves meanwhile does not want
+    /// it any more.
+    async fn perform(&self, command: &Command) -> io::Result<Result<Option<Table>, Error>> {
+        let outcome = tokio::select! {
+            biased;
+            outcome = self.office.perform(command) => outcome,
+            () = self.dialogue.hung_up() => return Err(io::ErrorKind::UnexpectedEof.into()),
+        };
+        let journal = &self.office.lobby.journal;
+        let about = About::visitor(&self.card);
+        match &outcome {
+            Ok(_) if command.rights() == Rights::Change => {
+                journal.done_on_console(&about, Some(command), "done on the console");
+            }
+            Ok(_) => journal.seen_on_console(&about, command),
+            Err(error) => {
+                let now = Instant::now();
+                journal.refused(Attempt::Command, &about, error, None, now);
+            }
+        }
+        Ok(outcome)
+    }
+
     async fn extended(&mut self, message: &Message) -> io::Result<Result<(), Fault>> {
         let (body, out) = (message.body.as_slice(), &mut self.out);
         let outcome = match message.tag {
@@ -298,15 +332,6 @@ impl Console {
         }
         self.extended.put_back(name, portal);
         Ok(Ok(()))
-    }
-
-    /// Does it; whoever leaves meanwhile does not want it any more.
-    async fn perform(&self, command: &Command) -> io::Result<Result<Option<Table>, Error>> {
-        tokio::select! {
-            biased;
-            done = self.office.perform(command) => Ok(done),
-            () = self.dialogue.hung_up() => Err(io::ErrorKind::UnexpectedEof.into()),
-        }
     }
 
     fn done(&mut self, command: &Command) {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tokio::sync::Notify;
-use tracing::info;
 
 use super::{
     command::{self, Command, Subject},
@@ -20,7 +19,6 @@ use crate::{
 /// The office: what a visitor may do, and with what it is done.
 pub(super) struct Office {
     pub(super) lobby: Arc<Lobby>,
-    pub(super) user: String,
     pub(super) rights: Rights,
     /// Rung for what the visitor waits for: it does not want to any more.
     pub(super) cancelled: Arc<Notify>,
@@ -47,12 +45,10 @@ impl Office {
             Command::Courtesy(courtesy) => Ok(courtesy.table()),
             Command::Control(control) => {
                 self.control(control).await?;
-                info!(user = self.user, %command, "done on the console");
                 Ok(None)
             }
             Command::Suspend(_) | Command::Resume(_) | Command::Kill(_) | Command::SetTier(..) => {
                 self.change(command)?;
-                info!(user = self.user, %command, "done on the console");
                 Ok(None)
             }
         }

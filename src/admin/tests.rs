@@ -324,6 +324,7 @@ fn statement(name: &str, server_time: u64) -> Statement {
             delayed: 4,
             delay: Duration::from_millis(5),
             refused: 6,
+            ..Used::default()
         },
     }
 }
@@ -374,6 +375,7 @@ fn a_row_has_what_its_columns_say() {
             max_waiting: 100,
             weight: 4,
         },
+        meter: Arc::default(),
     });
     let limited = tables::account(&statement);
     for table in [&unlimited, &limited] {

@@ -50,6 +50,16 @@ pub(super) fn check(file: &File, problems: &mut Problems<'_>) {
     check_auth(file, problems);
     check_console(file, problems);
     check_limits::check(file, problems);
+    if file.traces.as_ref().is_some_and(|it| it.endpoint.is_none()) {
+        problems.at("traces", "", "[traces] needs an endpoint");
+    }
+    if file.log.audit_file.is_some() && !file.log.audit {
+        problems.warn(
+            "log",
+            "audit_file",
+            "audit_file in [log] has no use with audit = false",
+        );
+    }
 }
 
 fn at_least_one(problems: &mut Problems<'_>, section: &str, key: &str, number: usize, text: &str) {

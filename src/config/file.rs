@@ -17,6 +17,7 @@ use super::settings::{
     self, Address, AuthMethod, LogFormat, Pinning, PoolMode, ServerReset, Unknown,
 };
 use super::size::Size;
+use super::traces::{Endpoint, Ratio};
 use super::value::{Addresses, Limit, SourceList, TlsMode};
 use crate::tenant::{Format, SettingName};
 
@@ -50,14 +51,17 @@ section! {
         timeouts: Timeouts = Timeouts::default();
         /// Logging, to the standard error.
         log: Log = Log::default();
+        /// Spans of transactions, for OpenTelemetry. It takes a pgusher that was built with the
+        /// feature `traces`; others refuse it.
+        traces: Option<Traces> = None;
         /// Threads.
         runtime: Runtime = Runtime::default();
         /// Metrics and health for machines, and the dashboard for people.
         http: Option<Http> = None;
         /// The console for operators: `docs/console.md`.
         console: Option<Console> = None;
-        /// What metrics count.
-        metrics: Option<Metrics> = None;
+        /// What metrics show: `docs/metrics.md`.
+        metrics: Metrics = Metrics::default();
         /// Who is the tenant, and what the database is told about it.
         tenant: Option<Tenant> = None;
         /// What one tenant may use: the default tier. Who works without a tenant is counted by its
@@ -249,6 +253,32 @@ section! {
         level: String = "info".to_owned();
         /// Text for people or one JSON object a line for machines.
         format: LogFormat = LogFormat::Text;
+        /// A line when a client has logged in, and one when it has left. Of many in a short time
+        /// only some are written, and how many were left out.
+        connections: bool = true;
+        /// Transactions that take longer, the wait for a server connection included, are written to
+        /// the log, and kept for the console and the dashboard.
+        slow_after: Timeout = Timeout::secs(1);
+        /// Keep the text of such a transaction's last statement too, without comments and with its literals masked.
+        slow_statements: bool = false;
+        /// A line for each refusal and each command on the console, under the name `pgusher::audit`.
+        audit: bool = true;
+        /// A file that these lines are appended to, as JSON, instead of the log, whatever `level`
+        /// is. It is opened again when the configuration is read again, so that it can be rotated.
+        audit_file: Option<PathBuf> = None, unset "none" example r#""audit.jsonl""#;
+    }
+}
+
+section! {
+    /// Spans of transactions, for OpenTelemetry.
+    Traces {
+        /// Where a collector takes OTLP over HTTP, as JSON.
+        endpoint: Option<Endpoint> = None, unset "must be given" example r#""http://127.0.0.1:4318/v1/traces""#;
+        /// The part of all transactions that is traced, 0 to 1. A transaction whose comment holds a
+        /// `traceparent` is traced if that says so, and not otherwise.
+        sample: Ratio = Ratio(0.01);
+        /// What this pgusher is called there.
+        service_name: String = "pgusher".to_owned();
     }
 }
 
@@ -263,8 +293,13 @@ section! {
 section! {
     /// Metrics and health.
     Http {
-        /// Where: `/metrics`, `/healthz`, `/readyz`, and the dashboard at `/`.
+        /// Where: `/metrics`, `/healthz`, `/readyz`, and the dashboard at `/`. Without `password`
+        /// and `token` the dashboard answers on a loopback address only.
         address: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 9930));
+        /// Asked for at the dashboard and `/metrics`, with any user name; never for health.
+        password: Option<Hidden> = None, unset "nothing is asked for" example r#"{ env = "PGUSHER_HTTP_PASSWORD" }"#;
+        /// Opens the same as a bearer token, for machines; also taken as the password.
+        token: Option<Hidden> = None, unset "nothing is asked for" example r#"{ env = "PGUSHER_HTTP_TOKEN" }"#;
     }
 }
 
@@ -279,9 +314,10 @@ section! {
 }
 
 section! {
-    /// What metrics count.
+    /// What metrics show: `docs/metrics.md`.
     Metrics {
-        /// Tenants with series of their own; the rest is summed.
+        /// Tenants with series of their own: those with the most to see of them lately. The rest is
+        /// summed.
         max_tenants: usize = 1000;
     }
 }

@@ -6,8 +6,8 @@ use crate::auth::Secret;
 
 use super::ConfigErrors;
 use super::file::{self, File};
-use super::resolve::{cores, upstream, with_upstream};
-use super::settings::{AuthMethod, Config, Console, Listen, Log, Upstream, User};
+use super::resolve::{cores, log, upstream, with_upstream};
+use super::settings::{AuthMethod, Config, Console, Listen, Upstream, User};
 use super::url::DatabaseUrl;
 
 /// One upstream, under the name of its database and under any other name; for this machine only,
@@ -66,10 +66,8 @@ pub(super) fn from_database_url(text: &str) -> Result<Config, ConfigErrors> {
         http: None,
         workers: cores(),
         auth,
-        log: Log {
-            level: file.log.level.clone(),
-            format: file.log.format,
-        },
+        log: log(&file.log, Path::new("")),
+        traces: None,
         databases,
         users,
         tenant: None,
@@ -77,6 +75,7 @@ pub(super) fn from_database_url(text: &str) -> Result<Config, ConfigErrors> {
         notice_after: None,
         tenants_query: None,
         console: Console::default(),
+        max_tenants: file.metrics.max_tenants,
         warnings,
     })
 }

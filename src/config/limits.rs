@@ -37,6 +37,7 @@ pub(super) fn rules(file: &File, problems: &mut Problems<'_>) -> Rules {
     for (name, typed) in &limits.tiers {
         let tier = Tier {
             name: name.as_str().into(),
+            meter: Arc::default(),
             ..resolved(&default, typed, &below("limits.tiers", name), problems)
         };
         tiers.insert(name.clone(), Arc::new(tier));

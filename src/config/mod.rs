@@ -17,6 +17,7 @@ pub mod schema;
 pub mod secret;
 pub mod settings;
 pub mod size;
+pub mod traces;
 pub mod url;
 pub mod value;
 

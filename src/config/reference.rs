@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::file::File;
 use super::schema::{Absent, Key, Section as _, Shape};
-use super::unsupported::{NO_EFFECT, PARTIAL, REFUSED};
+use super::unsupported::REFUSED;
 
 const TOML_HEAD: &str = "\
 # Every section and key of pgusher's configuration, with its default or an example.
@@ -91,14 +91,8 @@ fn status(path: &str) -> Option<String> {
         path.strip_prefix(*section)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    if REFUSED.iter().any(inside) {
-        Some("Refused by this version, which cannot do it yet.".to_owned())
-    } else if NO_EFFECT.iter().any(inside) {
-        Some("Read, but without effect in this version.".to_owned())
-    } else {
-        let (_, text) = PARTIAL.iter().find(|(section, _)| inside(section))?;
-        Some(format!("This version {text}."))
-    }
+    let refused = "Refused by this version, which cannot do it yet.";
+    REFUSED.iter().any(inside).then(|| refused.to_owned())
 }
 
 /// `config/reference.toml`.

@@ -1,19 +1,20 @@
 //! From what was typed to what holds: defaults, overrides, secrets.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::auth::{Secret, userlist};
+use crate::auth::{Password, Secret, userlist};
 use crate::session::PinRules;
 
 use super::duration::Timeout;
 use super::file::{self, File};
 use super::problems::{Problems, quoted};
-use super::secret::Sources;
+use super::secret::{Hidden, Sources};
 use super::settings::{
-    Accounts, AuthMethod, Config, Console, Database, Listen, Log, Pinning, PoolSizes, Timeouts,
-    Upstream, User,
+    Accounts, AuthMethod, Config, Console, Database, Http, Listen, Log, Pinning, PoolSizes,
+    Timeouts, Traces, Upstream, User,
 };
 use super::url::DatabaseUrl;
 use super::{limits, tenants};
@@ -38,13 +39,14 @@ pub(super) fn resolve(file: &File, sources: &Sources<'_>, problems: &mut Problem
             max_handshakes: file.listen.max_handshakes,
             client_login_timeout: file.timeouts.client_login_timeout.0,
         },
-        http: file.http.as_ref().map(|http| http.address),
+        http: file
+            .http
+            .as_ref()
+            .map(|typed| http(typed, sources, problems)),
         workers: file.runtime.workers.unwrap_or_else(cores),
         auth: file.auth.method,
-        log: Log {
-            level: file.log.level.clone(),
-            format: file.log.format,
-        },
+        log: log(&file.log, sources.directory()),
+        traces: file.traces.as_ref().and_then(traces),
         databases,
         users: users(file, sources, problems),
         tenant: tenant.map(|policy| Arc::new(policy.with_accounts(Arc::clone(&accounts)))),
@@ -54,9 +56,52 @@ pub(super) fn resolve(file: &File, sources: &Sources<'_>, problems: &mut Problem
             .as_ref()
             .and_then(|limits| limits.notice_after.0),
         tenants_query: limits::tenants_query(file, sources, problems),
+        max_tenants: file.metrics.max_tenants,
         console: file.console.as_ref().map(console).unwrap_or_default(),
         warnings: Vec::new(),
     }
+}
+
+fn http(typed: &file::Http, sources: &Sources<'_>, problems: &mut Problems<'_>) -> Http {
+    let mut secret = |key: &str, hidden: Option<&Hidden>| {
+        let read = sources.read(hidden?);
+        let text = read.and_then(|text| match text.as_str() {
+            "" => Err("must not be empty: leave it out, and nothing is asked for".to_owned()),
+            _ => Ok(text),
+        });
+        let text = text
+            .map_err(|error| problems.key("http", key, error))
+            .ok()?;
+        Some(Password::new(text.as_bytes()))
+    };
+    Http {
+        address: typed.address,
+        password: secret("password", typed.password.as_ref()),
+        token: secret("token", typed.token.as_ref()),
+    }
+}
+
+/// Logging; relative paths start in `directory`.
+pub(super) fn log(typed: &file::Log, directory: &Path) -> Log {
+    let audit_file = typed.audit_file.as_ref();
+    Log {
+        level: typed.level.clone(),
+        format: typed.format,
+        connections: typed.connections,
+        slow_after: typed.slow_after.0,
+        slow_statements: typed.slow_statements,
+        audit: typed.audit,
+        audit_file: audit_file.map(|path| directory.join(path)),
+    }
+}
+
+/// Spans; nothing without a place to send them to, which `check` notes.
+fn traces(typed: &file::Traces) -> Option<Traces> {
+    Some(Traces {
+        endpoint: typed.endpoint.clone()?,
+        sample: typed.sample,
+        service_name: typed.service_name.clone(),
+    })
 }
 
 fn console(typed: &file::Console) -> Console {

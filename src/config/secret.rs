@@ -79,6 +79,11 @@ impl<'a> Sources<'a> {
         }
     }
 
+    /// Where relative paths start.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// The secret itself; the error goes on from the key's name and never holds the secret.
     pub(super) fn read(&self, hidden: &Hidden) -> Result<String, String> {
         match hidden {

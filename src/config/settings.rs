@@ -5,7 +5,8 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::auth::Secret;
+pub use super::traces::{Endpoint, Ratio};
+use crate::auth::{Password, Secret};
 pub use crate::{
     limit::Accounts,
     pool::PoolSizes,
@@ -18,14 +19,16 @@ pub use crate::{
 pub struct Config {
     /// Where clients connect.
     pub listen: Listen,
-    /// Where metrics and health are served; `None` = nowhere.
-    pub http: Option<SocketAddr>,
+    /// Where metrics, health and the dashboard are served; `None` = nowhere.
+    pub http: Option<Http>,
     /// Threads that relay.
     pub workers: usize,
     /// How clients prove who they are.
     pub auth: AuthMethod,
     /// Logging.
     pub log: Log,
+    /// Where spans of transactions are sent; `None` = nowhere.
+    pub traces: Option<Traces>,
     /// Databases by the name that clients ask for; `"*"` stands for any other.
     pub databases: BTreeMap<String, Database>,
     /// Users by name.
@@ -40,6 +43,8 @@ pub struct Config {
     pub tenants_query: Option<TenantsQuery>,
     /// Who may use the console.
     pub console: Console,
+    /// Tenants with series of their own among the metrics.
+    pub max_tenants: usize,
     /// What the operator should hear at the start: whole lines, with the place in the file.
     pub warnings: Vec<String>,
 }
@@ -56,6 +61,17 @@ impl Config {
 /// The databases that are the console, unless databases of that name are configured. The second
 /// is where tools look that were made for PgBouncer.
 pub const CONSOLES: [&str; 2] = ["pgusher", "pgbouncer"];
+
+/// Where metrics, health and the dashboard are served, and what is asked of visitors.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Opens the dashboard and the metrics; `None` = does not.
+    pub password: Option<Password>,
+    /// Opens the same, for machines; `None` = does not.
+    pub token: Option<Password>,
+}
 
 /// Who may use the console.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -146,6 +162,27 @@ pub struct Log {
     pub level: String,
     /// Text for people or JSON for machines.
     pub format: LogFormat,
+    /// Lines of clients that come and go.
+    pub connections: bool,
+    /// Transactions that take longer are told of; `None` = none is.
+    pub slow_after: Option<Duration>,
+    /// With the text of the statement, masked.
+    pub slow_statements: bool,
+    /// Lines of refusals and of the console's commands.
+    pub audit: bool,
+    /// Where those go instead of the log.
+    pub audit_file: Option<PathBuf>,
+}
+
+/// Spans of transactions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Traces {
+    /// Where they are sent.
+    pub endpoint: Endpoint,
+    /// The part of all transactions that is traced.
+    pub sample: Ratio,
+    /// What this process is called there.
+    pub service_name: String,
 }
 
 /// The form of a log line.

@@ -2,7 +2,10 @@
 
 use std::{path::Path, time::Duration};
 
-use super::{Config, settings::Address};
+use super::{
+    Config,
+    settings::{Address, Log},
+};
 
 mod limits;
 mod mistakes;

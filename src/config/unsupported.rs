@@ -12,15 +12,6 @@ use crate::tenant::Source;
 /// Sections that are refused.
 pub(super) const REFUSED: [&str; 1] = ["listen.tls"];
 
-/// Sections that are read and do nothing.
-pub(super) const NO_EFFECT: [&str; 1] = ["metrics"];
-
-/// Sections of which a part does nothing yet, and what is to be said of it.
-pub(super) const PARTIAL: [(&str, &str); 1] = [(
-    "http",
-    "serves /healthz and /readyz; /metrics and the dashboard are not available in this version",
-)];
-
 /// Notes everything in the file that this version cannot do.
 pub(super) fn unsupported(file: &File, problems: &mut Problems<'_>) {
     if let Some(tls) = &file.listen.tls {
@@ -46,6 +37,10 @@ pub(super) fn unsupported(file: &File, problems: &mut Problems<'_>) {
             }
         }
     }
+    if file.traces.is_some() && cfg!(not(feature = "traces")) {
+        let text = "[traces] needs a pgusher that was built with the feature `traces`, and this one was not: build it with `cargo build --release --features traces`, or leave the section out";
+        problems.at("traces", "", text);
+    }
     if let Some(tenant) = &file.tenant {
         for source in [Source::Jwt, Source::Cert, Source::Sni] {
             if tenant.sources.0.contains(&source) {
@@ -57,18 +52,5 @@ pub(super) fn unsupported(file: &File, problems: &mut Problems<'_>) {
                 );
             }
         }
-    }
-    let present = [file.metrics.is_some()];
-    for (section, _) in NO_EFFECT
-        .iter()
-        .zip(present)
-        .filter(|(_, present)| *present)
-    {
-        let text = format!("[{section}] is read but has no effect in this version");
-        problems.warn(section, "", text);
-    }
-    let present = [file.http.is_some()];
-    for ((section, status), _) in PARTIAL.iter().zip(present).filter(|(_, present)| *present) {
-        problems.warn(section, "", format!("[{section}] {status}"));
     }
 }

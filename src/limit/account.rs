@@ -67,6 +67,10 @@ pub struct Cost {
     pub server_time: Duration,
     /// Bytes that the server sent.
     pub bytes: u64,
+    /// How long transactions waited before they began.
+    pub wait: Duration,
+    /// Errors that the client was told.
+    pub errors: u64,
 }
 
 /// May a transaction start?
@@ -93,8 +97,65 @@ pub struct Used {
     pub delayed: u64,
     /// And for how long in all.
     pub delay: Duration,
+    /// How long transactions waited before they began, for a limit or for a server connection.
+    pub wait: Duration,
+    /// Errors that clients were told.
+    pub errors: u64,
     /// Transactions and connections that were refused.
     pub refused: u64,
+}
+
+impl Used {
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        self.each(other, u64::wrapping_add, Duration::saturating_add)
+    }
+
+    /// What is more here than there.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        self.each(other, u64::saturating_sub, Duration::saturating_sub)
+    }
+
+    fn each(
+        &self,
+        other: &Self,
+        number: fn(u64, u64) -> u64,
+        time: fn(Duration, Duration) -> Duration,
+    ) -> Self {
+        Self {
+            transactions: number(self.transactions, other.transactions),
+            server_time: time(self.server_time, other.server_time),
+            bytes: number(self.bytes, other.bytes),
+            delayed: number(self.delayed, other.delayed),
+            delay: time(self.delay, other.delay),
+            wait: time(self.wait, other.wait),
+            errors: number(self.errors, other.errors),
+            refused: number(self.refused, other.refused),
+        }
+    }
+
+    /// How much there is to see of it: its own time and that of the server connections, and
+    /// something for each event, so that whoever is refused everything is seen as well.
+    fn weight(&self) -> u64 {
+        let events = self.transactions + self.errors + self.refused;
+        nanos(self.server_time + self.wait).wrapping_add(events * nanos(EVENT))
+    }
+}
+
+/// What an event weighs when it is decided who is shown.
+const EVENT: Duration = Duration::from_micros(100);
+
+/// What an account looks like to whoever decides which are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Observation {
+    /// How much there was to see of it lately. What is long ago counts less and less.
+    pub score: u64,
+    /// Clients that are connected in its name.
+    pub clients: usize,
+    /// What it has used.
+    pub used: Used,
 }
 
 /// What an account looks like from outside.
@@ -143,6 +204,10 @@ struct Books {
     bytes: Bucket,
     connections: Bucket,
     used: Used,
+    /// Its weight when it was observed last.
+    weighed: u64,
+    /// How much there was to see of it lately.
+    score: u64,
 }
 
 impl Account {
@@ -160,6 +225,8 @@ impl Account {
             bytes: Bucket::default(),
             connections: Bucket::default(),
             used: Used::default(),
+            weighed: 0,
+            score: 0,
         };
         Self {
             who,
@@ -241,6 +308,10 @@ impl Account {
         books.used.transactions += cost.transactions;
         books.used.server_time += cost.server_time;
         books.used.bytes += cost.bytes;
+        books.used.wait += cost.wait;
+        books.used.errors += cost.errors;
+        let meter = &books.tier.meter;
+        meter.saw(self.number, cost.transactions, cost.server_time, cost.wait);
     }
 
     /// A transaction that began in nobody's name is this account's, as it turns out: it is charged
@@ -414,6 +485,25 @@ impl Account {
             clients: books.clients,
             used: books.used,
         }
+    }
+
+    /// Looks at it, as one observer does now and then: the score is of what has happened since,
+    /// and half of what it was.
+    pub fn observe(&self) -> Observation {
+        let books = &mut *self.books.lock();
+        let weight = books.used.weight();
+        books.score = books.score / 2 + weight.saturating_sub(books.weighed);
+        books.weighed = weight;
+        Observation {
+            score: books.score,
+            clients: books.clients,
+            used: books.used,
+        }
+    }
+
+    /// What it has used.
+    pub fn used(&self) -> Used {
+        self.books.lock().used
     }
 
     /// A new account would be the same: nothing is owed, and nobody has decided anything about it.

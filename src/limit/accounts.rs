@@ -18,7 +18,7 @@ use dashmap::DashMap;
 use super::{
     Account, Tier, Who,
     absent::Absent,
-    account::{Statement, unknown},
+    account::{Statement, Used, unknown},
     standing::{Found, Holds},
     tier,
 };
@@ -94,6 +94,8 @@ pub struct Accounts {
     sweep_at: AtomicUsize,
     /// When that was done last.
     swept: Mutex<Option<Instant>>,
+    /// What those have used that were forgotten.
+    forgotten: Mutex<Used>,
     next: AtomicU64,
 }
 
@@ -113,6 +115,7 @@ impl Accounts {
             count: AtomicUsize::new(0),
             sweep_at: AtomicUsize::new(ROOM),
             swept: Mutex::default(),
+            forgotten: Mutex::default(),
             next: AtomicU64::new(1),
         }
     }
@@ -215,6 +218,8 @@ impl Accounts {
             // Whoever has it in hand may be about to use it.
             let keep = Arc::strong_count(account) > 1 || !account.is_forgettable(now);
             if !keep {
+                let mut forgotten = self.forgotten.lock();
+                *forgotten = forgotten.plus(&account.used());
                 self.count.fetch_sub(1, Ordering::Relaxed);
             }
             keep
@@ -278,6 +283,19 @@ impl Accounts {
             .iter()
             .map(|account| account.statement())
             .collect()
+    }
+
+    /// What those have used that were forgotten.
+    pub fn forgotten(&self) -> Used {
+        *self.forgotten.lock()
+    }
+
+    /// Shows each account to `see`. Nobody is kept waiting for longer than it takes to see some
+    /// thousand.
+    pub fn each(&self, mut see: impl FnMut(&Arc<Account>)) {
+        for account in &self.known {
+            see(&account);
+        }
     }
 
     /// Other rules hold from now on.

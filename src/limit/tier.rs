@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use super::Rate;
-use crate::config::{duration, size, value::MAX_COUNT};
+use crate::{
+    config::{duration, size, value::MAX_COUNT},
+    meter::TierMeter,
+};
 
 /// What one tenant may use. `None` and `usize::MAX` are no limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub struct Tier {
     pub max_clients: usize,
     /// Its part of each pool.
     pub share: Share,
+    /// What its accounts have seen: those of all tiers of this name.
+    pub meter: Arc<TierMeter>,
 }
 
 /// The name of the tier of those who have no other.
@@ -40,6 +45,7 @@ impl Default for Tier {
             max_delay: None,
             max_clients: usize::MAX,
             share: Share::default(),
+            meter: Arc::default(),
         }
     }
 }
@@ -189,6 +195,7 @@ impl Tier {
             max_delay,
             max_clients: most(terms.max_clients, self.max_clients),
             share,
+            meter: Arc::clone(&self.meter),
         })
     }
 }
@@ -255,6 +262,7 @@ mod tests {
                 max_waiting: 50,
                 weight: 1,
             },
+            meter: Arc::default(),
         }
     }
 
@@ -308,6 +316,7 @@ mod tests {
                 max_waiting: 60,
                 weight: 1000,
             },
+            meter: Arc::default(),
         };
         assert_eq!(tier, expected);
     }

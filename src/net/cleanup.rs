@@ -16,6 +16,7 @@ use super::{
     side::{Filled, at_desk},
 };
 use crate::{
+    meter::Count as _,
     session::{Drain, Holds, Request, Status, Useless, Whose},
     wire::write,
 };
@@ -39,10 +40,15 @@ pub(crate) fn start_at_once(lease: Lease, drain: Drain) {
 
 fn start_after(mut lease: Lease, mut drain: Drain, grace: Duration) {
     let worker = lease.pool().db.workers.here().clone();
+    lease.conn().card.is_cleaned();
     worker.spawn(async move {
         match clean(&mut lease, &mut drain, grace).await {
-            Ok(()) => lease.give_back_cleaned(Instant::now()),
+            Ok(()) => {
+                lease.pool().traffic().resets.one();
+                lease.give_back_cleaned(Instant::now());
+            }
             Err(Useless) => {
+                lease.pool().traffic().resets_failed.one();
                 debug!("a server connection could not be cleaned and is closed");
                 lease.close();
             }

@@ -7,6 +7,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use super::{
     bell::Bell,
+    cards::ClientCard,
     lobby::{Pass, Registration, UserSeat, Visit},
     login::Dialogue,
     worker::Seat,
@@ -29,6 +30,8 @@ pub(crate) struct Visitor {
 pub(crate) struct Badge {
     pub(crate) user: String,
     pub(crate) rights: Rights,
+    /// As it is seen.
+    pub(crate) card: Arc<ClientCard>,
     /// Rung when it is to leave.
     pub(crate) bell: Arc<Bell>,
     pub(crate) registration: Registration,

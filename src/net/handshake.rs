@@ -5,11 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::{
     bell::Bell,
+    cards::{ClientCard, Introduction},
     console::{Badge, Visitor},
+    journal::{About, Attempt},
     lobby::{Lobby, Pass},
     login::{Broken, Dialogue},
     relay::{self, Client, party_of},
@@ -23,10 +25,11 @@ use crate::{
         client::{Exchange, Proof, Random, Step},
         upstream::Credential,
     },
-    config::settings::{Config, User},
+    config::settings::{CONSOLES, Config, User},
     error::{Error, Kind, Severity},
     pool::PoolSizes,
-    session::{Profile, Session, Start, Tenant},
+    session::{Profile, Session, Start, Tenant, printable},
+    tenant::TenantId,
     wire::{
         startup::{self, Fault, Negotiated, Opening, Setting, Startup, Version},
         write,
@@ -38,15 +41,15 @@ const MOST_REQUESTS: usize = 2;
 
 /// How a connection ends before it is a session.
 enum End {
-    /// With these words.
-    Told(Error),
+    /// With these words; and perhaps with others, which are for the log only.
+    Told(Error, Option<String>),
     /// Without any: it only wanted to cancel, or it has gone.
     Silent,
 }
 
 impl From<Error> for End {
     fn from(error: Error) -> Self {
-        Self::Told(error)
+        Self::Told(error, None)
     }
 }
 
@@ -67,9 +70,9 @@ impl From<Broken> for End {
                     Fault::NoUser => Kind::InvalidStartup,
                     Fault::Setting | Fault::UnknownSetting | Fault::Syntax => Kind::StartupSetting,
                 };
-                Self::Told(Error::new(kind, bad.message))
+                Error::new(kind, bad.message).into()
             }
-            broken => Self::Told(Error::new(Kind::ProtocolViolation, broken.to_string())),
+            broken => Error::new(Kind::ProtocolViolation, broken.to_string()).into(),
         }
     }
 }
@@ -84,11 +87,17 @@ pub(crate) async fn serve(pass: Pass, seat: Seat, stream: Stream) {
 
 async fn come_in(pass: Pass, seat: Seat, stream: Stream) -> Option<Client> {
     stream.tune();
+    let came = Instant::now();
     let mut dialogue = Dialogue::new(stream);
     let lobby = Arc::clone(pass.lobby());
-    match log_in(&lobby, &mut dialogue).await {
+    let mut caller = Caller::default();
+    match log_in(&lobby, &mut dialogue, &mut caller).await {
         Ok(Arrival::Session(session, parts)) => {
+            let traffic = parts.membership.pool().traffic();
+            traffic.logins.observe(came.elapsed());
             let side = dialogue.into_side();
+            let about = About::of(&parts.card, parts.presence.account().who());
+            lobby.journal.connected(&about, Instant::now());
             Some(Client::new(side, *session, parts, pass, seat))
         }
         Ok(Arrival::Visit(badge)) => {
@@ -102,8 +111,12 @@ async fn come_in(pass: Pass, seat: Seat, stream: Stream) -> Option<Client> {
             receive(visitor).await;
             None
         }
-        Err(End::Told(error)) => {
-            info!(%error, "a client was turned away");
+        Err(End::Told(error, why)) => {
+            let about = caller.about(&dialogue);
+            let (why, now) = (why.as_deref(), Instant::now());
+            let journal = &lobby.journal;
+            journal.refused(Attempt::Login, &about, &error, why, now);
+            lobby.meters.refusals.told(error.kind);
             let mut out = Vec::new();
             error.write_as(Severity::Fatal, &mut out);
             // Whether it hears it is its own business.
@@ -117,6 +130,38 @@ async fn come_in(pass: Pass, seat: Seat, stream: Stream) -> Option<Client> {
     }
 }
 
+/// What is known of who wants to come in: what it says of itself, until it has logged in.
+#[derive(Default)]
+struct Caller {
+    user: String,
+    database: String,
+    tenant: Option<TenantId>,
+}
+
+impl Caller {
+    /// Names that are longer than any that PostgreSQL takes tell nobody more.
+    const MOST: usize = 128;
+
+    fn of(startup: &Startup) -> Self {
+        let name = |bytes: &[u8]| printable(bytes.get(..Self::MOST).unwrap_or(bytes));
+        Self {
+            user: name(&startup.user),
+            database: name(&startup.database),
+            tenant: None,
+        }
+    }
+
+    fn about(&self, dialogue: &Dialogue) -> About<'_> {
+        About {
+            client: 0,
+            user: &self.user,
+            database: &self.database,
+            tenant: self.tenant.as_ref().map(TenantId::as_str),
+            address: dialogue.ends().peer,
+        }
+    }
+}
+
 /// Somebody has logged in.
 enum Arrival {
     /// Everything that a session begins with.
@@ -125,7 +170,11 @@ enum Arrival {
     Visit(Badge),
 }
 
-async fn log_in(lobby: &Arc<Lobby>, dialogue: &mut Dialogue) -> Result<Arrival, End> {
+async fn log_in(
+    lobby: &Arc<Lobby>,
+    dialogue: &mut Dialogue,
+    caller: &mut Caller,
+) -> Result<Arrival, End> {
     let limit = lobby
         .config()
         .listen
@@ -140,6 +189,7 @@ async fn log_in(lobby: &Arc<Lobby>, dialogue: &mut Dialogue) -> Result<Arrival, 
         };
         let shown = async {
             let startup = open(lobby, dialogue).await?;
+            *caller = Caller::of(&startup);
             check(lobby, &startup)?;
             let proof = authenticate(lobby, dialogue, &startup).await?;
             Ok::<_, End>((startup, proof))
@@ -152,7 +202,7 @@ async fn log_in(lobby: &Arc<Lobby>, dialogue: &mut Dialogue) -> Result<Arrival, 
             }
         }
     };
-    take_a_seat(lobby, dialogue, startup, proof).await
+    take_a_seat(lobby, dialogue, caller, startup, proof).await
 }
 
 /// The first messages, up to the startup message or a cancel request.
@@ -263,19 +313,19 @@ async fn authenticate(
 
 /// Nobody is told whether the user exists or what was wrong with the password (A4).
 fn refusal(why: &AuthError, user: &[u8]) -> End {
-    let user = crate::session::printable(user);
-    info!(user, %why, "a login was refused");
+    let user = printable(user);
     let message = match why.told() {
         Kind::InvalidPassword => format!("password authentication failed for user \"{user}\""),
         _ => why.to_string(),
     };
-    Error::new(why.told(), message).into()
+    End::Told(Error::new(why.told(), message), Some(why.to_string()))
 }
 
 /// Finds the client's pool and its place in it, learns what to tell it, and tells it.
 async fn take_a_seat(
     lobby: &Arc<Lobby>,
     dialogue: &mut Dialogue,
+    caller: &mut Caller,
     startup: Startup,
     proof: Proof,
 ) -> Result<Arrival, End> {
@@ -283,11 +333,14 @@ async fn take_a_seat(
     let typed = text(&startup.user, "user")?;
     let (user, suffix) = split_user(&config, &typed);
     let user = user.to_owned();
+    caller.user.clone_from(&user);
     let database = text(&startup.database, "database")?;
     // Who names no database means the one with the user's name: of the user, not of the tenant.
     let database = if database == typed { &user } else { &database };
     if config.is_console(database) {
-        return Ok(Arrival::Visit(visit(lobby, &startup, &typed, suffix)?));
+        return Ok(Arrival::Visit(visit(
+            lobby, &startup, &typed, suffix, dialogue,
+        )?));
     }
     let db = lobby.database(database)?;
     let user_seat = lobby.admit_user(&user)?;
@@ -314,7 +367,8 @@ async fn take_a_seat(
     let bell = Arc::new(Bell::new());
     let bypass = settings.is_some_and(|user| user.bypass);
     let (tenant, own) = identify(&config, suffix, bypass, startup.settings)?;
-    if tenant.is_some() {
+    if let Some(tenant) = &tenant {
+        caller.tenant = tenant.known.as_ref().map(|it| it.id().clone());
         membership.pool().audited.want();
     }
     let account = match tenant.as_ref().and_then(|tenant| tenant.known.as_ref()) {
@@ -326,6 +380,7 @@ async fn take_a_seat(
     }
     let presence = account.come_in(Instant::now())?;
     let profile = Profile::new(own);
+    let application = profile.get(b"application_name").map(printable);
     let welcome = welcome::welcome(
         membership.pool(),
         &bell,
@@ -334,6 +389,16 @@ async fn take_a_seat(
     )
     .await?;
     let registration = lobby.register(&bell, long_key);
+    let card = ClientCard::new(Introduction {
+        id: registration.key().pid,
+        database,
+        user: &user,
+        login: &login,
+        application: application.as_deref().unwrap_or_default(),
+        ends: dialogue.ends(),
+        account: Arc::clone(presence.account()),
+    });
+    registration.show(&card);
 
     let mut out = Vec::new();
     write::authentication(&mut out, 0, &[]);
@@ -357,12 +422,14 @@ async fn take_a_seat(
         pins: Arc::clone(&membership.pool().pins),
         tenant,
         pid: registration.key().pid,
+        traffic: Arc::clone(membership.pool().traffic()),
     };
     let session = Session::new(start, Instant::now());
     let parts = relay::Parts {
         bell,
         membership,
         presence,
+        card,
         registration,
         user_seat,
     };
@@ -376,6 +443,7 @@ fn visit(
     startup: &Startup,
     user: &str,
     tenant: Option<&str>,
+    dialogue: &Dialogue,
 ) -> Result<Badge, Error> {
     let rights = lobby.config().console.rights(user);
     let Some(rights) = rights.filter(|_| tenant.is_none()) else {
@@ -386,10 +454,22 @@ fn visit(
     let user_seat = lobby.admit_user(user)?;
     let bell = Arc::new(Bell::new());
     let long_key = negotiated(startup).speak >= Version::V3_2;
+    let registration = lobby.register(&bell, long_key);
+    let card = ClientCard::new(Introduction {
+        id: registration.key().pid,
+        database: CONSOLES[1],
+        user,
+        login: "",
+        application: "",
+        ends: dialogue.ends(),
+        account: lobby.config().accounts.of_user(user)?,
+    });
+    registration.show(&card);
     Ok(Badge {
+        card,
         user: user.to_owned(),
         rights,
-        registration: lobby.register(&bell, long_key),
+        registration,
         visit: lobby.visit(),
         bell,
         user_seat,

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     cancel::Flight,
+    cards::{Ends, ServerCard},
     cleanup,
     pool::Pool,
     side::{Filled, Side},
@@ -53,6 +54,7 @@ pub(crate) struct ServerConn {
     /// A cancel request for what it did is on its way: nobody else may have it until that has arrived (B1).
     pub(crate) cancelling: Arc<Flight>,
     used: Instant,
+    pub(crate) card: Arc<ServerCard>,
 }
 
 impl ServerConn {
@@ -65,8 +67,11 @@ impl ServerConn {
         cancel_key: Option<CancelKey>,
         now: Instant,
     ) -> Box<Self> {
-        let cancelling = Arc::default();
+        let cancelling: Arc<Flight> = Arc::default();
+        let pid = cancel_key.as_ref().map_or(0, |key| key.pid);
+        let card = ServerCard::new(pid, Ends::of(side.stream()), Arc::clone(&cancelling));
         Box::new(Self {
+            card,
             side,
             backend,
             worker,
@@ -191,6 +196,7 @@ impl Lease {
             cancel_key,
             cancelling,
             used,
+            card,
             ..
         } = *conn;
         let moved = side.rebind().map(|side| {
@@ -203,6 +209,7 @@ impl Lease {
                 cancel_key,
                 cancelling,
                 used,
+                card,
             })
         });
         match moved {
@@ -230,6 +237,7 @@ impl Lease {
         let clean = conn.backend.is_free() && conn.backend.is_clean() && !pending;
         if clean && !conn.side.is_backed_up() && !conn.side.has_kept() {
             conn.backend.pipeline.shrink();
+            conn.card.rests(conn.backend.statements(), now);
             self.pool.give_back(self.party, conn, now);
         } else {
             self.conn = Some(conn);
@@ -242,6 +250,7 @@ impl Lease {
         if let Some(mut conn) = self.conn.take() {
             conn.used = now;
             conn.backend.pipeline.shrink();
+            conn.card.rests(conn.backend.statements(), now);
             self.pool.give_back(self.party, conn, now);
         }
     }

@@ -6,14 +6,19 @@ use std::{
     os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 use tracing::{info, warn};
 
-use super::{handshake, lobby::Lobby, stream::Detached};
+use super::{
+    handshake,
+    journal::{About, Attempt},
+    lobby::Lobby,
+    stream::Detached,
+};
 use crate::{
     config::settings::Address,
     error::{Error, Kind, Severity},
@@ -119,7 +124,7 @@ fn bind_unix(path: &Path) -> io::Result<Listener> {
 fn welcome(lobby: &Arc<Lobby>, stream: Detached) {
     let worker = lobby.workers.idlest();
     let Some(pass) = lobby.enter() else {
-        return turn_away(stream);
+        return turn_away(lobby, stream);
     };
     let seat = worker.occupy();
     worker.spawn(async move {
@@ -131,11 +136,21 @@ fn welcome(lobby: &Arc<Lobby>, stream: Detached) {
 }
 
 /// There is no room for it, not even to ask what it wants. The kernel's buffer of a fresh socket takes these words.
-fn turn_away(stream: Detached) {
+fn turn_away(lobby: &Lobby, stream: Detached) {
     use std::io::Write;
     let mut out = Vec::new();
-    Error::new(Kind::TooManyClients, "sorry, too many clients already")
-        .write_as(Severity::Fatal, &mut out);
+    let error = Error::new(Kind::TooManyClients, "sorry, too many clients already");
+    error.write_as(Severity::Fatal, &mut out);
+    let about = About {
+        address: match &stream {
+            Detached::Tcp(stream) => stream.peer_addr().ok(),
+            Detached::Unix(_) => None,
+        },
+        ..About::default()
+    };
+    let (journal, now) = (&lobby.journal, Instant::now());
+    journal.refused(Attempt::Login, &about, &error, None, now);
+    lobby.meters.refusals.told(error.kind);
     let _ = match stream {
         Detached::Tcp(mut stream) => stream.write_all(&out),
         Detached::Unix(mut stream) => stream.write_all(&out),

@@ -13,11 +13,15 @@ use tokio::sync::Notify;
 
 use super::{
     bell::{Bell, ring},
+    cards::ClientCard,
     console::Reception,
     control::{self, Shutdown},
     directory::Directory,
+    journal::Journal,
     keys::Keys,
+    meters::Meters,
     pool::{Db, Logins, Pool},
+    report::Reports,
     upstream::fill_random,
     worker::Workers,
 };
@@ -33,21 +37,34 @@ use crate::{
 /// Databases that `"*"` may stand for at once. Each that is asked for costs a little memory for as long as it is in use.
 const MOST_WILDCARDS: usize = 1000;
 
+/// Somebody who has logged in.
+struct Guest {
+    bell: Arc<Bell>,
+    card: Option<Arc<ClientCard>>,
+}
+
 /// The place that everybody passes through.
 pub(crate) struct Lobby {
     config: Mutex<Arc<Config>>,
+    pub(crate) started: Instant,
     /// What `notice_after` says, in nanoseconds; `u64::MAX` = nothing. Each transaction looks at it.
     notice_after: AtomicU64,
     pub(crate) workers: Workers,
     pub(crate) keys: Arc<Keys>,
+    /// What is counted.
+    pub(crate) meters: Arc<Meters>,
     /// Where tenants are asked for, if anywhere.
     pub(crate) directory: Option<Arc<Directory>>,
+    /// What is written about clients.
+    pub(crate) journal: Journal,
+    /// What is told of single transactions.
+    pub(crate) reports: Reports,
     /// Where clients go that want the console.
     pub(crate) reception: Reception,
     /// Makes up salts for users that do not exist; the same for as long as the program runs.
     pub(crate) seed: [u8; 32],
     databases: Mutex<Databases>,
-    sessions: Mutex<Registry<Arc<Bell>>>,
+    sessions: Mutex<Registry<Guest>>,
     users: Mutex<HashMap<String, usize>>,
     clients: AtomicUsize,
     handshakes: AtomicUsize,
@@ -73,12 +90,13 @@ impl Lobby {
         let mut seed = [0; 32];
         fill_random(&mut seed);
         let keys: Arc<Keys> = Arc::default();
+        let meters = Meters::new(workers.len());
         let configured = config.databases.iter().filter(|(name, _)| *name != "*");
         let databases = configured
             .map(|(name, it)| {
                 (
                     name.clone(),
-                    Db::new(name, it.clone(), workers.clone(), Arc::clone(&keys)),
+                    Db::new(name, it.clone(), &workers, &keys, &meters),
                 )
             })
             .collect();
@@ -87,11 +105,15 @@ impl Lobby {
             Directory::new(query, accounts, workers.clone(), Arc::clone(&keys))
         });
         Arc::new(Self {
+            journal: Journal::new(&config.log),
+            reports: Reports::new(&config),
             notice_after: AtomicU64::new(nanos(config.notice_after)),
             config: Mutex::new(Arc::new(config)),
+            started: Instant::now(),
             directory,
             workers,
             keys,
+            meters,
             reception,
             seed,
             databases: Mutex::new(Databases {
@@ -137,12 +159,8 @@ impl Lobby {
         if databases.by_name.len() >= config.databases.len() + MOST_WILDCARDS {
             return Err(unknown().detail("Too many databases are in use at once."));
         }
-        let db = Db::new(
-            name,
-            wildcard.clone(),
-            self.workers.clone(),
-            Arc::clone(&self.keys),
-        );
+        let config = wildcard.clone();
+        let db = Db::new(name, config, &self.workers, &self.keys, &self.meters);
         control::begin(&mut db.books.lock(), databases.hold);
         databases.by_name.insert(name.to_owned(), Arc::clone(&db));
         Ok(db)
@@ -156,6 +174,8 @@ impl Lobby {
 
     /// Looks after the pools, and forgets databases that `"*"` stood for and nobody uses.
     pub(crate) fn tick(&self, now: Instant) {
+        self.journal.tick(now);
+        self.reports.tick(now);
         let config = self.config();
         let accounts = &config.accounts;
         accounts.tick(now);
@@ -228,7 +248,10 @@ impl Lobby {
 
     /// Gives a session its cancel key.
     pub(crate) fn register(self: &Arc<Self>, bell: &Arc<Bell>, long: bool) -> Registration {
-        let mut session = Arc::clone(bell);
+        let mut session = Guest {
+            bell: Arc::clone(bell),
+            card: None,
+        };
         loop {
             let mut random = [0; KEY_MATERIAL];
             fill_random(&mut random);
@@ -244,10 +267,16 @@ impl Lobby {
         }
     }
 
+    /// The cards of all who have logged in.
+    pub(crate) fn cards(&self) -> Vec<Arc<ClientCard>> {
+        let sessions = self.sessions.lock();
+        sessions.iter().filter_map(|it| it.card.clone()).collect()
+    }
+
     /// Somebody asks to cancel what the session with this key does. Nobody is told whether there is one.
     pub(crate) fn cancel(&self, pid: u32, secret: &[u8]) {
-        if let Some(bell) = self.sessions.lock().find(pid, secret) {
-            bell.ring(ring::CANCEL);
+        if let Some(guest) = self.sessions.lock().find(pid, secret) {
+            guest.bell.ring(ring::CANCEL);
         }
     }
 
@@ -259,16 +288,16 @@ impl Lobby {
     }
 
     pub(super) fn ring_all(&self, why: u8) {
-        for bell in self.sessions.lock().iter() {
-            bell.ring(why);
+        for guest in self.sessions.lock().iter() {
+            guest.bell.ring(why);
         }
     }
 
     /// Whether there is a session with this number.
     pub(super) fn ring_one(&self, id: u32, why: u8) -> bool {
         let sessions = self.sessions.lock();
-        let bell = sessions.get(id);
-        bell.inspect(|bell| bell.ring(why)).is_some()
+        let guest = sessions.get(id);
+        guest.inspect(|guest| guest.bell.ring(why)).is_some()
     }
 
     /// Databases that come to be are held in this way.
@@ -386,6 +415,13 @@ pub(crate) struct Registration {
 impl Registration {
     pub(crate) fn key(&self) -> &Key {
         &self.key
+    }
+
+    /// From now on it can be seen who that is.
+    pub(crate) fn show(&self, card: &Arc<ClientCard>) {
+        if let Some(guest) = self.lobby.sessions.lock().get_mut(self.key.pid) {
+            guest.card = Some(Arc::clone(card));
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{side::Side, stream::Stream};
+use super::{cards::Ends, side::Side, stream::Stream};
 use crate::wire::{frame, startup};
 
 /// The largest message of a login. PostgreSQL takes startup packets of 10,000 bytes and
@@ -46,6 +46,11 @@ impl Dialogue {
             stream,
             buffer: Vec::new(),
         }
+    }
+
+    /// Where it comes from, and where to.
+    pub(crate) fn ends(&self) -> Ends {
+        Ends::of(&self.stream)
     }
 
     /// Something was sent that nobody asked for yet.

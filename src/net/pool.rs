@@ -14,8 +14,10 @@ use tracing::{debug, info, warn};
 use super::{
     audit::Audited,
     bell::{Bell, Tray},
+    cards::ServerCards,
     keys::Keys,
     lease::{Lease, ServerConn},
+    meters::Meters,
     upstream,
     welcome::Welcomes,
     worker::Workers,
@@ -24,10 +26,15 @@ use crate::{
     auth::upstream::Credential,
     config::settings::{self, Address, ServerReset},
     error::Error,
+    meter::{Count as _, PoolMeter, Traffic},
     pool::{Asked, Database, Given, Hold, Party, PoolId, PoolSizes, Ticket, Turn, Work},
     session::{Catalogue, Pins, Processes, Schema, Timeouts},
     sync::Mutex,
 };
+
+mod filling;
+
+pub(crate) use filling::Filling;
 
 pub(super) type Books = Database<Box<ServerConn>, Arc<Bell>>;
 
@@ -43,6 +50,7 @@ pub(crate) struct Db {
     settings: Mutex<Settings>,
     pub(crate) workers: Workers,
     pub(crate) keys: Arc<Keys>,
+    meters: Arc<Meters>,
     /// What `server_reset` says; looked at whenever a connection is given back.
     resets_always: AtomicBool,
     pub(super) books: Mutex<Books>,
@@ -86,6 +94,10 @@ pub(crate) struct Pool {
     pub(crate) pins: Arc<Pins>,
     /// Whether row-level security applies to its role.
     pub(crate) audited: Audited,
+    /// What passes through it.
+    pub(crate) meter: Arc<PoolMeter>,
+    /// Its server connections, as they are seen.
+    pub(crate) cards: ServerCards,
     /// The last opening failed; says so once in the log, and once when it is over (H5).
     failing: AtomicBool,
 }
@@ -101,8 +113,9 @@ impl Db {
     pub(crate) fn new(
         name: &str,
         config: settings::Database,
-        workers: Workers,
-        keys: Arc<Keys>,
+        workers: &Workers,
+        keys: &Arc<Keys>,
+        meters: &Arc<Meters>,
     ) -> Arc<Self> {
         let books = Database::new(
             name,
@@ -118,8 +131,9 @@ impl Db {
                 timeouts: Arc::new(config.timeouts.clone()),
                 config: Arc::new(config),
             }),
-            workers,
-            keys,
+            workers: workers.clone(),
+            keys: Arc::clone(keys),
+            meters: Arc::clone(meters),
             books: Mutex::new(books),
             killed: Mutex::default(),
             pools: Mutex::default(),
@@ -159,6 +173,8 @@ impl Db {
                     catalogue: Arc::new(Catalogue::new(Arc::clone(&self.schema))),
                     pins: Arc::new(Pins::new(self.config().pins.clone())),
                     audited: Audited::default(),
+                    meter: self.meters.of(&self.name, user),
+                    cards: ServerCards::default(),
                     failing: AtomicBool::new(false),
                 })
             });
@@ -166,6 +182,11 @@ impl Db {
         };
         *pool.credential.lock() = credential;
         Ok(Membership(pool))
+    }
+
+    /// All its pools.
+    pub(crate) fn all_pools(&self) -> Vec<Arc<Pool>> {
+        self.pools.lock().values().map(Arc::clone).collect()
     }
 
     fn pool(&self, id: PoolId) -> Option<Arc<Pool>> {
@@ -259,6 +280,11 @@ impl Db {
 }
 
 impl Pool {
+    /// Where this worker counts what passes through it.
+    pub(crate) fn traffic(&self) -> &Arc<Traffic> {
+        self.meter.of(self.db.workers.here().nth)
+    }
+
     pub(crate) fn credential(&self) -> Credential {
         self.credential.lock().clone()
     }
@@ -361,6 +387,7 @@ impl Pool {
             );
         }
         self.db.logins.lock().worked = true;
+        self.cards.add(&conn.card);
         let given = {
             let mut books = self.db.books.lock();
             let (worker, expires) = (conn.worker, conn.expiry(now));
@@ -383,6 +410,7 @@ impl Pool {
             warn!(database = self.db.name, user = self.user, %error, "no connection to the database server");
         }
         self.db.logins.lock().failure = Some(error.clone());
+        self.traffic().connects_failed.one();
         self.db
             .books
             .lock()

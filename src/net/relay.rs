@@ -5,6 +5,7 @@
 //! kept, and a server connection is either leased, in the tray, or in the books.
 
 mod begin;
+mod end;
 
 use std::{
     future::{Future as _, poll_fn},
@@ -19,7 +20,9 @@ use tracing::debug;
 
 use super::{
     bell::{Bell, Tray, ring},
-    cancel, cleanup,
+    cancel,
+    cards::ClientCard,
+    cleanup,
     lease::Lease,
     lobby::{Pass, Registration, UserSeat},
     pool::{Membership, Queued},
@@ -27,12 +30,15 @@ use super::{
     worker::Seat,
 };
 use crate::{
-    error::{Error, Kind, Severity},
+    error::{Error, Kind},
     limit::{Account, Presence},
-    session::{Backend, Next, Session, Whose},
+    meter::Count as _,
+    session::{Next, Session, Whose},
 };
 
 pub(super) use begin::party_of;
+
+use end::lost;
 
 /// Turns a client may take while others wait, before it lets them (D5).
 const MOST_TURNS: u32 = 8;
@@ -43,6 +49,8 @@ pub(super) struct Parts {
     pub(super) membership: Membership,
     /// In whose name it came.
     pub(super) presence: Presence,
+    /// As it is seen.
+    pub(super) card: Arc<ClientCard>,
     #[expect(
         dead_code,
         reason = "held until the client leaves: dropping it takes the key away"
@@ -80,6 +88,10 @@ pub(crate) struct Client {
     killed: bool,
     /// Turns since the last time that nothing was to be done.
     turns: u32,
+    /// Its transactions that are over.
+    transactions: u64,
+    /// It was told that this ends its connection.
+    dismissed: Option<Kind>,
     parts: Parts,
     seat: Seat,
     pass: Pass,
@@ -94,12 +106,19 @@ enum Event {
     ServerTakes,
 }
 
-/// The client's connection is over.
-struct Gone;
+/// The client's connection is over, and this is how.
+struct Gone(&'static str);
+
+impl Gone {
+    /// The session wants it closed: because the client said Terminate, unless it was told why.
+    const CLOSED: Self = Self("goodbye");
+    /// The client closed it.
+    const LEFT: Self = Self("it closed the connection");
+}
 
 impl From<io::Error> for Gone {
     fn from(_: io::Error) -> Self {
-        Self
+        Self("the connection broke")
     }
 }
 
@@ -110,24 +129,21 @@ pub(super) async fn run(mut client: Client) {
         Poll::Ready(())
     })
     .await;
-    if client.begin().is_ok() {
-        loop {
-            let deadline = client.session.deadline();
-            client.seat.worker().alarm.set(&client.parts.bell, deadline);
-            let event = poll_fn(|cx| client.poll_event(cx)).await;
-            let turn = match event {
-                Event::Rung(why) => client.rung(why),
-                Event::Client => client.client_spoke(),
-                Event::ClientTakes => client.client_takes(),
-                Event::Server => client.server_spoke(),
-                Event::ServerTakes => client.server_takes(),
-            };
-            if turn.is_err() {
-                break;
-            }
-        }
+    let mut gone = client.begin().err();
+    while gone.is_none() {
+        let deadline = client.session.deadline();
+        client.seat.worker().alarm.set(&client.parts.bell, deadline);
+        let event = poll_fn(|cx| client.poll_event(cx)).await;
+        let turn = match event {
+            Event::Rung(why) => client.rung(why),
+            Event::Client => client.client_spoke(),
+            Event::ClientTakes => client.client_takes(),
+            Event::Server => client.server_spoke(),
+            Event::ServerTakes => client.server_takes(),
+        };
+        gone = turn.err();
     }
-    client.part();
+    client.part(gone.unwrap_or(Gone::CLOSED));
 }
 
 impl Client {
@@ -148,6 +164,8 @@ impl Client {
             stopping: false,
             killed: false,
             turns: 0,
+            transactions: 0,
+            dismissed: None,
             parts,
             seat,
             pass,
@@ -265,7 +283,7 @@ impl Client {
     /// The client said something.
     fn client_spoke(&mut self) -> Result<(), Gone> {
         at_desk(|desk| match self.side.fill(&mut desk.window)? {
-            Filled::End => Err(Gone),
+            Filled::End => Err(Gone::LEFT),
             Filled::Nothing => Ok(()),
             Filled::Bytes(filled) if self.is_waiting() => {
                 self.side
@@ -323,7 +341,7 @@ impl Client {
                     self.held = true;
                     break Ok(());
                 }
-                Next::Close => break Err(Gone),
+                Next::Close => break Err(Gone::CLOSED),
                 Next::Release => {
                     is_over = true;
                     break Ok(());
@@ -342,6 +360,9 @@ impl Client {
 
     fn refuse(&mut self, desk: &mut Desk, used: usize, filled: usize, error: &Error) -> usize {
         desk.out.rebase(used);
+        if self.lease.is_none() {
+            self.parts.card.rests(self.session.statements());
+        }
         let input = desk.window.get(used..filled).unwrap_or_default();
         self.session
             .refused(input, error, &mut desk.out, Instant::now())
@@ -357,8 +378,20 @@ impl Client {
             debug!(%error, "writing to a server failed");
             lease.conn().side.deafen();
         }
+        self.count_told(desk);
         self.side.send(&desk.out.to_client, &desk.window)?;
         Ok(())
+    }
+
+    /// Counts the errors of our own that the client is told, and notes refusals.
+    fn count_told(&mut self, desk: &Desk) {
+        if desk.out.told.is_empty() {
+            return;
+        }
+        self.session.has_failed(desk.out.told.len() as u64);
+        for error in &desk.out.told {
+            self.note(error);
+        }
     }
 
     /// The server said something.
@@ -393,13 +426,20 @@ impl Client {
         match next {
             Next::Release => self.give_back(Instant::now())?,
             Next::Lost(error) => self.lose(error, Lease::abandon)?,
-            Next::Close => return Err(Gone),
-            _ => {}
+            Next::Close => return Err(Gone::CLOSED),
+            _ => self.show_pin(),
         }
         if self.cancel_asked {
             self.cancel()?;
         }
         if self.held { self.resume() } else { Ok(()) }
+    }
+
+    /// What the client keeps of its server connection can be seen.
+    fn show_pin(&mut self) {
+        if let Some(lease) = &mut self.lease {
+            self.parts.card.keeps(lease.conn().backend.held());
+        }
     }
 
     fn client_takes(&mut self) -> Result<(), Gone> {
@@ -414,31 +454,6 @@ impl Client {
             lease.conn().side.deafen();
         }
         Ok(())
-    }
-
-    /// The server connection is gone or given up: `dispose` of it, and tell the client.
-    fn lose(&mut self, error: Error, dispose: impl FnOnce(Lease)) -> Result<(), Gone> {
-        let Some(mut lease) = self.lease.take() else {
-            return Ok(());
-        };
-        debug!(%error, "a client lost its server connection");
-        let next = at_desk(|desk| {
-            let backend = &mut lease.conn().backend;
-            let next = self
-                .session
-                .server_lost(backend, error, &mut desk.out, Instant::now());
-            dispose(lease);
-            self.side.send(&desk.out.to_client, &[])?;
-            Ok::<_, Gone>(next)
-        })?;
-        if next == Next::Close {
-            return Err(Gone);
-        }
-        if self.side.has_kept() {
-            self.resume()
-        } else {
-            Ok(())
-        }
     }
 
     /// The request that waits is refused.
@@ -498,6 +513,7 @@ impl Client {
             .cancel_wait_timeout;
         if let Some(lease) = &mut self.lease {
             let bell = Some(Arc::clone(&self.parts.bell));
+            self.session.traffic().cancels.one();
             cancel::launch(lease.conn(), self.seat.worker(), patience, bell);
         }
     }
@@ -512,7 +528,7 @@ impl Client {
             Ok::<_, Gone>(next)
         })?;
         match next {
-            Next::Close => Err(Gone),
+            Next::Close => Err(Gone::CLOSED),
             Next::Cancel => {
                 self.launch_cancel();
                 Ok(())
@@ -526,67 +542,4 @@ impl Client {
             _ => Ok(()),
         }
     }
-
-    /// pgusher is being stopped: goodbye, once nothing is under way.
-    fn leave_if_stopping(&mut self) -> Result<(), Gone> {
-        let at_rest = match &mut self.lease {
-            Some(lease) => self.session.is_at_rest(&lease.conn().backend),
-            None => !self.is_waiting(),
-        };
-        if !self.stopping || !at_rest {
-            return Ok(());
-        }
-        let message = "terminating connection: pgusher is shutting down";
-        self.say_goodbye(&Error::new(Kind::ShuttingDown, message))
-    }
-
-    fn say_goodbye(&mut self, error: &Error) -> Result<(), Gone> {
-        if self.session.is_mid_reply() {
-            // In the middle of a row it would be heard as a part of that.
-            return Err(Gone);
-        }
-        let mut goodbye = Vec::new();
-        error.write_as(Severity::Fatal, &mut goodbye);
-        self.side.send_own(&goodbye)?;
-        Err(Gone)
-    }
-
-    /// The client is gone: its server connection goes back if that is certainly clean, else through a cleaning.
-    fn part(mut self) {
-        let is_killed = self.parts.membership.pool().db.has_killed(self.came);
-        self.queued = None;
-        let now = Instant::now();
-        self.session.ends(now);
-        self.settle(now);
-        let Some(mut lease) = self.lease.take() else {
-            return;
-        };
-        if is_killed {
-            return self.drop_server(lease);
-        }
-        let Self {
-            session, killed, ..
-        } = self;
-        let backend: &Backend = &lease.conn().backend;
-        if session.is_mid_request() {
-            // It was sent the beginning of a message that will never end (C18).
-            lease.abandon();
-        } else {
-            let at_rest = session.is_at_rest(backend);
-            lease.conn().backend.dirty |= session.owns_connection();
-            if at_rest {
-                lease.give_back(Instant::now());
-            } else if killed {
-                cleanup::start_at_once(lease, session.into_drain());
-            } else {
-                cleanup::start(lease, session.into_drain());
-            }
-        }
-    }
-}
-
-fn lost(how: &str) -> Error {
-    let message = format!("the database server {how}");
-    Error::new(Kind::ServerLost, message)
-        .hint("The transaction is lost; it can be tried again on this connection.")
 }

@@ -104,8 +104,10 @@ pub(super) fn start_opening(pool: &Arc<Pool>) {
     let nth = worker.nth;
     let generation = pool.db.books.lock().generation();
     worker.spawn(Box::pin(async move {
+        let began = Instant::now();
         match open(&pool, nth, generation).await {
             Ok(conn) => {
+                pool.traffic().connects.observe(began.elapsed());
                 opening.succeeded(conn);
             }
             Err(failure) => opening.failed(failure),

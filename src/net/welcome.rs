@@ -200,6 +200,8 @@ async fn apply(lease: &mut Lease, profile: &Arc<Profile>) -> Result<Notices, Err
         pins: Arc::clone(&pool.pins),
         tenant: None,
         pid: 0,
+        // What pgusher asks for itself is nobody's traffic.
+        traffic: Arc::default(),
     };
     let mut session = Session::new(start, now);
     at_desk(|desk| {

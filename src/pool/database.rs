@@ -9,7 +9,7 @@ use super::{
     PoolSizes,
     control::{Control, Hold},
     outage::Outage,
-    party::Party,
+    party::{Party, Standing},
     queue::Ticket,
     single::{Idle, Pool},
 };
@@ -538,6 +538,17 @@ impl<C, W> Database<C, W> {
                 clients: pool.clients,
                 oldest: pool.waiters.oldest_since(),
             })
+    }
+
+    /// How large a pool may be.
+    pub fn sizes(&self, id: PoolId) -> Option<&PoolSizes> {
+        self.pools.get(id.0).map(|pool| &pool.sizes)
+    }
+
+    /// What a party has of a pool.
+    pub fn standing(&self, id: PoolId, party: u64) -> Standing {
+        let pool = self.pools.get(id.0);
+        pool.map_or_else(Standing::default, |pool| pool.waiters.standing_of(party))
     }
 
     /// Parties that a pool knows.

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 pub use control::{Generation, Hold};
 pub use database::{Asked, Database, Given, PoolId, Snapshot, Turn, Work};
-pub use party::Party;
+pub use party::{Party, Standing};
 pub use queue::Ticket;
 
 /// The sizes of one pool, that is of one (database, user).

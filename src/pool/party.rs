@@ -39,6 +39,15 @@ pub struct Party {
     pub share: Share,
 }
 
+/// What a party has of a pool at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// Server connections.
+    pub servers: usize,
+    /// Requests that wait for one.
+    pub waiting: usize,
+}
+
 /// The limits of the moment that are the pool's, and not a party's.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {

@@ -21,7 +21,7 @@ use std::{
 use super::{
     PoolSizes,
     guard::Guard,
-    party::{Bounds, Leave, Member, Parties, Party},
+    party::{Bounds, Leave, Member, Parties, Party, Standing},
 };
 use crate::limit::tier::nanos;
 
@@ -115,9 +115,19 @@ impl<W> Queue<W> {
         self.parties.sums().demand
     }
 
+    /// What a party has, and waits for.
+    pub(super) fn standing_of(&self, party: u64) -> Standing {
+        self.parties
+            .get(party)
+            .map_or_else(Standing::default, |member| Standing {
+                servers: member.servers,
+                waiting: member.waiting,
+            })
+    }
+
     /// Requests of a party that wait.
     pub(super) fn waiting_of(&self, party: u64) -> usize {
-        self.parties.get(party).map_or(0, |member| member.waiting)
+        self.standing_of(party).waiting
     }
 
     /// Since when the one has waited who has waited longest.

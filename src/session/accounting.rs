@@ -10,9 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Backend, Session, Status, tenancy::Tenancy, walk::comment_of};
+use super::{Backend, Entry, Request, Session, Status, Whose, tenancy::Tenancy, walk::comment_of};
 use crate::{
     limit::{Account, Cost},
+    meter::{Count as _, Traffic},
     tenant::Known,
     wire::{
         frame::{self, HEADER},
@@ -92,9 +93,53 @@ impl Session {
         self.timers.detached(now);
     }
 
+    /// A transaction has waited for so long, for a limit or for a server connection, and begins.
+    pub fn has_waited(&mut self, waited: Duration) {
+        self.cost.wait += waited;
+        self.traffic.waits.observe(waited);
+    }
+
+    /// How many statements the client has prepared by name.
+    pub fn statements(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Where what passes through this session is counted.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    /// The client was told of errors.
+    pub fn has_failed(&mut self, errors: u64) {
+        self.cost.errors += errors;
+    }
+
     /// A request of the client was answered.
-    pub(super) fn count_transaction(&mut self, backend: &Backend) {
-        self.cost.transactions += u64::from(backend.status == Status::Idle);
+    pub(super) fn count_request(&mut self, backend: &Backend, now: Instant) {
+        if backend.status == Status::Idle {
+            self.cost.transactions += 1;
+            let took = self.timers.transaction_ended(now);
+            self.traffic.transactions.observe(took);
+        }
+        let took = self.timers.answered(now);
+        self.traffic.queries.observe(took);
+    }
+
+    /// The server sends the client an error with this SQLSTATE.
+    pub(super) fn count_error(&mut self, code: &[u8]) {
+        self.cost.errors += 1;
+        self.traffic.errors.saw(code);
+    }
+
+    /// The server has parsed a statement, or forgotten one.
+    pub(super) fn count_statement(&self, entry: Entry) {
+        let traffic = &self.traffic;
+        match (entry.request, entry.whose) {
+            (Request::Parse, Whose::Client) => traffic.server_parses.one(),
+            (Request::Parse, _) => traffic.parses_repeated.one(),
+            (Request::Close, Whose::Hidden) if entry.statement != 0 => traffic.evictions.one(),
+            _ => {}
+        }
     }
 
     /// How long the client may be kept waiting for a server connection.

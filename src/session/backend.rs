@@ -295,6 +295,11 @@ impl Backend {
         asked.map_or(self.held, |question| self.held.or(question.holds()))
     }
 
+    /// How many statements it has parsed.
+    pub fn statements(&self) -> usize {
+        self.prepared.len()
+    }
+
     /// What its client keeps on it.
     pub fn held(&self) -> Holds {
         self.held

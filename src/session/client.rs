@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind},
+    meter::Count as _,
     sql,
     wire::{
         frame::{self, BadFrame, HEADER, Header},
@@ -97,7 +98,7 @@ impl Session {
                 Verdict::Rewritten => true,
                 Verdict::Drop => false,
                 Verdict::Refuse(error) => {
-                    out.to_client.own(|bytes| error.write(bytes));
+                    out.tell(&error);
                     break Next::Close;
                 }
                 Verdict::Stop(next) => break next,
@@ -105,12 +106,14 @@ impl Session {
             if let Some(backend) = backend.as_deref_mut() {
                 backend.is_prepared_for = false;
             }
+            self.traffic.took(header.tag);
             self.long_request = LongFrame::after(header.size, seen, forward);
             if forward && self.long_request.is_some() {
                 self.begin_to_skim(header, body);
             }
             used += seen;
         };
+        self.traffic.bytes_in.add(used as u64);
         self.follow_time(backend.as_deref(), now);
         // The server may have answered all while a frame was still on its way to it: the data of
         // a COPY that had failed (D1). Nothing more will come from it.
@@ -329,7 +332,7 @@ impl Session {
 
     /// Answers the request that begins with `tag` with `error`, as PostgreSQL would; says whether the frame is thereby done with.
     pub(super) fn fail_request(&mut self, tag: u8, error: &Error, out: &mut Output) {
-        out.to_client.own(|bytes| error.write(bytes));
+        out.tell(&error);
         match tag {
             b'Q' | b'F' | b'S' => self.say_ready(out),
             _ => self.skipping = true,
@@ -347,7 +350,7 @@ fn leave_batch(backend: &mut Backend) {
 /// The client does not speak the protocol. There is no way back into step.
 fn violation(bad: BadFrame, out: &mut Output) -> Next {
     let error = Error::new(Kind::ProtocolViolation, bad.to_string());
-    out.to_client.own(|bytes| error.write(bytes));
+    out.tell(&error);
     Next::Close
 }
 

@@ -102,6 +102,7 @@ use self::{
 use crate::{
     error::Error,
     limit::Cost,
+    meter::Traffic,
     tenant::{Known, TenantId},
 };
 
@@ -121,6 +122,16 @@ pub enum PoolMode {
     Transaction,
     /// When the client leaves.
     Session,
+}
+
+impl PoolMode {
+    /// As the configuration calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Transaction => "transaction",
+            Self::Session => "session",
+        }
+    }
 }
 
 /// What the caller does next.
@@ -180,6 +191,8 @@ pub struct Start {
     pub tenant: Option<Tenant>,
     /// The process id that the client was told to be its server's; 0 = none.
     pub pid: u32,
+    /// Where what passes is counted, by the thread that serves the client.
+    pub traffic: Arc<Traffic>,
 }
 
 /// One client's session. See the module's documentation.
@@ -230,6 +243,8 @@ pub struct Session {
     is_begun: bool,
     /// What was used and is not settled.
     cost: Cost,
+    /// Where what passes is counted.
+    traffic: Arc<Traffic>,
     timers: Timers,
 }
 
@@ -260,6 +275,7 @@ impl Session {
             is_admitted: false,
             is_begun: false,
             cost: Cost::default(),
+            traffic: start.traffic,
             timers: Timers::new(start.timeouts, now),
         }
     }

@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use crate::error::Error;
+
 /// Where a stretch of output lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Run {
@@ -86,9 +88,17 @@ pub struct Output {
     pub to_server: Gather,
     /// Before that: a database that no idle connection may be in, for what is sent to succeed.
     pub vacated: Option<String>,
+    /// Errors of our own that the client is told.
+    pub told: Vec<Error>,
 }
 
 impl Output {
+    /// Tells the client what went wrong.
+    pub(super) fn tell(&mut self, error: &Error) {
+        self.told.push(error.clone());
+        self.to_client.own(|bytes| error.write(bytes));
+    }
+
     /// The session is now given the buffer from `base` on.
     pub fn rebase(&mut self, base: usize) {
         self.to_client.base = base;
@@ -100,5 +110,6 @@ impl Output {
         self.to_client.clear();
         self.to_server.clear();
         self.vacated = None;
+        self.told.clear();
     }
 }

@@ -124,6 +124,11 @@ impl Prepared {
         }
     }
 
+    /// How many it has.
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
     /// Its Parse is sent. Returns others that must be closed to make room.
     pub(super) fn parses(&mut self, statement: &Statement, in_batch: bool) -> Vec<u64> {
         self.clock += 1;

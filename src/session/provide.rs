@@ -4,7 +4,7 @@ use super::{
     Backend, Entry, Output, Request, Session, Whose, catalogue::Statement, own_names::Naming,
     prepared::Has,
 };
-use crate::wire::write;
+use crate::{meter::Count as _, wire::write};
 
 impl Session {
     /// The unnamed statement must be this client's, on whatever connection it is bound (C8).
@@ -54,6 +54,9 @@ impl Session {
                 b'3'
             };
             out.to_client.own(|bytes| write::frame(bytes, tag, |_| {}));
+            if entry.request == Request::Parse {
+                self.traffic.parses_saved.one();
+            }
             self.answered(entry, backend);
         }
     }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind},
+    meter::Count as _,
     wire::{
         backend::{self as wire, Fields},
         frame::{self, HEADER},
@@ -65,6 +66,7 @@ impl Session {
             used += seen;
         };
         self.cost.bytes += used as u64;
+        self.traffic.bytes_out.add(used as u64);
         self.follow_time(Some(backend), now);
         self.reset_context(backend, out);
         self.settle(backend, out);
@@ -88,7 +90,10 @@ impl Session {
         match backend.read(tag, body) {
             Meaning::Reply(entry) => {
                 match (tag, entry) {
-                    (b'1' | b'3', Some(entry)) => self.answered(entry, backend),
+                    (b'1' | b'3', Some(entry)) => {
+                        self.count_statement(entry);
+                        self.answered(entry, backend);
+                    }
                     (b'C', Some(entry)) => {
                         self.tenant_completed(entry, body);
                         self.has_deallocated(entry, body, backend);
@@ -143,7 +148,7 @@ impl Session {
                 match entry {
                     Some(entry) if entry.refused => {
                         if let Some(error) = refusal {
-                            out.to_client.own(|bytes| error.write(bytes));
+                            out.tell(&error);
                         }
                         Ok(false)
                     }
@@ -234,11 +239,12 @@ impl Session {
             }
             Some(Whose::Client | Whose::Hidden) | None => {
                 let fields = Fields::read(body);
+                self.count_error(fields.code);
                 // A cancel of ours must not look like one of the client's.
                 if fields.code == Kind::QueryTimeout.code().as_bytes()
                     && let Some(reason) = self.timers.take_cancel_reason()
                 {
-                    out.to_client.own(|bytes| reason.write(bytes));
+                    out.tell(&reason);
                     return Ok(false);
                 }
                 let statement = entry.map_or(0, |entry| entry.statement);
@@ -273,13 +279,15 @@ impl Session {
                     if backend.status == Status::Idle
                         && backend.pipeline.has_come_to(tenancy.owned_at())
                     {
+                        self.traffic
+                            .injections
+                            .add(u64::from(tenancy.owner().is_some()));
                         tenancy.disown();
                     }
                     let begun = backend.pipeline.is_open() && backend.scoping.batch_bound;
                     tenancy.answered(backend.status, !begun && !backend.pipeline.owes_ready());
                 }
-                self.count_transaction(backend);
-                self.timers.answered(now);
+                self.count_request(backend, now);
                 backend.answered = backend.answered.saturating_add(1);
                 if entry.returns {
                     self.go_back(backend, out);

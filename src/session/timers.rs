@@ -65,6 +65,9 @@ pub(super) struct Timers {
     since: Instant,
     /// When the transaction began, as far as the server connection is concerned.
     leased: Instant,
+    /// When it began, as far as its client is concerned: one that is sent behind another begins
+    /// when that is over.
+    began: Instant,
     /// How long transactions lasted that are over.
     spent: Duration,
     /// Why pgusher itself cancelled what runs.
@@ -78,6 +81,7 @@ impl Timers {
             phase: Phase::Idle,
             since: now,
             leased: now,
+            began: now,
             spent: Duration::ZERO,
             cancel_reason: None,
         }
@@ -91,7 +95,7 @@ impl Timers {
     }
 
     pub(super) fn attached(&mut self, now: Instant) {
-        self.leased = now;
+        (self.leased, self.began) = (now, now);
         self.enter(Phase::Running, now);
     }
 
@@ -104,11 +108,20 @@ impl Timers {
         self.cancel_reason = None;
     }
 
-    /// One request was answered; the next one's time begins.
-    pub(super) fn answered(&mut self, now: Instant) {
+    /// One request was answered, after this time; the next one's begins.
+    pub(super) fn answered(&mut self, now: Instant) -> Duration {
+        let took = now.saturating_duration_since(self.since);
         self.cancel_reason = None;
         self.phase = Phase::Running;
         self.since = now;
+        took
+    }
+
+    /// A transaction is over, after this time.
+    pub(super) fn transaction_ended(&mut self, now: Instant) -> Duration {
+        let took = now.saturating_duration_since(self.began);
+        self.began = now;
+        took
     }
 
     /// A transaction that is over in the next phase has lasted until now.
@@ -163,7 +176,7 @@ impl Timers {
         };
         self.spend(phase, now);
         if self.phase.is_silent() && !phase.is_silent() {
-            self.leased = now;
+            (self.leased, self.began) = (now, now);
         }
         self.enter(phase, now);
     }
@@ -297,7 +310,7 @@ impl Session {
         match self.timers.phase {
             Phase::Idle | Phase::Keeping => {
                 let error = self.timers.explain(kind);
-                out.to_client.own(|bytes| error.write(bytes));
+                out.tell(&error);
                 Next::Close
             }
             Phase::Waiting => Next::GiveUp(self.timers.explain(kind)),

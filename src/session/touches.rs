@@ -84,9 +84,14 @@ impl Holds {
         !self.and(other).is_empty()
     }
 
-    /// As a number, for a question.
-    pub(super) const fn number(self) -> u16 {
+    /// As a number.
+    pub const fn number(self) -> u16 {
         self.0
+    }
+
+    /// The set with this number.
+    pub const fn numbered(number: u16) -> Self {
+        Self(number)
     }
 
     /// One kind that a server can be asked for.

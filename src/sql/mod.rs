@@ -15,11 +15,13 @@ pub mod comment;
 mod cursor;
 mod decode;
 pub mod lexer;
+pub mod mask;
 mod mention;
 mod notable;
 pub mod quote;
 mod set;
 mod statement;
+pub mod traceparent;
 mod vacates;
 
 pub use classify::{CopyWay, Discard, Kind, Name, Scope, Value, names_prepared};

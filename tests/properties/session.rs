@@ -27,6 +27,7 @@ fn session(now: Instant) -> Session {
         catalogue: Arc::default(),
         pins: Arc::default(),
         pid: 0,
+        traffic: Arc::default(),
         tenant: None,
     };
     Session::new(start, now)

@@ -2,6 +2,7 @@
 //! functions are used.
 
 use pgusher::sql::lexer::{Lexer, TokenKind};
+use pgusher::sql::mask::{MASK, REST, mask};
 use pgusher::sql::{self, Dialect, Kind, Scope, Statement, Value, comment, quote};
 
 /// Every way to read a text.
@@ -25,6 +26,7 @@ pub(crate) fn sql(text: &[u8]) {
         tokens(text, dialect);
         statements(text, dialect);
         comments(text, dialect);
+        masked(text, dialect);
     }
     quoting(text);
     sql::mentions(text, text.get(..3).unwrap_or(b"app.tenant_id"));
@@ -83,6 +85,50 @@ fn comments(text: &[u8], dialect: Dialect) {
                 .collect()
         };
         assert_eq!(kinds(text), kinds(&stripped));
+    }
+}
+
+/// What is shown of a text has its words and names, in their order, and none of its literals.
+fn masked(text: &[u8], dialect: Dialect) {
+    for most in [0, 3, 20, 10_000] {
+        let shown = mask(text, dialect, most);
+        assert!(shown.len() <= most, "{shown}");
+        assert!(!shown.contains(|c: char| c.is_control()), "{shown:?}");
+        let (shown, cut) = match shown.strip_suffix(REST) {
+            Some(begin) => (begin, true),
+            None => (shown.as_str(), most < 20),
+        };
+        let wanted = kept(text, dialect);
+        let mut wanted = wanted.iter();
+        let mut rest = shown;
+        while let Some(token) = wanted.next().filter(|_| !rest.trim_matches(' ').is_empty()) {
+            rest = rest.trim_start_matches(' ');
+            rest = rest.strip_prefix(token.as_str()).unwrap_or_else(|| {
+                panic!("{token:?} is not at {rest:?} in {shown:?}");
+            });
+        }
+        assert_eq!(rest.trim_matches(' '), "", "{shown}");
+        assert!(cut || wanted.next().is_none(), "{shown}");
+    }
+}
+
+/// What of a text is to be shown: its tokens, each literal as a mask.
+fn kept(text: &[u8], dialect: Dialect) -> Vec<String> {
+    let mut lexer = Lexer::new(text, dialect);
+    let mut kept = Vec::new();
+    loop {
+        let token = lexer.token();
+        kept.push(match token.kind {
+            TokenKind::End | TokenKind::Doubt => return kept,
+            TokenKind::Text
+            | TokenKind::TextEscaped
+            | TokenKind::TextUnicode
+            | TokenKind::TextDollar
+            | TokenKind::Bits
+            | TokenKind::Number => MASK.to_owned(),
+            _ => String::from_utf8_lossy(lexer.bytes(token))
+                .replace(|c: char| c.is_control(), "\u{fffd}"),
+        });
     }
 }
 

@@ -37,6 +37,7 @@ fn session(by_set: bool, now: Instant) -> Session {
         catalogue: Arc::default(),
         pins: Arc::default(),
         pid: 0,
+        traffic: Arc::default(),
         tenant: Some(Tenant {
             policy,
             known: known.expect("a tenant"),

@@ -61,6 +61,7 @@ impl Desk {
             catalogue: Arc::new(Catalogue::default()),
             pins: Arc::default(),
             pid: 0,
+            traffic: Arc::default(),
             tenant,
         };
         let mut backend = Backend::new(reported);

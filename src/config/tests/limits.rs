@@ -1,5 +1,7 @@
 //! `[limits]`, tiers, who is in which, and `[tenants_query]`: what they become, and what is refused.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::limit::{Rate, Rules, Share, Tier, tier};
 use crate::tenant::TenantId;
@@ -77,6 +79,7 @@ fn every_limit_can_be_given() {
             max_waiting: 100,
             weight: 3,
         },
+        meter: Arc::default(),
     };
     assert_eq!(*rules.default, expected);
 }

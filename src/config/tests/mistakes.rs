@@ -116,8 +116,20 @@ fn every_mistake_has_its_words() {
             r#"format in [log] must be "text" or "json", not "xml""#,
         ),
         (
+            "[log]\naudit_file = \"\"",
+            "audit_file in [log] must not be empty",
+        ),
+        (
             "[http]\naddress = \"localhost:1\"",
             r#"address in [http] must be an IP address and a port, as "127.0.0.1:9930""#,
+        ),
+        (
+            "[http]\npassword = \"\"",
+            "password in [http] must not be empty: leave it out, and nothing is asked for",
+        ),
+        (
+            "[http]\ntoken = { env = \"UNSET\" }",
+            "token in [http] needs the environment variable UNSET, which is not set",
         ),
         (
             "[timeouts]\nquery_timeout = 5",
@@ -356,7 +368,6 @@ fn what_is_not_available_yet_is_refused_or_warned_of() {
         warnings(&text),
         [
             "it.toml:5: bypass in [users.app] has no effect without [tenant]",
-            "it.toml:8: [http] serves /healthz and /readyz; /metrics and the dashboard are not available in this version",
             "it.toml:10: [metrics] is read but has no effect in this version",
             "it.toml:11: [tenants] has no effect without [tenant]",
         ]

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::file;
 use crate::config::problems::Problems;
 use crate::config::schema::{self, Absent, Section, Shape};
-use crate::config::settings::{AuthMethod, PoolMode, ServerReset, Timeouts};
+use crate::config::settings::{AuthMethod, LogFormat, PoolMode, ServerReset, Timeouts};
 
 #[test]
 fn what_is_left_out_has_its_default() {
@@ -23,8 +23,18 @@ fn what_is_left_out_has_its_default() {
         Some(Duration::from_secs(15))
     );
     assert_eq!(config.auth, AuthMethod::Scram);
-    assert_eq!(config.http, None);
-    assert_eq!(config.log.level, "info");
+    assert!(config.http.is_none());
+    let log = &config.log;
+    assert_eq!((log.level.as_str(), log.format), ("info", LogFormat::Text));
+    assert_eq!(
+        (log.connections, log.audit, &log.audit_file),
+        (true, true, &None)
+    );
+    assert_eq!(
+        (log.slow_after, log.slow_statements),
+        (Some(Duration::from_secs(1)), false)
+    );
+    assert_eq!(config.traces, None);
     assert!(config.workers >= 1);
     let app = &config.databases["app"];
     assert_eq!(app.upstream.address, Address::Tcp("db".to_owned(), 5432));
@@ -178,4 +188,68 @@ fn shown_defaults_are_the_defaults() {
     check::<file::Tenant>();
     check::<file::Limits>();
     check::<file::TenantsQuery>();
+}
+
+#[test]
+fn the_log_is_configured() {
+    let text = format!(
+        "{APP}[log]\nconnections = false\nslow_after = \"off\"\nslow_statements = true\naudit_file = \"audit.jsonl\""
+    );
+    let env = |_: &str| None;
+    let config = Config::parse(&text, Path::new("/etc/pgusher/it.toml"), &env).unwrap();
+    assert_eq!(
+        config.log,
+        Log {
+            level: "info".to_owned(),
+            format: LogFormat::Text,
+            connections: false,
+            slow_after: None,
+            slow_statements: true,
+            audit: true,
+            audit_file: Some("/etc/pgusher/audit.jsonl".into()),
+        }
+    );
+    let text = format!("{APP}[log]\naudit = false\naudit_file = \"/x\"");
+    let [warning] = parse(&text).unwrap().warnings.try_into().unwrap();
+    assert!(
+        warning.ends_with("audit_file in [log] has no use with audit = false"),
+        "{warning}"
+    );
+}
+
+#[test]
+#[cfg(not(feature = "traces"))]
+fn traces_that_are_not_built_in_are_refused() {
+    let text = format!("{APP}[traces]\nendpoint = \"http://c:4318\"");
+    let [error] = errors(&text).try_into().unwrap();
+    assert!(error.contains("built with the feature `traces`"), "{error}");
+}
+
+#[test]
+#[cfg(feature = "traces")]
+fn traces_are_configured() {
+    let config = parse(&format!(
+        "{APP}[traces]\nendpoint = \"http://c:4318\"\nsample = 1"
+    ))
+    .unwrap();
+    let traces = config.traces.unwrap();
+    assert_eq!(traces.endpoint.to_string(), "http://c:4318/v1/traces");
+    assert_eq!(
+        (traces.sample.0, traces.service_name.as_str()),
+        (1.0, "pgusher")
+    );
+    for (typed, error) in [
+        ("sample = 0.5", "[traces] needs an endpoint"),
+        (
+            "endpoint = \"http://c\"\nsample = 1.5",
+            "sample in [traces] must be a number from 0 to 1",
+        ),
+        (
+            "endpoint = \"https://c\"",
+            "endpoint in [traces] must begin with http://: https is not available",
+        ),
+    ] {
+        let errors = errors(&format!("{APP}[traces]\n{typed}"));
+        assert!(errors.iter().any(|it| it.contains(error)), "{errors:?}");
+    }
 }

@@ -229,7 +229,7 @@ proptest! {
                     prop_assert_eq!(one.admit(longest, now), other.admit(longest, now));
                 }
                 Deed::Settle(transactions, time, bytes) => {
-                    let cost = Cost { transactions, server_time: millis(time), bytes };
+                    let cost = Cost { transactions, server_time: millis(time), bytes, ..Cost::default() };
                     one.settle(cost, now);
                     other.settle(cost, now);
                 }

@@ -17,6 +17,7 @@ fn cost(transactions: u64, server_time: Duration, bytes: u64) -> Cost {
         transactions,
         server_time,
         bytes,
+        ..Cost::default()
     }
 }
 

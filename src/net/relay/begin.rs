@@ -34,6 +34,7 @@ impl Client {
         }
         if self.looking.is_none() {
             self.asked = now;
+            self.parts.card.asks(now);
         }
         self.settle(now);
         let request = desk.window.get(used..filled).unwrap_or_default();
@@ -77,7 +78,8 @@ impl Client {
         if let Some(lease) = &mut self.lease {
             lease.transfer(&party_of(&self.account), now);
             self.session.admitted(&mut lease.conn().backend);
-            self.tell_of_wait(desk, now);
+            self.parts.card.works(&lease.conn().card, &self.account);
+            self.has_waited(desk, now);
             return Ok(true);
         }
         let pool = self.parts.membership.pool();
@@ -137,7 +139,9 @@ impl Client {
         }
         let owner = Arc::clone(owner);
         if let Some(lease) = &mut self.lease {
-            self.account.settle(self.session.take_cost(), now);
+            let cost = self.session.take_cost();
+            self.transactions += cost.transactions;
+            self.account.settle(cost, now);
             owner.charge(now);
             lease.transfer(&party_of(&owner), now);
             self.account = owner;
@@ -151,6 +155,7 @@ impl Client {
     pub(super) fn settle(&mut self, now: Instant) {
         let cost = self.session.take_cost();
         if cost != Cost::default() {
+            self.transactions += cost.transactions;
             self.account.settle(cost, now);
         }
     }
@@ -161,12 +166,14 @@ impl Client {
         if let Some(lease) = self.lease.take() {
             lease.give_back(now);
         }
+        self.parts.card.rests(self.session.statements());
         self.leave_if_stopping()
     }
 
-    /// Who has waited for long hears why, if that is wanted.
-    fn tell_of_wait(&self, desk: &mut Desk, now: Instant) {
+    /// The wait is over. Who has waited for long hears why, if that is wanted.
+    fn has_waited(&mut self, desk: &mut Desk, now: Instant) {
         let waited = now.saturating_duration_since(self.asked);
+        self.session.has_waited(waited);
         if self.pass.lobby().is_long(waited) {
             desk.out
                 .to_client
@@ -184,7 +191,8 @@ impl Client {
                 )
             })?;
         let now = Instant::now();
-        self.tell_of_wait(desk, now);
+        self.has_waited(desk, now);
+        self.parts.card.works(&lease.conn().card, &self.account);
         self.session
             .attached(&mut lease.conn().backend, &mut desk.out, now);
         self.lease = Some(lease);

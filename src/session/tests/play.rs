@@ -55,6 +55,7 @@ impl Player {
             catalogue: Arc::default(),
             pins: Arc::default(),
             pid: 0,
+            traffic: Arc::default(),
         };
         let session = Session::new(start, now);
         Self {

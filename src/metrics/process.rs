@@ -1,0 +1,101 @@
+//! The process itself: its version, its clients, what it refused, and what the system knows of it.
+
+use prometheus::{core::Collector as _, process_collector::ProcessCollector, proto};
+
+use super::{
+    page::{Labels, Page, Seconds},
+    table::{self, Metric},
+};
+use crate::{
+    error::Blame,
+    limit::tier::nanos,
+    net::{cards::Doing, lobby::Lobby},
+};
+
+pub(super) fn write(lobby: &Lobby, page: &mut Page) {
+    let config = lobby.config();
+    page.family(table::BUILD);
+    let version = Labels::of(table::BUILD, &[env!("CARGO_PKG_VERSION")]);
+    page.sample(table::BUILD, &version, 1);
+    page.only(table::READY, u8::from(lobby.readiness().is_ok()));
+    page.only(table::WORKERS, lobby.workers.len());
+    clients(&Clients::of(lobby), page);
+    page.only(table::CLIENTS_MOST, config.listen.max_clients);
+    refusals(lobby, page);
+    system(page);
+}
+
+/// Clients by what they do.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Clients {
+    pub(super) active: usize,
+    pub(super) waiting: usize,
+    pub(super) idle: usize,
+    pub(super) logging_in: usize,
+}
+
+impl Clients {
+    pub(super) fn of(lobby: &Lobby) -> Self {
+        let mut clients = Self::default();
+        for card in lobby.cards() {
+            match card.glimpse().doing {
+                Doing::Active | Doing::Cleaning => clients.active += 1,
+                Doing::Waiting => clients.waiting += 1,
+                Doing::Idle => clients.idle += 1,
+            }
+        }
+        let seen = clients.active + clients.waiting + clients.idle;
+        clients.logging_in = lobby.clients().saturating_sub(seen);
+        clients
+    }
+}
+
+fn clients(clients: &Clients, page: &mut Page) {
+    page.family(table::CLIENTS);
+    for (state, count) in [
+        ("active", clients.active),
+        ("waiting", clients.waiting),
+        ("idle", clients.idle),
+        ("logging_in", clients.logging_in),
+    ] {
+        page.sample(table::CLIENTS, &Labels::of(table::CLIENTS, &[state]), count);
+    }
+}
+
+fn refusals(lobby: &Lobby, page: &mut Page) {
+    const METRIC: &Metric = table::REFUSALS;
+    page.family(METRIC);
+    for (kind, count) in lobby.meters.refusals.all() {
+        let blame = match kind.blame() {
+            Blame::Client => "client",
+            Blame::Database => "database",
+            Blame::Limit => "limit",
+            Blame::Operator => "operator",
+        };
+        let labels = Labels::of(METRIC, &[kind.name(), kind.code(), blame]);
+        page.sample(METRIC, &labels, count);
+    }
+}
+
+/// What the operating system knows of the process.
+fn system(page: &mut Page) {
+    for family in ProcessCollector::for_self().collect() {
+        let kind = match family.get_field_type() {
+            proto::MetricType::COUNTER => "counter",
+            _ => "gauge",
+        };
+        page.head(family.name(), kind, family.help());
+        for metric in family.get_metric() {
+            let value = match kind {
+                "counter" => metric.get_counter().get_value(),
+                _ => metric.get_gauge().get_value(),
+            };
+            page.bare(family.name(), value);
+        }
+    }
+}
+
+/// Seconds of a duration.
+pub(super) fn seconds(time: std::time::Duration) -> Seconds {
+    Seconds(nanos(time))
+}
