@@ -263,7 +263,8 @@ function makeView() {
     const tenants = state.tenants || {};
     put(byId("tenants-note"), `${count(tenants.known ?? 0)} known, the last 30 seconds`);
     for (const list of lists) {
-      const items = tenants[list.key] || [];
+      // The server chooses by what it has counted; what is shown is divided by time, and rounded.
+      const items = [...(tenants[list.key] || [])].sort((one, other) => list.of(other) - list.of(one));
       list.rows.show(items, (it) => JSON.stringify([it.kind, it.name]));
       nothing(list.host, items, "Nobody.");
     }
