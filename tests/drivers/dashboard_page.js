@@ -195,11 +195,12 @@ async function holdsStill() {
 
 async function fitsEveryScreen() {
   const [, url] = await served({ hostile: false });
+  const { page, closed } = await open(url);
   for (const width of [320, 375, 414, 681, 768, 1024, 1081, 1360, 1920]) {
-    const { page, closed } = await open(url, { viewport: { width, height: 800 } });
+    await page.setViewportSize({ width, height: 800 });
     await fits(page);
-    await closed();
   }
+  await closed();
 }
 
 runAll([showsEverything, isLive, noNameIsMoreThanText, saysWhatIsWrong, survivesALostServer, worksWithNothing, worksBehindAPrefix,

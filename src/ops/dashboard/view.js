@@ -247,6 +247,7 @@ function makeView() {
   function showSlow(items) {
     const open = all.getAttribute("aria-expanded") === "true";
     slow.show(open ? items : items.slice(0, SLOW_AT_FIRST), (it) => JSON.stringify([it.at_ms, it.client, it.took_ms]));
+    byId("slow").classList.toggle("textless", !items.some((it) => it.statement));
     all.hidden = items.length <= SLOW_AT_FIRST;
     put(all, open ? "Fewer" : `All ${items.length}`);
     nothing(byId("slow"), items, "None.");
