@@ -175,7 +175,7 @@ async function pictures() {
   ]) {
     const { page, closed } = await open(http, { httpCredentials, ...options });
     await page.route('**/api/state', (route) => route.fulfill({ contentType: 'application/json', body }));
-    await page.getByText('1 min', { exact: true }).click();
+    await page.locator('#range').getByText('1 min').click();
     await page.waitForFunction((known) => document.querySelector('#tenants-note').textContent.startsWith(known), String(JSON.parse(body).tenants.known));
     await page.waitForTimeout(1500);
     await fits(page);

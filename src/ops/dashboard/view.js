@@ -38,6 +38,11 @@ function nothing(host, items, text) {
   attribute(host, "data-empty", items.length ? "" : text);
 }
 
+/** Makes a bar this part of its full length. */
+function stretch(bar, part) {
+  bar.style.transform = `scaleX(${Math.min(1, part).toFixed(4)})`;
+}
+
 const POOL = [["Pool", "name"], ["Servers", "seats"], ["Busy", "number"], ["Waiting", "number wait"], ["Longest wait", "number wait"],
   ["Clients", "number"], ["Tx/s", "number"], ["Last 2 min", "spark"]];
 
@@ -71,12 +76,13 @@ function poolRow() {
     const size = Math.max(pool.size || 0, open, 1);
     [active, pinned, opening, pool.idle || 0, size - open].forEach((number, at) => {
       const { style } = parts[at];
+      if (style.flexGrow === String(number)) return;
       style.flexGrow = number;
       style.display = number ? "" : "none";
-      style.backgroundSize = `${100 / number}% 100%`;
+      style.setProperty("--seat-width", `${100 / number}%`);
     });
     bar.classList.toggle("dense", size > 64);
-    queue.style.width = `${Math.min(100, (100 * (pool.waiting || 0)) / size)}%`;
+    stretch(queue, (pool.waiting || 0) / size);
     attribute(seats, "aria-label",
       `${count(active + pinned)} active, of these ${count(pinned)} pinned, ${count(pool.idle)} idle, ${count(opening)} connecting or cleaning, of ${count(size)}`);
     put(busy, `${count(pool.active)} / ${count(pool.size)}`);
@@ -133,7 +139,7 @@ function tenantRow(list) {
     badge.classList.toggle("bad", Boolean(tenant.suspended));
     put(value, list.write(list.of(tenant)));
     const most = Math.max(...all.map(list.of).filter(is), 1e-9);
-    length.style.width = `${Math.min(100, (100 * (list.of(tenant) || 0)) / most)}%`;
+    stretch(length, (list.of(tenant) || 0) / most);
     putName(tier, tenant.tier ?? "default");
     put(more, " · " + list.more(tenant).join(" · "));
   }
