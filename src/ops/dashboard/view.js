@@ -51,7 +51,7 @@ function poolRow() {
   const [name, seats, busy, waiting, oldest, clients, rateCell, spark] = cells;
   const [database, user, mode] = [bdi("strong"), bdi(), el("span", { class: "quiet" })];
   const status = el("span", { class: "badge" });
-  name.append(database, el("span", { class: "quiet" }, " / "), user, " ", mode, status);
+  name.append(el("span", { class: "cut" }, database, el("span", { class: "quiet" }, " / "), user, " ", mode), status);
   const parts = ["active", "pinned", "busy", "idle", "free"].map((kind) => el("i", { class: kind }));
   const bar = el("div", { class: "bar", "aria-hidden": "true" }, ...parts);
   const queue = el("i", { class: "queue" });
