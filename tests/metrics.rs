@@ -178,7 +178,7 @@ fn pins_refusals_and_statements_are_counted() {
         });
         let unknown = Raw::try_login(pgusher.port(), "app", "secret", "nowhere");
         assert!(unknown.is_err());
-        page_is_told(pgusher, "ServerLoginFailed", "08001", "database");
+        page_is_told(pgusher, "ServerUnavailable", "08001", "database");
     });
 }
 
