@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{Client, Gone};
@@ -10,8 +10,11 @@ use crate::{
     error::{Error, Kind},
     limit::{Account, Admission, Cost, Look},
     net::{
+        cancel,
+        journal::About,
         lease::Lease,
         pool::Claim,
+        report::Finished,
         side::{Desk, at_desk},
     },
     pool::Party,
@@ -27,6 +30,7 @@ impl Client {
         filled: usize,
         now: Instant,
     ) -> Result<bool, Error> {
+        self.session.look_for(self.pass.lobby().reports.wanted());
         let is_new = self.lease.is_none() && self.looking.is_none();
         if self.stopping && is_new {
             return Err(Error::new(Kind::ShuttingDown, "pgusher is shutting down"));
@@ -156,7 +160,33 @@ impl Client {
         if cost != Cost::default() {
             self.transactions += cost.transactions;
             self.account.settle(cost, now);
+            self.report(&cost, now);
         }
+    }
+
+    /// What is over may be worth a line, or a span.
+    fn report(&mut self, cost: &Cost, now: Instant) {
+        let took = cost.server_time + cost.wait;
+        let glimpse = self.session.take_glimpse();
+        if took.is_zero() {
+            return;
+        }
+        let reports = &self.pass.lobby().reports;
+        let parent = glimpse.as_ref().and_then(|it| it.parent);
+        let Some(interest) = reports.interest(took, parent.as_ref()) else {
+            return;
+        };
+        let finished = Finished {
+            at: SystemTime::now(),
+            took,
+            waited: cost.wait,
+            queries: cost.queries,
+            errors: cost.errors,
+            bytes_out: cost.bytes,
+            statement: glimpse.map(|it| (it.text, it.dialect)),
+        };
+        let about = About::of(&self.parts.card, self.account.who());
+        reports.finished(&interest, &about, &finished, now);
     }
 
     /// The transaction is over, and the server connection goes back.
@@ -221,7 +251,30 @@ impl Client {
             let message = "terminating connection: the operator has disconnected its tenant";
             return self.say_goodbye(&Error::new(Kind::TenantExpelled, message));
         }
-        Ok(())
+        match self.parts.membership.pool().db.has_killed(self.came) {
+            true => self.be_killed(),
+            false => Ok(()),
+        }
+    }
+
+    /// The operator has sent this very client away, or all clients of its database.
+    pub(super) fn be_killed(&mut self) -> Result<(), Gone> {
+        self.killed = true;
+        let message = "terminating connection due to administrator command";
+        self.say_goodbye(&Error::new(Kind::ClientKilled, message))
+    }
+
+    /// The server connection is to be gone, whatever it does.
+    pub(super) fn drop_server(&self, mut lease: Lease) {
+        if !lease.conn().backend.pipeline.is_idle() {
+            // What runs there would run on to its end, heard by nobody.
+            let patience = lease.pool().db.timeouts().cancel_wait_timeout;
+            cancel::launch(lease.conn(), self.seat.worker(), patience, None);
+        }
+        match self.session.is_mid_request() {
+            true => lease.abandon(),
+            false => lease.close(),
+        }
     }
 }
 
