@@ -406,7 +406,7 @@ fn what_is_prepared_and_what_was_slow() {
 
 #[test]
 fn whatever_is_listed_can_be_asked_for() {
-    let pgusher = builder().config(TENANTS).start();
+    let pgusher = builder().start();
     let mut client = pgusher.raw("postgres");
     client.rows("SELECT 1");
     let mut console = Console::of(&pgusher);
