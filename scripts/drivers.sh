@@ -22,6 +22,9 @@ node="$node prisma6@npm:prisma@6.19.3 prisma6-adapter-pg@npm:@prisma/adapter-pg@
 # shellcheck disable=SC2086
 "$cache/python/bin/pip" install --quiet --disable-pip-version-check $python
 
+# A browser without a window, for the dashboard; the browser itself is the distribution's.
+node="$node playwright-core@1.65.1"
+
 [ -f "$cache/node/package.json" ] || echo '{"private": true}' >"$cache/node/package.json"
 # shellcheck disable=SC2086
 npm install --prefix "$cache/node" --silent --no-audit --no-fund $node
@@ -45,6 +48,14 @@ if ! ruby -e 'require "active_record"; require "pg"' 2>/dev/null; then
     [ "$(id -u)" = 0 ] || as_root="sudo -n"
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install \
         ruby ruby-activerecord ruby-pg >/dev/null
+fi
+
+if [ -z "${CHROMIUM:-}" ] && ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then
+    as_root=
+    [ "$(id -u)" = 0 ] || as_root="sudo -n"
+    # Without it the checks of the dashboard fail and say so; the others run.
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install \
+        chromium fonts-inter >/dev/null || echo "no Chromium for the dashboard's checks: install it" >&2
 fi
 
 # The one that has to be built: a program of its own, with the versions of its Cargo.lock.

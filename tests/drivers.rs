@@ -4,6 +4,8 @@
 //! tests, which are ignored otherwise because they need packages from the network. The checks called
 //! `tenants_…` run with `[tenant]` and row-level security: docs/tenants.md has the URLs that they print.
 //! Those called `console_…` talk to pgusher itself; those called `limits_…` meet each refusal of a limit. Those called `orms_…` are ORMs and migration tools (docs/frameworks.md): `make drivers ARGS=orms`.
+//! Those called `dashboard_…` look at the dashboard with Chromium; `SCREENSHOTS=1 make drivers ARGS=dashboard`
+//! also takes the pictures in docs/img.
 
 #![expect(
     clippy::panic,
@@ -177,6 +179,49 @@ fn limits_hold(command: impl Fn() -> Command) {
         [limits.tiers.alone]
         max_clients = 1";
     tenants_hold(command, TIERS);
+}
+
+/// What a database and a user may be called.
+const HOSTILE: &str = "<img src=x onerror=window.owned=1>'\u{202e}&quot;";
+
+/// Runs the checks of the dashboard against a pgusher with tenants, one of which may do little.
+fn dashboard_holds(command: impl Fn() -> Command) {
+    let pg = support::postgres(Version::V18);
+    let database = pg.fresh_database();
+    pg.sql(&format!("CREATE DATABASE \"{HOSTILE}\""));
+    let pgusher = Pgusher::in_front_of(pg)
+        .log_level("info")
+        .auth("scram-sha-256")
+        .pool_size(4)
+        .config("[runtime]\nworkers = 2\n[tenant]\nsetting = \"app.tenant_id\"")
+        .config("[http]\naddress = \"127.0.0.1:0\"\npassword = \"open sesame\"")
+        .config("[limits.tiers.little]\ntransactions_per_second = 5\nmax_delay = \"1ms\"")
+        .config("[tenants.greedy]\ntier = \"little\"")
+        .config(&format!(
+            "[users.\"{HOSTILE}\"]\npassword = \"{}\"\nbypass = true",
+            support::postgres::PASSWORD
+        ))
+        .start();
+    let said = "the dashboard is at ";
+    pgusher.wait_for_log(said);
+    let log = pgusher.log();
+    let address = log.split(said).nth(1).and_then(|it| it.lines().next());
+    let outcome = run(
+        &|| {
+            let mut command = command();
+            command.env("DASHBOARD_URL", address.unwrap());
+            command.env("DASHBOARD_PASSWORD", "open sesame");
+            command.env("HOSTILE_NAME", HOSTILE);
+            command
+        },
+        Version::V18,
+        &pgusher.url(&database.name),
+    );
+    drop(pgusher);
+    pg.sql(&format!("DROP DATABASE \"{HOSTILE}\" WITH (FORCE)"));
+    if let Err(said) = outcome {
+        panic!("{said}");
+    }
 }
 
 fn python(script: &str) -> Command {
@@ -402,4 +447,19 @@ fn orms_prisma() {
 #[ignore = "needs drivers: make drivers"]
 fn orms_activerecord() {
     orms_hold(|| ruby("orms_activerecord.rb"), "");
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn dashboard_page() {
+    // What it shows is made up; there is no server.
+    if let Err(said) = run(&|| node("dashboard_page.js"), Version::V18, "") {
+        panic!("{said}");
+    }
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn dashboard_live() {
+    dashboard_holds(|| node("dashboard_live.js"));
 }

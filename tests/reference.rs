@@ -6,6 +6,7 @@ use pgusher::{
     admin,
     config::{Config, reference},
     error::{Blame, Kind, Severity},
+    metrics,
 };
 
 const ERRORS_HEAD: &str = "\
@@ -64,6 +65,7 @@ fn the_reference_is_fresh() {
         ("docs/configuration.md", reference::markdown()),
         ("docs/errors.md", errors()),
         ("docs/console.md", admin::reference::markdown()),
+        ("docs/metrics.md", metrics::reference::markdown()),
     ];
     // Both are written before either is complained about.
     let stale: Vec<&str> = pages

@@ -5,7 +5,8 @@ use std::fmt;
 use super::{
     control::{self, Control},
     courtesy::{self, Courtesy},
-    tables::{self, Column, Type},
+    tables::Column,
+    views::{VIEWS, View, accounts},
     words::{Word, statements},
 };
 use crate::{
@@ -22,17 +23,10 @@ const LONGEST_SHOWN: usize = 60;
 /// What can be asked or told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// All accounts.
-    ShowTenants {
-        /// At most so many rows.
-        limit: usize,
-    },
+    /// A view, and at most so many rows of it.
+    Show(&'static View, usize),
     /// One account and its limits.
     ShowAccount(Subject),
-    /// All commands.
-    ShowHelp,
-    /// The version.
-    ShowVersion,
     /// Refuse transactions.
     Suspend(Subject),
     /// Accept them again.
@@ -56,7 +50,7 @@ pub enum Subject {
     User(String),
 }
 
-/// A command as it is explained.
+/// A command as it is explained; views explain themselves.
 #[derive(Debug)]
 pub struct About {
     /// How it begins, in each of its forms.
@@ -71,21 +65,14 @@ pub struct About {
     pub columns: fn() -> Vec<Column>,
 }
 
-/// All commands.
+/// All commands but those that show a view.
 pub const COMMANDS: &[About] = &[
-    About {
-        heads: &["SHOW TENANTS"],
-        grammar: "SHOW TENANTS [LIMIT n]",
-        rights: Rights::Look,
-        about: "All accounts: of tenants, and of users that work without one. Those that have used the most server time come first. At most 100,000 rows. An account that nobody uses may be forgotten, and its counters with it.",
-        columns: tables::tenants_columns,
-    },
     About {
         heads: &["SHOW TENANT", "SHOW USER"],
         grammar: "SHOW {TENANT id | USER name}",
         rights: Rights::Look,
         about: "One account and its limits. What is not limited is NULL.",
-        columns: tables::account_columns,
+        columns: accounts::account_columns,
     },
     About {
         heads: &["SUSPEND TENANT", "SUSPEND USER"],
@@ -185,32 +172,35 @@ pub const COMMANDS: &[About] = &[
         about: "Ends pgusher: at once; or when the transactions that are open are over, as SIGTERM does; or when all clients of databases have left by themselves. In each case nobody new is let in.",
         columns: Vec::new,
     },
-    About {
-        heads: &["SHOW HELP"],
-        grammar: "SHOW HELP",
-        rights: Rights::Look,
-        about: "This list.",
-        columns: help_columns,
-    },
-    About {
-        heads: &["SHOW VERSION"],
-        grammar: "SHOW VERSION",
-        rights: Rights::Look,
-        about: "The version of pgusher.",
-        columns: tables::version_columns,
-    },
 ];
 
-fn help_columns() -> Vec<Column> {
-    vec![
-        Column::new("command", Type::Text, "How it is written."),
-        Column::new(
-            "for",
-            Type::Text,
-            "Who may use it: `stats` or `admin`; admins may use both.",
-        ),
-        Column::new("about", Type::Text, "What it does."),
-    ]
+/// A line of the list of everything.
+pub struct Line {
+    /// How it is written.
+    pub grammar: String,
+    /// Who may use it.
+    pub rights: Rights,
+    /// What it does.
+    pub about: &'static str,
+    /// The columns of its answer.
+    pub columns: Vec<Column>,
+}
+
+/// Everything that can be asked or told.
+pub fn lines() -> impl Iterator<Item = Line> {
+    let views = VIEWS.iter().map(|view| Line {
+        grammar: view.grammar(),
+        rights: view.rights,
+        about: view.about,
+        columns: view.columns(),
+    });
+    let commands = COMMANDS.iter().map(|about| Line {
+        grammar: about.grammar.to_owned(),
+        rights: about.rights,
+        about: about.about,
+        columns: (about.columns)(),
+    });
+    views.chain(commands)
 }
 
 /// Who has these rights.
@@ -235,7 +225,10 @@ pub fn read(text: &[u8]) -> Result<Vec<Command>, Error> {
 }
 
 fn command(words: &[Word<'_>]) -> Result<Command, Error> {
-    let mut rest = Rest { words, about: None };
+    let mut rest = Rest {
+        words,
+        grammar: None,
+    };
     if let Some(found) = own(&mut rest)? {
         return match rest.words {
             [] => Ok(found),
@@ -252,15 +245,22 @@ fn own(rest: &mut Rest<'_>) -> Result<Option<Command>, Error> {
     let [verb, behind @ ..] = rest.words else {
         return Ok(None);
     };
+    if let Some(view) = VIEWS
+        .iter()
+        .find(|view| behind.first().is_some_and(|noun| noun.is(view.name)))
+        && verb.is("SHOW")
+    {
+        return rest.show(view).map(Some);
+    }
     let is_head = |head: &str| match head.split_once(' ') {
         Some((v, n)) => verb.is(v) && behind.first().is_some_and(|noun| noun.is(n)),
         None => verb.is(head),
     };
     let heads = |about: &&About| about.heads.iter().any(|head| is_head(head));
-    rest.about = COMMANDS.iter().find(heads);
-    let Some(about) = rest.about else {
+    let Some(about) = COMMANDS.iter().find(heads) else {
         return Ok(None);
     };
+    rest.grammar = Some(about.grammar.to_owned());
     rest.words = behind;
     if about.heads.iter().all(|head| !head.contains(' ')) {
         return control::read(verb, rest).map(|it| Some(Command::Control(it)));
@@ -276,16 +276,6 @@ fn own(rest: &mut Rest<'_>) -> Result<Option<Command>, Error> {
         rest.expect(|word| word.is("TIER"))?;
         rest.expect(|word| *word == Word::Equals || word.is("TO"))?;
         Command::SetTier(subject, rest.name()?)
-    } else if rest.eat("TENANTS") {
-        let limit = match rest.eat("LIMIT") {
-            true => rest.number()?,
-            false => MOST_ROWS,
-        };
-        Command::ShowTenants { limit }
-    } else if rest.eat("HELP") {
-        Command::ShowHelp
-    } else if rest.eat("VERSION") {
-        Command::ShowVersion
     } else {
         Command::ShowAccount(rest.subject()?)
     };
@@ -295,7 +285,8 @@ fn own(rest: &mut Rest<'_>) -> Result<Option<Command>, Error> {
 /// The words that have not been read yet, of a command that is known.
 pub(super) struct Rest<'w> {
     words: &'w [Word<'w>],
-    about: Option<&'static About>,
+    /// How it is written.
+    grammar: Option<String>,
 }
 
 impl<'w> Rest<'w> {
@@ -350,14 +341,24 @@ impl<'w> Rest<'w> {
         }
     }
 
+    fn show(&mut self, view: &'static View) -> Result<Command, Error> {
+        self.grammar = Some(format!("{} [LIMIT n]", view.grammar()));
+        self.words = self.words.get(2..).unwrap_or_default();
+        let most = match self.eat("LIMIT") {
+            true => self.number()?,
+            false => MOST_ROWS,
+        };
+        Ok(Command::Show(view, most))
+    }
+
     fn wrong(&self, word: Option<&Word<'_>>) -> Error {
         let message = match word {
             Some(word) => format!("syntax error at \"{word}\""),
             None => "the command does not end here".to_owned(),
         };
         let error = Error::new(Kind::ConsoleSyntax, message);
-        match self.about {
-            Some(about) => error.hint(format!("It is written {}.", about.grammar)),
+        match &self.grammar {
+            Some(grammar) => error.hint(format!("It is written {grammar}.")),
             None => error,
         }
     }
@@ -369,15 +370,13 @@ fn unknown(words: &[Word<'_>]) -> Error {
     let typed = typed.join(" ");
     let typed: String = typed.chars().take(LONGEST_SHOWN).collect();
     let message = format!("\"{typed}\" is no command of the console");
-    let heads = || {
-        COMMANDS
-            .iter()
-            .flat_map(|about| about.heads.iter().copied())
-    };
+    let heads = COMMANDS.iter().flat_map(|about| about.heads);
+    let heads = heads.map(|head| (*head).to_owned());
+    let heads: Vec<String> = VIEWS.iter().map(View::grammar).chain(heads).collect();
     let upper = typed.to_uppercase();
     let verb = upper.split(' ').next().unwrap_or_default();
-    let near = nearest(&upper, heads()).or_else(|| nearest(verb, heads()));
-    let hint = match near {
+    let near = |typed| nearest(typed, heads.iter().map(String::as_str));
+    let hint = match near(&upper).or_else(|| near(verb)) {
         Some(near) => format!("Is {near} meant? SHOW HELP lists all commands."),
         None => "SHOW HELP lists all commands.".to_owned(),
     };
@@ -388,11 +387,8 @@ impl Command {
     /// What one must be allowed to do for it.
     pub fn rights(&self) -> Rights {
         match self {
-            Self::ShowTenants { .. }
-            | Self::ShowAccount(_)
-            | Self::ShowHelp
-            | Self::ShowVersion
-            | Self::Courtesy(_) => Rights::Look,
+            Self::Show(view, _) => view.rights,
+            Self::ShowAccount(_) | Self::Courtesy(_) => Rights::Look,
             Self::Suspend(_)
             | Self::Resume(_)
             | Self::Kill(_)
@@ -404,10 +400,8 @@ impl Command {
     /// The columns of its answer, known before it is done.
     pub fn columns(&self) -> Vec<Column> {
         match self {
-            Self::ShowTenants { .. } => tables::tenants_columns(),
-            Self::ShowAccount(_) => tables::account_columns(),
-            Self::ShowHelp => help_columns(),
-            Self::ShowVersion => tables::version_columns(),
+            Self::Show(view, _) => view.columns(),
+            Self::ShowAccount(_) => accounts::account_columns(),
             Self::Courtesy(courtesy) => courtesy.columns(),
             Self::Suspend(_)
             | Self::Resume(_)
@@ -420,10 +414,7 @@ impl Command {
     /// What is said when it is done.
     pub fn tag(&self) -> &'static str {
         match self {
-            Self::ShowTenants { .. }
-            | Self::ShowAccount(_)
-            | Self::ShowHelp
-            | Self::ShowVersion => "SHOW",
+            Self::Show(..) | Self::ShowAccount(_) => "SHOW",
             Self::Suspend(_) => "SUSPEND",
             Self::Resume(_) => "RESUME",
             Self::Kill(_) => "KILL",
@@ -439,9 +430,7 @@ impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tag = self.tag();
         match self {
-            Self::ShowTenants { limit } => write!(f, "{tag} TENANTS LIMIT {limit}"),
-            Self::ShowHelp => write!(f, "{tag} HELP"),
-            Self::ShowVersion => write!(f, "{tag} VERSION"),
+            Self::Show(view, most) => write!(f, "{tag} {} LIMIT {most}", view.name),
             Self::ShowAccount(subject)
             | Self::Suspend(subject)
             | Self::Resume(subject)
@@ -460,13 +449,4 @@ impl fmt::Display for Subject {
             Self::User(name) => write!(f, "USER {name:?}"),
         }
     }
-}
-
-/// The list of commands as a table.
-pub fn help() -> tables::Table {
-    let rows = COMMANDS.iter().map(|about| {
-        let texts = [about.grammar, holders(about.rights), about.about];
-        texts.map(str::to_owned).to_vec()
-    });
-    tables::texts(help_columns(), rows)
 }

@@ -247,7 +247,7 @@ impl Console {
                 let forms = Forms::default();
                 self.out.columns(&table.columns, &forms);
                 for row in &table.rows {
-                    self.out.row(row, &forms);
+                    self.out.row(&table.columns, row, &forms);
                     self.drain().await?;
                 }
             }
@@ -306,16 +306,16 @@ impl Console {
             return Ok(Ok(()));
         };
         if matches!(portal.progress, Progress::New) {
-            let rows = match self.perform(&command).await? {
-                Ok(table) => table.map(|table| table.rows).unwrap_or_default(),
+            portal.progress = match self.perform(&command).await? {
+                Ok(Some(table)) => Progress::Rows(table.columns, table.rows.into_iter()),
+                Ok(None) => Progress::Over,
                 Err(error) => return Ok(Err(error.into())),
             };
-            portal.progress = Progress::Rows(rows.into_iter());
         }
         let mut left = if most == 0 { u32::MAX } else { most };
-        if let Progress::Rows(rows) = &mut portal.progress {
+        if let Progress::Rows(columns, rows) = &mut portal.progress {
             for row in rows {
-                self.out.row(&row, &portal.forms);
+                self.out.row(columns, &row, &portal.forms);
                 self.drain().await?;
                 left -= 1;
                 if left == 0 {

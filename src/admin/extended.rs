@@ -5,7 +5,7 @@ use std::{collections::HashMap, vec};
 use super::{
     command::{self, Command},
     messages::{Form, Forms, Messages},
-    tables::{Column, Value},
+    tables::{Column, Row},
 };
 use crate::{
     error::{Error, Kind},
@@ -61,8 +61,8 @@ pub(super) struct Portal {
 pub(super) enum Progress {
     /// It has not been executed.
     New,
-    /// These rows are left.
-    Rows(vec::IntoIter<Vec<Value>>),
+    /// These rows are left, under their columns.
+    Rows(Vec<Column>, vec::IntoIter<Row>),
     /// Nothing is left.
     Over,
 }

@@ -10,7 +10,7 @@ use pgwire::messages::{
     startup::{Authentication, BackendKeyData, ParameterStatus, SecretKey},
 };
 
-use super::tables::{Column, Value};
+use super::tables::{Column, Type, Value};
 use crate::{
     cancel::Key,
     error::{Error, Severity},
@@ -130,17 +130,18 @@ impl Messages {
         self.push(&RowDescription::new(fields.collect()));
     }
 
-    pub(super) fn row(&mut self, row: &[Value], forms: &Forms) {
+    /// A row of values under their columns.
+    pub(super) fn row(&mut self, columns: &[Column], row: &[Value], forms: &Forms) {
         let mut data = BytesMut::new();
-        for (nth, value) in row.iter().enumerate() {
-            put(&mut data, value, forms.of(nth));
+        for (nth, (column, value)) in columns.iter().zip(row).enumerate() {
+            put(&mut data, column.kind, value, forms.of(nth));
         }
         let count = i16::try_from(row.len()).unwrap_or(i16::MAX);
         self.push(&DataRow::new(data, count));
     }
 }
 
-fn put(data: &mut BytesMut, value: &Value, form: Form) {
+fn put(data: &mut BytesMut, kind: Type, value: &Value, form: Form) {
     let mut sized = |bytes: &[u8]| {
         data.put_i32(i32::try_from(bytes.len()).unwrap_or(i32::MAX));
         data.put_slice(bytes);
@@ -148,9 +149,80 @@ fn put(data: &mut BytesMut, value: &Value, form: Form) {
     match (value, form) {
         (Value::Null, _) => data.put_i32(-1),
         (Value::Text(text), _) => sized(text.as_bytes()),
-        (Value::Int(number), Form::Text) => sized(number.to_string().as_bytes()),
-        (Value::Int(number), Form::Binary) => sized(&number.to_be_bytes()),
+        (Value::Int(number), Form::Text) => sized(bounded(kind, *number).to_string().as_bytes()),
+        (Value::Int(number), Form::Binary) => match kind {
+            Type::Small => sized(&small(*number).to_be_bytes()),
+            Type::Numeric => sized(&numeric(*number)),
+            _ => sized(&number.to_be_bytes()),
+        },
         (Value::Bool(truth), Form::Text) => sized(if *truth { b"t" } else { b"f" }),
         (Value::Bool(truth), Form::Binary) => sized(&[u8::from(*truth)]),
+    }
+}
+
+/// The number as far as its column can show it.
+fn bounded(kind: Type, number: i64) -> i64 {
+    match kind {
+        Type::Small => i64::from(small(number)),
+        _ => number,
+    }
+}
+
+fn small(number: i64) -> i32 {
+    let bound = if number < 0 { i32::MIN } else { i32::MAX };
+    i32::try_from(number).unwrap_or(bound)
+}
+
+/// PostgreSQL's binary form of a numeric: groups of four decimal digits behind how many there are,
+/// the exponent of the first, the sign, and how many digits stand behind the point.
+fn numeric(number: i64) -> Vec<u8> {
+    const NEGATIVE: u16 = 0x4000;
+    let mut left = number.unsigned_abs();
+    let mut groups = Vec::new();
+    while left > 0 {
+        groups.push(u16::try_from(left % 10_000).unwrap_or(0));
+        left /= 10_000;
+    }
+    let count = u16::try_from(groups.len()).unwrap_or(0);
+    let sign = if number < 0 { NEGATIVE } else { 0 };
+    let head = [count, count.saturating_sub(1), sign, 0];
+    let words = head.into_iter().chain(groups.into_iter().rev());
+    words.flat_map(u16::to_be_bytes).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(kind: Type, value: &Value, form: Form) -> Vec<u8> {
+        let mut data = BytesMut::new();
+        put(&mut data, kind, value, form);
+        data.to_vec()
+    }
+
+    /// What `numeric_send` of PostgreSQL gives.
+    #[test]
+    fn numerics_are_groups_of_four_digits() {
+        assert_eq!(numeric(0), [0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(numeric(7), [0, 1, 0, 0, 0, 0, 0, 0, 0, 7]);
+        let long = [0, 2, 0, 1, 0, 0, 0, 0, 0, 12, 13, 128];
+        assert_eq!(numeric(123_456), long);
+        assert_eq!(numeric(-1)[4..6], [0x40, 0]);
+        // Zeros at the end may stay.
+        assert_eq!(numeric(10_000), [0, 2, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0]);
+    }
+
+    #[test]
+    fn each_type_has_its_bytes() {
+        let it = Value::Int(1 << 40);
+        let most = [0, 0, 0, 4, 0x7f, 0xff, 0xff, 0xff];
+        assert_eq!(bytes(Type::Small, &it, Form::Binary), most);
+        assert_eq!(bytes(Type::Small, &it, Form::Text)[4..], *b"2147483647");
+        assert_eq!(bytes(Type::Int, &it, Form::Binary)[..4], [0, 0, 0, 8]);
+        assert_eq!(
+            bytes(Type::Numeric, &it, Form::Text)[4..],
+            *b"1099511627776"
+        );
+        assert_eq!(bytes(Type::Numeric, &Value::Null, Form::Binary), [0xff; 4]);
     }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::{
-    command::{self, Command, Subject},
-    tables::{self, Table},
+    command::{Command, Subject},
+    tables::Table,
+    views::{View, accounts},
 };
 use crate::{
     config::{problems::nearest, settings::Rights},
@@ -35,13 +36,11 @@ impl Office {
             return Err(Error::new(Kind::ConsoleRefused, message).hint(hint));
         }
         match command {
-            Command::ShowTenants { limit } => self.tenants(*limit).await.map(Some),
+            Command::Show(view, most) => self.show(view, *most).await.map(Some),
             Command::ShowAccount(subject) => {
                 let account = self.account(subject)?;
-                Ok(Some(tables::account(&account.statement())))
+                Ok(Some(accounts::account(&account.statement())))
             }
-            Command::ShowHelp => Ok(Some(command::help())),
-            Command::ShowVersion => Ok(Some(tables::version())),
             Command::Courtesy(courtesy) => Ok(courtesy.table()),
             Command::Control(control) => {
                 self.control(control).await?;
@@ -72,11 +71,10 @@ impl Office {
         Ok(())
     }
 
-    /// There may be a great many accounts, and this thread has others to serve.
-    async fn tenants(&self, limit: usize) -> Result<Table, Error> {
-        let accounts = Arc::clone(&self.lobby.config().accounts);
-        let work = move || tables::tenants(accounts.statements(), limit);
-        let table = tokio::task::spawn_blocking(work).await;
+    /// There may be a great many rows, and this thread has others to serve.
+    async fn show(&self, view: &'static View, most: usize) -> Result<Table, Error> {
+        let lobby = Arc::clone(&self.lobby);
+        let table = tokio::task::spawn_blocking(move || view.table(&lobby, most)).await;
         table.map_err(|_| Error::new(Kind::ShuttingDown, "pgusher is shutting down"))
     }
 

@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::command::{COMMANDS, holders};
+use super::command::{holders, lines};
 
 const HEAD: &str = r#"# The console
 
 Operators talk to pgusher itself by connecting to the database `pgusher` (or `pgbouncer`, where
 tools made for PgBouncer look), with psql or any driver. This page is written from the list of
-commands in `src/admin/command.rs` by `cargo test --test reference`: change it there.
+commands in `src/admin/command.rs` and the views in `src/admin/views` by
+`cargo test --test reference`: change it there.
 
 ```toml
 [console]
@@ -27,6 +28,7 @@ psql -h 127.0.0.1 -p 6432 -U admin pgusher -c 'SHOW TENANTS LIMIT 10'
 - Words may be written in capitals or not. Names are taken as they are typed (`Acme` and `acme` are
   two tenants) and need quotes, single or double, only around blanks, `;`, `,`, `=` and quotes. A
   tenant's id must be one in the configured `format`.
+- Any SHOW can be cut short: `SHOW CLIENTS LIMIT 10`. Without it there are at most 100,000 rows.
 - Up to 100 commands can be sent at once: all are read before any is done, and the first that fails is
   the last. An error leaves the console usable.
 - What drivers say by themselves is answered: the usual settings (`SET extra_float_digits = 3`, `SHOW
@@ -43,19 +45,18 @@ psql -h 127.0.0.1 -p 6432 -U admin pgusher -c 'SHOW TENANTS LIMIT 10'
 /// The page.
 pub fn markdown() -> String {
     let mut out = HEAD.to_owned();
-    for about in COMMANDS {
-        let grammar = about.grammar.replace('|', "\\|");
-        let (rights, text) = (holders(about.rights), about.about);
+    for line in lines() {
+        let grammar = line.grammar.replace('|', "\\|");
+        let (rights, text) = (holders(line.rights), line.about);
         let _ = writeln!(out, "| `{grammar}` | {rights} | {text} |");
     }
-    for about in COMMANDS {
-        let columns = (about.columns)();
-        if columns.is_empty() {
+    for line in lines() {
+        if line.columns.is_empty() {
             continue;
         }
-        let _ = write!(out, "\n## `{}`\n\n", about.grammar);
+        let _ = write!(out, "\n## `{}`\n\n", line.grammar);
         out += "| column | type | meaning |\n|---|---|---|\n";
-        for column in columns {
+        for column in line.columns {
             let (name, kind) = (column.name, column.kind.name());
             let _ = writeln!(out, "| `{name}` | {kind} | {} |", column.about);
         }

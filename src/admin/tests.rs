@@ -8,6 +8,7 @@ use super::{
     command::{COMMANDS, Command, MOST_ROWS, Subject, read},
     courtesy::{Courtesy, SETTINGS},
     tables::{self, Type, Value},
+    views::{VIEWS, accounts},
 };
 use crate::{
     config::settings::Rights,
@@ -25,7 +26,12 @@ fn user(name: &str) -> Subject {
 }
 
 fn all() -> Command {
-    Command::ShowTenants { limit: MOST_ROWS }
+    show("TENANTS", MOST_ROWS)
+}
+
+fn show(name: &str, most: usize) -> Command {
+    let view = VIEWS.iter().find(|view| view.name == name);
+    Command::Show(view.unwrap(), most)
 }
 
 /// The words of the refusal and its hint.
@@ -37,16 +43,14 @@ fn refusal(text: &str) -> (String, String) {
 
 #[test]
 fn commands_are_read() {
-    use Command::{
-        Kill, Resume, SetTier, ShowAccount, ShowHelp, ShowTenants, ShowVersion, Suspend,
-    };
+    use Command::{Kill, Resume, SetTier, ShowAccount, Suspend};
     let set = |subject, tier: &str| SetTier(subject, tier.to_owned());
     let cases = [
         ("SHOW TENANTS", all()),
         ("show tenants;", all()),
         (" \t\nShow\nTenants ;; ", all()),
-        ("SHOW TENANTS LIMIT 10", ShowTenants { limit: 10 }),
-        ("SHOW TENANTS LIMIT 0", ShowTenants { limit: 0 }),
+        ("SHOW TENANTS LIMIT 10", show("TENANTS", 10)),
+        ("SHOW TENANTS LIMIT 0", show("TENANTS", 0)),
         ("SHOW TENANTS LIMIT 18446744073709551615", all()),
         ("SHOW TENANT acme", ShowAccount(tenant("acme"))),
         // Nothing is folded, and an id need not be a name of SQL.
@@ -72,8 +76,8 @@ fn commands_are_read() {
             "SET USER jobs tier TO \"Night shift\"",
             set(user("jobs"), "Night shift"),
         ),
-        ("SHOW HELP", ShowHelp),
-        ("SHOW VERSION", ShowVersion),
+        ("SHOW HELP", show("HELP", MOST_ROWS)),
+        ("SHOW VERSION", show("VERSION", MOST_ROWS)),
         (
             "-- all of them\nSHOW /* every /* single */ one */TENANTS--",
             all(),
@@ -197,7 +201,7 @@ fn what_is_no_command_is_answered_with_one() {
         (
             "SHOW HELP me",
             "syntax error at \"me\"",
-            "It is written SHOW HELP.",
+            "It is written SHOW HELP [LIMIT n].",
         ),
         ("SHOW TENANT 'acme", "the quoted text does not end", ""),
         ("SHOW TENANT \"acme\"\"", "the quoted text does not end", ""),
@@ -287,7 +291,6 @@ fn the_list_is_true() {
     for about in COMMANDS {
         for head in about.heads {
             let text = match *head {
-                "SHOW TENANTS" | "SHOW HELP" | "SHOW VERSION" => (*head).to_owned(),
                 "SET TENANT" | "SET USER" => format!("{head} x tier = y"),
                 head => format!("{head} x"),
             };
@@ -300,6 +303,13 @@ fn the_list_is_true() {
             assert!(text.starts_with(command.tag()), "{text}");
         }
     }
+    for view in VIEWS {
+        let commands = read(view.grammar().as_bytes()).unwrap();
+        assert_eq!(commands, [Command::Show(view, MOST_ROWS)]);
+        assert_eq!(commands[0].columns(), view.columns());
+    }
+    let views: HashSet<_> = VIEWS.iter().map(|view| view.name).collect();
+    assert_eq!(views.len(), VIEWS.len());
     // A7: whoever may only look has no command that changes.
     let looks = COMMANDS.iter().filter(|about| about.rights == Rights::Look);
     assert!(
@@ -338,9 +348,8 @@ fn those_who_used_the_most_come_first() {
             .map(|(name, time)| statement(name, time))
     };
     let names = |most| -> Vec<Value> {
-        let table = tables::tenants(all().collect(), most);
+        let table = accounts::tenants(all().collect(), most);
         table
-            .rows
             .into_iter()
             .map(|mut row| row.swap_remove(1))
             .collect()
@@ -360,7 +369,7 @@ fn those_who_used_the_most_come_first() {
 fn a_row_has_what_its_columns_say() {
     let mut statement = statement("acme", 1_999_000);
     statement.suspended = true;
-    let unlimited = tables::account(&statement);
+    let unlimited = accounts::account(&statement);
     statement.tier = Arc::new(Tier {
         name: "pro".into(),
         transactions: Some(Rate::new(10, 20)),
@@ -377,14 +386,16 @@ fn a_row_has_what_its_columns_say() {
         },
         meter: Arc::default(),
     });
-    let limited = tables::account(&statement);
+    let limited = accounts::account(&statement);
     for table in [&unlimited, &limited] {
         assert_eq!(table.rows.len(), 1);
         assert_eq!(table.rows[0].len(), table.columns.len());
         for (column, value) in table.columns.iter().zip(&table.rows[0]) {
             let fits = match column.kind {
-                Type::Text => matches!(value, Value::Text(_)),
-                Type::Int => matches!(value, Value::Int(_) | Value::Null),
+                Type::Text | Type::Bytes => matches!(value, Value::Text(_)),
+                Type::Int | Type::Small | Type::Numeric => {
+                    matches!(value, Value::Int(_) | Value::Null)
+                }
                 Type::Bool => matches!(value, Value::Bool(_)),
             };
             assert!(fits, "{column:?} {value:?}");

@@ -18,9 +18,10 @@ use dashmap::DashMap;
 use super::{
     Account, Tier, Who,
     absent::Absent,
-    account::{Statement, Used, unknown},
+    account::{Statement, unknown},
     standing::{Found, Holds},
     tier,
+    used::Used,
 };
 use crate::{
     error::{Error, Kind},

@@ -18,13 +18,15 @@ pub mod bucket;
 pub mod directory;
 pub mod standing;
 pub mod tier;
+pub mod used;
 
-pub use self::account::{Account, Admission, Cost, Presence, Used, Who};
+pub use self::account::{Account, Admission, Presence, Who};
 pub use self::accounts::{Accounts, Rules};
 pub use self::bucket::{Bucket, Rate};
 pub use self::directory::{Directory, Look};
 pub use self::standing::{Found, Holds, View};
 pub use self::tier::{Pace, Share, Terms, Tier};
+pub use self::used::{Cost, Observation, Used};
 
 #[cfg(test)]
 mod tests;

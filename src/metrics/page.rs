@@ -224,3 +224,177 @@ impl Display for OneLine<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use prometheus::{Encoder as _, TextEncoder, proto};
+
+    use super::*;
+    use crate::{
+        meter::{Counter, Histogram},
+        metrics::table::{self, ALL},
+    };
+
+    #[test]
+    fn the_better_format_is_chosen() {
+        use Format::{OpenMetrics, Prometheus};
+        for (accept, format) in [
+            ("", Prometheus),
+            ("*/*", Prometheus),
+            ("text/html", Prometheus),
+            ("application/openmetrics-text", OpenMetrics),
+            (
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                OpenMetrics,
+            ),
+            ("application/openmetrics-text;version=9.0.0", Prometheus),
+            (
+                "text/plain;q=0.5,application/openmetrics-text;q=0.4",
+                Prometheus,
+            ),
+            (
+                "text/plain;q=0.3,APPLICATION/OpenMetrics-Text;q=0.4",
+                OpenMetrics,
+            ),
+            // As Prometheus asks.
+            (
+                "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+                OpenMetrics,
+            ),
+            ("application/openmetrics-text;q=nonsense", Prometheus),
+        ] {
+            assert_eq!(Format::negotiate(accept), format, "{accept}");
+        }
+    }
+
+    #[test]
+    fn labels_may_contain_anything() {
+        let labels = Labels::of(table::TENANT_CLIENTS, &["tenant", "a\"b\\c\nd{}é"]);
+        assert_eq!(labels.0, r#"{kind="tenant",tenant="a\"b\\c\nd{}é"}"#);
+        assert_eq!(Labels::of(table::READY, &[]).0, "");
+    }
+
+    #[test]
+    fn seconds_are_exact() {
+        for (nanos, written) in [
+            (0, "0.0"),
+            (1, "0.000000001"),
+            (50_000, "0.00005"),
+            (1_500_000_000, "1.5"),
+            (u64::MAX, "18446744073.709551615"),
+        ] {
+            assert_eq!(Seconds(nanos).to_string(), written);
+        }
+    }
+
+    fn spread() -> Spread {
+        let (histogram, mut spread) = (Histogram::<Counter>::default(), Spread::default());
+        for millis in [1, 2, 30, 400, 90_000] {
+            histogram.observe(Duration::from_millis(millis));
+        }
+        histogram.add_to(&mut spread);
+        spread
+    }
+
+    /// A page with one of each kind.
+    fn page(format: Format) -> String {
+        let mut page = Page::new(format);
+        page.only(table::WORKERS, 4);
+        page.family(table::TRANSACTIONS);
+        let labels = Labels::of(table::TRANSACTIONS, &["app", "a\"\n"]);
+        page.sample(table::TRANSACTIONS, &labels, 7);
+        page.family(table::WAITS);
+        let labels = Labels::of(table::WAITS, &["app", "u"]);
+        page.histogram(table::WAITS, &labels, &spread());
+        page.finish()
+    }
+
+    fn family(metric: &Metric, kind: proto::MetricType, one: proto::Metric) -> proto::MetricFamily {
+        let mut family = proto::MetricFamily::default();
+        family.set_name(metric.name.to_owned());
+        family.set_help(metric.about.to_owned());
+        family.set_field_type(kind);
+        family.set_metric(vec![one]);
+        family
+    }
+
+    fn labelled(metric: &Metric, values: &[&str]) -> proto::Metric {
+        let pairs = metric.labels.iter().zip(values).map(|(name, value)| {
+            let mut pair = proto::LabelPair::default();
+            pair.set_name((*name).to_owned());
+            pair.set_value((*value).to_owned());
+            pair
+        });
+        let mut one = proto::Metric::default();
+        one.set_label(pairs.collect());
+        one
+    }
+
+    /// The crate's own writer has written the same.
+    #[test]
+    fn the_text_is_as_the_crate_would_write_it() {
+        let mut workers = labelled(table::WORKERS, &[]);
+        let mut gauge = proto::Gauge::default();
+        gauge.set_value(4.0);
+        workers.set_gauge(gauge);
+        let mut transactions = labelled(table::TRANSACTIONS, &["app", "a\"\n"]);
+        let mut counter = proto::Counter::default();
+        counter.set_value(7.0);
+        transactions.set_counter(counter);
+        let mut waits = labelled(table::WAITS, &["app", "u"]);
+        let mut histogram = proto::Histogram::default();
+        let rounds = spread();
+        let buckets = rounds.up_to().filter(|(bound, _)| is_round(*bound));
+        let buckets = buckets.map(|(bound, count)| {
+            let mut bucket = proto::Bucket::default();
+            bucket.set_upper_bound(bound as f64 / 1e9);
+            bucket.set_cumulative_count(count);
+            bucket
+        });
+        histogram.set_bucket(buckets.collect());
+        histogram.set_sample_sum(rounds.nanos as f64 / 1e9);
+        histogram.set_sample_count(rounds.count());
+        waits.set_histogram(histogram);
+        let mut expected = Vec::new();
+        let families = [
+            family(table::WORKERS, proto::MetricType::GAUGE, workers),
+            family(
+                table::TRANSACTIONS,
+                proto::MetricType::COUNTER,
+                transactions,
+            ),
+            family(table::WAITS, proto::MetricType::HISTOGRAM, waits),
+        ];
+        TextEncoder::new().encode(&families, &mut expected).unwrap();
+        let expected = String::from_utf8(expected).unwrap();
+        // A whole number of seconds may be written with its point or without.
+        let plain = page(Format::Prometheus).replace(".0\"}", "\"}");
+        assert_eq!(plain, expected);
+    }
+
+    #[test]
+    fn open_metrics_differ_in_names_units_and_the_end() {
+        let text = page(Format::OpenMetrics);
+        assert!(text.contains("# TYPE pgusher_transactions counter\npgusher_transactions_total{"));
+        assert!(text.contains("# UNIT pgusher_wait_duration_seconds seconds\n"));
+        assert!(text.contains("le=\"1.0\"} 4\n"), "{text}");
+        assert!(text.ends_with("# EOF\n"));
+        assert!(!page(Format::Prometheus).contains("# EOF"));
+    }
+
+    #[test]
+    fn names_are_as_they_must_be() {
+        let mut names = std::collections::HashSet::new();
+        for metric in ALL {
+            assert!(names.insert(metric.name), "{} is there twice", metric.name);
+            assert!(metric.name.starts_with("pgusher_"));
+            let is_total = metric.name.ends_with("_total");
+            assert_eq!(is_total, metric.kind == Kind::Counter, "{}", metric.name);
+            if metric.kind == Kind::Histogram {
+                assert!(metric.name.ends_with("_seconds"), "{}", metric.name);
+            }
+        }
+    }
+}

@@ -17,7 +17,7 @@ use super::{
     table::{self, Metric},
 };
 use crate::{
-    limit::{Account, Used, Who, account::Observation},
+    limit::{Account, Accounts, Observation, Used, Who},
     net::lobby::Lobby,
     pool::Standing,
 };
@@ -156,13 +156,18 @@ impl Tenants {
         }
         self.looked = Some(now);
         let config = lobby.config();
-        let most = config.max_tenants;
+        self.see(&config.accounts, config.max_tenants, now);
+        self.stand(lobby);
+    }
+
+    /// Looks at these accounts, and chooses so many.
+    fn see(&mut self, accounts: &Accounts, most: usize, now: Instant) {
         // Asked first: who is forgotten from now on is missed, and not counted twice.
-        let mut all = config.accounts.forgotten();
+        let mut all = accounts.forgotten();
         let mut clients = 0;
         let mut candidates = Vec::new();
         self.known = 0;
-        config.accounts.each(|account| {
+        accounts.each(|account| {
             let seen = account.observe();
             all = all.plus(&seen.used);
             clients += seen.clients;
@@ -183,7 +188,6 @@ impl Tenants {
         });
         keep_best(&mut candidates, most);
         self.choose(candidates, most, now);
-        self.stand(lobby);
         self.count_others(&all, clients);
     }
 
@@ -323,5 +327,128 @@ fn keep_best(candidates: &mut Vec<Candidate>, most: usize) {
     if candidates.len() > most {
         candidates.sort_unstable_by_key(|it| (std::cmp::Reverse(it.worth), it.account.number()));
         candidates.truncate(most);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::limit::{Cost, Rules};
+
+    /// What stands on the page: of each who is shown, and of the others.
+    fn said(tenants: &Tenants) -> (BTreeMap<String, u64>, u64) {
+        let of = |series: &Series| {
+            let name = series.account.who().name().to_owned();
+            (name, series.said().transactions)
+        };
+        let shown = tenants.shown().map(of).collect();
+        (shown, tenants.others.said.transactions)
+    }
+
+    fn spend(accounts: &Accounts, name: &str, transactions: u64, now: Instant) {
+        let cost = Cost {
+            transactions,
+            server_time: Duration::from_millis(transactions),
+            ..Cost::default()
+        };
+        accounts.of_user(name).unwrap().settle(cost, now);
+    }
+
+    // J12
+    #[test]
+    fn the_busiest_are_shown_and_the_rest_is_one_sum() {
+        let (accounts, mut tenants, now) = (
+            Accounts::new(Rules::default()),
+            Tenants::default(),
+            Instant::now(),
+        );
+        for nth in 0..100 {
+            spend(&accounts, &format!("u{nth}"), nth, now);
+        }
+        tenants.see(&accounts, 3, now);
+        // What was used before anybody looked is said by the sum alone.
+        let (shown, others) = said(&tenants);
+        let names: Vec<_> = shown.keys().map(String::as_str).collect();
+        assert_eq!(names, ["u97", "u98", "u99"]);
+        assert!(shown.values().all(|said| *said == 0));
+        assert_eq!((others, tenants.known()), ((0..100).sum(), 100));
+        spend(&accounts, "u99", 7, now);
+        spend(&accounts, "u1", 5, now);
+        tenants.see(&accounts, 3, now);
+        assert_eq!(said(&tenants).0["u99"], 7);
+        assert_eq!(said(&tenants).1, others + 5);
+    }
+
+    #[test]
+    fn who_comes_back_counts_on() {
+        let (accounts, mut tenants, now) = (
+            Accounts::new(Rules::default()),
+            Tenants::default(),
+            Instant::now(),
+        );
+        let mut turn = |name: &str, transactions| {
+            spend(&accounts, name, transactions, now);
+            tenants.see(&accounts, 1, now);
+            said(&tenants)
+        };
+        turn("a", 10);
+        assert_eq!(turn("a", 10), ([("a".to_owned(), 10)].into(), 10));
+        assert_eq!(turn("b", 1000), ([("b".to_owned(), 0)].into(), 1010));
+        assert_eq!(turn("b", 1), ([("b".to_owned(), 1)].into(), 1010));
+        // What it used when it was not shown, and in the moment that it was chosen, is the others'.
+        assert_eq!(
+            turn("a", 1_000_000),
+            ([("a".to_owned(), 10)].into(), 1_001_010)
+        );
+        assert_eq!(turn("a", 2), ([("a".to_owned(), 12)].into(), 1_001_010));
+    }
+
+    #[test]
+    fn nobody_is_shown_where_nobody_is_wanted() {
+        let (accounts, mut tenants, now) = (
+            Accounts::new(Rules::default()),
+            Tenants::default(),
+            Instant::now(),
+        );
+        spend(&accounts, "a", 3, now);
+        tenants.see(&accounts, 0, now);
+        assert_eq!(said(&tenants), (BTreeMap::new(), 3));
+    }
+
+    proptest! {
+        // H4, J12: nothing is lost, nothing is counted twice, and nothing goes back, whoever comes
+        // and goes, and whoever is forgotten.
+        #[test]
+        fn the_sum_of_all_series_is_the_whole(
+            turns in prop::collection::vec((0_u8..10, 0_u64..50, any::<bool>()), 1..80),
+            most in 0_usize..6,
+        ) {
+            let accounts = Accounts::new(Rules::default());
+            let mut tenants = Tenants::default();
+            let mut now = Instant::now();
+            let (mut spent, mut before): (u64, BTreeMap<String, u64>) = Default::default();
+            let mut others_before = 0;
+            for (who, transactions, forgets) in turns {
+                now += Duration::from_secs(1);
+                spend(&accounts, &format!("u{who}"), transactions, now);
+                spent += transactions;
+                if forgets {
+                    accounts.forget(now);
+                }
+                tenants.see(&accounts, most, now);
+                let (shown, others) = said(&tenants);
+                prop_assert!(shown.len() <= most);
+                let left: u64 = tenants.former.said.values().map(|it| it.transactions).sum();
+                prop_assert_eq!(shown.values().sum::<u64>() + left + others, spent);
+                prop_assert!(others >= others_before);
+                others_before = others;
+                for (name, said) in shown {
+                    let earlier = before.insert(name, said).unwrap_or(0);
+                    prop_assert!(said >= earlier);
+                }
+            }
+        }
     }
 }

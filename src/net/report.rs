@@ -19,6 +19,7 @@ use super::traces::{self, Traces};
 use super::{journal::About, storm::Storm};
 use crate::{
     config::settings::{Config, Log},
+    session::Wanted,
     sql::{Dialect, mask::mask, traceparent::TraceParent},
     sync::Mutex,
 };
@@ -132,6 +133,18 @@ impl Reports {
         {
             let _ = parent;
             slow.then_some(Interest { slow })
+        }
+    }
+
+    /// What is to be kept of the texts of a transaction that begins now.
+    pub(crate) fn wanted(&self) -> Wanted {
+        Wanted {
+            text: if self.keeps_statements() {
+                MOST_KEPT
+            } else {
+                0
+            },
+            parent: self.looks_for_parents(),
         }
     }
 

@@ -121,6 +121,7 @@ impl Session {
             let took = self.timers.transaction_ended(now);
             self.traffic.transactions.observe(took);
         }
+        self.cost.queries += 1;
         let took = self.timers.answered(now);
         self.traffic.queries.observe(took);
     }

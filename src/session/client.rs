@@ -107,6 +107,7 @@ impl Session {
                 backend.is_prepared_for = false;
             }
             self.traffic.took(header.tag);
+            self.glance(header.tag, body);
             self.long_request = LongFrame::after(header.size, seen, forward);
             if forward && self.long_request.is_some() {
                 self.begin_to_skim(header, body);

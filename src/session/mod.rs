@@ -39,6 +39,7 @@
 //! | `rewritten` | which part of an answer is that? |
 //! | `scoping` | what does a server connection know of the tenant? |
 //! | `accounting` | who pays for it, and how much? |
+//! | `glimpse` | what did it say, for whoever reports it? |
 //! | `timers` | until when may this last? |
 #![warn(clippy::indexing_slicing)]
 
@@ -50,6 +51,7 @@ mod doubts;
 mod drain;
 mod extended;
 mod forward;
+mod glimpse;
 mod inject;
 mod inventory;
 mod keeping;
@@ -84,6 +86,7 @@ use std::{sync::Arc, time::Instant};
 pub use backend::{Backend, Meaning, Status};
 pub use catalogue::Catalogue;
 pub use drain::{Drain, Useless};
+pub use glimpse::{Glimpse, Wanted};
 pub use loss::printable;
 pub use output::{Gather, Output};
 pub use pins::{PinRules, Pins};
@@ -245,6 +248,9 @@ pub struct Session {
     cost: Cost,
     /// Where what passes is counted.
     traffic: Arc<Traffic>,
+    /// What is to be kept of a transaction's texts, and what was.
+    wanted_of_texts: Wanted,
+    glimpse: Option<Box<Glimpse>>,
     timers: Timers,
 }
 
@@ -276,6 +282,8 @@ impl Session {
             is_begun: false,
             cost: Cost::default(),
             traffic: start.traffic,
+            wanted_of_texts: Wanted::default(),
+            glimpse: None,
             timers: Timers::new(start.timeouts, now),
         }
     }

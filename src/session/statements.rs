@@ -118,6 +118,14 @@ impl Names {
         self.named.get(name).map(|named| &named.statement)
     }
 
+    /// The text behind a name, or the empty one.
+    pub(super) fn text(&self, name: &[u8]) -> Option<&[u8]> {
+        match name {
+            b"" => self.unnamed().map(|(_, body)| body),
+            name => self.get(name).map(|statement| &*statement.body),
+        }
+    }
+
     /// What a name, or the empty one, means.
     pub(super) fn meaning(&self, name: &[u8]) -> Option<&Meaning> {
         if name.is_empty() {

@@ -158,7 +158,7 @@ class World {
     this.advance();
     const last = (key) => this.history[key].at(-1);
     const tenants = this.tenants.map((tenant) => this.tenantNow(tenant));
-    const top = (key) => [...tenants].sort((a, b) => b[key] - a[key]).slice(0, 10);
+    const top = (key) => tenants.filter((it) => it[key] > 0).sort((a, b) => b[key] - a[key]).slice(0, 10);
     const waiting = last("clients_waiting");
     const active = last("servers_active");
     const now = Date.now();

@@ -30,6 +30,7 @@ pub struct Builder {
     database: String,
     extra: String,
     log: String,
+    log_lines: String,
     files: Option<u32>,
 }
 
@@ -64,6 +65,7 @@ impl Pgusher {
             database: String::new(),
             extra: String::new(),
             log: "debug".into(),
+            log_lines: String::new(),
             files: None,
         }
     }
@@ -277,6 +279,13 @@ impl Builder {
         self
     }
 
+    /// A line in `[log]`.
+    #[must_use]
+    pub fn log(mut self, line: &str) -> Self {
+        let _ = writeln!(self.log_lines, "{line}");
+        self
+    }
+
     /// May have this many files open, as `ulimit -n` says it.
     #[must_use]
     pub fn files(mut self, most: u32) -> Self {
@@ -303,7 +312,7 @@ impl Builder {
         format!(
             "[listen]\naddress = {address}\n{listen}\n\
              [auth]\nmethod = \"{auth}\"\n{userlist}\n\
-             [log]\nlevel = \"{log}\"\n\n\
+             [log]\nlevel = \"{log}\"\n{log_lines}\n\
              {app}\
              [databases.\"{name}\"]\nurl = \"{url}?sslmode=disable\"\npool_size = {size}\n{database}\n\
              {extra}",
@@ -313,6 +322,7 @@ impl Builder {
             userlist = self.userlist,
             app = app,
             log = self.log,
+            log_lines = self.log_lines,
             size = self.pool_size,
             database = self.database,
             extra = self.extra,
@@ -402,14 +412,15 @@ impl Log {
     }
 }
 
-/// The port in the line that says `listening address=127.0.0.1:PORT`. Colours, quotes and what
+/// The port in the line that says `listening address=127.0.0.1:PORT`, as text or as JSON. Colours, quotes and what
 /// else stands on the line do not matter; an unfinished line does not count.
 pub fn listening_port(log: &str) -> Option<u16> {
     let complete = &log[..=log.rfind('\n')?];
     complete.lines().map(without_colours).find_map(|line| {
         let (_, rest) = line.split_once("listening")?;
-        let (_, rest) = rest.split_once("address=")?;
-        let address = rest.split_whitespace().next()?;
+        let text = rest.split_once("address=");
+        let (_, rest) = text.or_else(|| rest.split_once("\"address\":"))?;
+        let address = rest.split([' ', ',', '\n']).next()?;
         let digits = address.trim_matches('"').rsplit(':').next()?;
         digits.parse().ok().filter(|port| *port != 0)
     })

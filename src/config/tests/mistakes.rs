@@ -368,7 +368,6 @@ fn what_is_not_available_yet_is_refused_or_warned_of() {
         warnings(&text),
         [
             "it.toml:5: bypass in [users.app] has no effect without [tenant]",
-            "it.toml:10: [metrics] is read but has no effect in this version",
             "it.toml:11: [tenants] has no effect without [tenant]",
         ]
     );

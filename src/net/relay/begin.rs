@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::{Client, Gone};
@@ -11,8 +11,10 @@ use crate::{
     limit::{Account, Admission, Cost, Look},
     net::{
         cancel,
+        journal::About,
         lease::Lease,
         pool::Claim,
+        report::Finished,
         side::{Desk, at_desk},
     },
     pool::Party,
@@ -28,6 +30,7 @@ impl Client {
         filled: usize,
         now: Instant,
     ) -> Result<bool, Error> {
+        self.session.look_for(self.pass.lobby().reports.wanted());
         let is_new = self.lease.is_none() && self.looking.is_none();
         if self.stopping && is_new {
             return Err(Error::new(Kind::ShuttingDown, "pgusher is shutting down"));
@@ -157,7 +160,33 @@ impl Client {
         if cost != Cost::default() {
             self.transactions += cost.transactions;
             self.account.settle(cost, now);
+            self.report(&cost, now);
         }
+    }
+
+    /// What is over may be worth a line, or a span.
+    fn report(&mut self, cost: &Cost, now: Instant) {
+        let took = cost.server_time + cost.wait;
+        let glimpse = self.session.take_glimpse();
+        if took.is_zero() {
+            return;
+        }
+        let reports = &self.pass.lobby().reports;
+        let parent = glimpse.as_ref().and_then(|it| it.parent);
+        let Some(interest) = reports.interest(took, parent.as_ref()) else {
+            return;
+        };
+        let finished = Finished {
+            at: SystemTime::now(),
+            took,
+            waited: cost.wait,
+            queries: cost.queries,
+            errors: cost.errors,
+            bytes_out: cost.bytes,
+            statement: glimpse.map(|it| (it.text, it.dialect)),
+        };
+        let about = About::of(&self.parts.card, self.account.who());
+        reports.finished(&interest, &about, &finished, now);
     }
 
     /// The transaction is over, and the server connection goes back.

@@ -51,7 +51,7 @@ function latest(history, key) {
 /** The next number that reads well, and its half too. */
 function round(value) {
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((step) => step >= value * 0.999);
+  return [1, 1.2, 1.6, 2, 2.4, 3, 4, 6, 8, 10].map((step) => step * power).find((step) => step >= value * 0.999);
 }
 
 const cursor = { time: null, charts: [] };
@@ -173,7 +173,6 @@ class Chart {
     });
     const minutes = Math.round((to - from) / 60000);
     put(this.ends[0], `−${minutes} min`);
-    put(this.ends[1], "now");
     this.ends[1].setAttribute("x", this.width);
     this.drawCursor();
   }
@@ -216,7 +215,7 @@ class Chart {
       for (let power = high; power >= low; power -= every) lines.push(10 ** power);
       return { y, lines };
     }
-    const most = round(Math.max(this.least, ...values) * 1.02);
+    const most = round(Math.max(this.least, Math.max(...values, 0) * 1.02));
     return { y: (value) => this.height - (value / most) * room, lines: [most, most / 2, 0] };
   }
 

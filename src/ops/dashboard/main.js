@@ -74,7 +74,8 @@ function start() {
     show(state);
     const clients = state.clients || {};
     const connected = (clients.active || 0) + (clients.waiting || 0) + (clients.idle || 0) + (clients.logging_in || 0);
-    put(byId("about"), [state.version, `up ${lasting(state.uptime_s)}`, `${count(connected)} of ${count(clients.most)} clients`].filter(Boolean).join(" · "));
+    const guests = `${count(connected)} of ${count(clients.most)} clients` + (clients.waiting ? `, ${count(clients.waiting)} waiting` : "");
+    put(byId("about"), [state.version, `up ${lasting(state.uptime_s)}`, guests].filter(Boolean).join(" · "));
   }
 
   /** One line that says how things are, and the title of the tab. */
@@ -85,17 +86,17 @@ function start() {
       kind = "bad";
       text = answered === null ? `No answer yet: ${problem}` : `No answer since ${clock(answered)}: ${problem}`;
     } else if (state) {
-      const waiting = state.clients?.waiting || 0;
       kind = state.ready === false ? "bad" : "good";
       text = state.ready === false ? "Not ready" : "Ready";
-      if (waiting) text += `, ${plural(waiting, "client waits", "clients wait")}`;
       if (held) text += `, held at ${clock(state.now_ms)}`;
     }
     attribute(byId("light"), "class", kind);
-    // Said aloud when it changes: numbers that change all the time are left out of it.
+    // Said aloud when it changes, so it holds no number that changes all the time.
     put(byId("said"), text);
     document.title = kind === "bad" ? `! ${text} · pgusher` : "pgusher";
     document.body.classList.toggle("stale", Boolean(problem));
+    const end = problem || held ? clock(state?.history?.end_ms) : "now";
+    for (const chart of charts) put(chart.ends[1], end);
   }
 
   async function ask() {

@@ -39,7 +39,7 @@ function nothing(host, items, text) {
 }
 
 const POOL = [["Pool", "name"], ["Servers", "seats"], ["Busy", "number"], ["Waiting", "number wait"], ["Longest wait", "number wait"],
-  ["Clients", "number"], ["Transactions/s", "number"], ["Last 2 min", "spark"]];
+  ["Clients", "number"], ["Tx/s", "number"], ["Last 2 min", "spark"]];
 
 function poolRow() {
   const { node, cells } = tableRow(POOL);
@@ -108,9 +108,9 @@ const plural = (number, one, many) => `${count(number)} ${number === 1 ? one : m
 
 /** The three lists: what they are called, what is compared, what else is said of each tenant. */
 const LISTS = [
-  { key: "by_server_time", title: "By server time", unit: "seconds per second", kind: "accent", of: (it) => it.server_share, write: share,
+  { key: "by_server_time", title: "By server time", unit: "server seconds per second", kind: "accent", of: (it) => it.server_share, write: share,
     more: (it) => [plural(it.servers, "server", "servers"), `${rate(it.transactions_per_s)} tx/s`, plural(it.clients, "client", "clients")] },
-  { key: "by_waiting", title: "By waiting", unit: "seconds per second", kind: "warn", of: (it) => it.wait_per_s, write: share,
+  { key: "by_waiting", title: "By waiting", unit: "seconds waited per second", kind: "warn", of: (it) => it.wait_per_s, write: share,
     more: (it) => [`${count(it.waiting)} waiting`, plural(it.servers, "server", "servers"), `${rate(it.transactions_per_s)} tx/s`] },
   { key: "by_refusals", title: "By refusals", unit: "per second", kind: "bad", of: (it) => it.refusals_per_s, write: rate,
     more: (it) => [`${rate(it.errors_per_s)} errors/s`, `${rate(it.transactions_per_s)} tx/s`, plural(it.clients, "client", "clients")] },
@@ -140,7 +140,7 @@ function tenantRow(list) {
   return { node, update };
 }
 
-const SLOW = [["At", "time"], ["Took", "number took"], ["Waited", "number"], ["Queries", "number"], ["Tenant", "name"],
+const SLOW = [["At", "time"], ["Took", "number took"], ["Waited", "number waited"], ["Queries", "number"], ["Tenant", "name"],
   ["Database / user", "name"], ["Client", "number"], ["Statement", "code"]];
 const SLOW_AT_FIRST = 10;
 
@@ -158,6 +158,7 @@ function slowRow() {
   function update(slow) {
     put(at, clock(slow.at_ms));
     put(took, micros(slow.took_ms * 1000));
+    waited.classList.toggle("none", !(slow.waited_ms >= 0.001));
     put(waited, slow.waited_ms >= 0.001 ? micros(slow.waited_ms * 1000) : "–");
     put(queries, count(slow.queries));
     if (slow.tenant === null || slow.tenant === undefined) put(who, "–");
@@ -210,9 +211,15 @@ function alarms(state) {
   for (const pool of state.pools || []) {
     const subject = `${pool.database} / ${pool.user}`;
     if (pool.failing) found.push({ kind: "bad", subject, text: ` is failing: ${pool.failing}` });
-    if (pool.paused) found.push({ kind: "warn", subject, text: " is paused" + (pool.waiting ? `, ${plural(pool.waiting, "client waits", "clients wait")}` : "") });
+    if (pool.paused) found.push({ kind: "warn", subject, text: " is paused" });
   }
   return found;
+}
+
+/** Those with trouble first, then by name: rows that change places all the time cannot be read. */
+function byTrouble(one, other) {
+  const key = (it) => `${it.failing ? 0 : it.paused ? 1 : 2} ${it.database} / ${it.user}`;
+  return key(one) < key(other) ? -1 : 1;
 }
 
 /** All of it, ready to be shown what the server says. */
@@ -248,7 +255,7 @@ function makeView() {
   return function show(state) {
     last = state;
     alarmed.show(alarms(state), (it) => it.kind + (it.subject || ""));
-    const poolItems = state.pools || [];
+    const poolItems = [...(state.pools || [])].sort(byTrouble);
     pools.show(poolItems, (it) => JSON.stringify([it.database, it.user]));
     nothing(byId("pools"), poolItems, "No pool yet: the first client opens one.");
     put(byId("pools-note"), state.pools_more ? `the busiest ${poolItems.length}, and ${count(state.pools_more)} more` : "");
@@ -256,7 +263,7 @@ function makeView() {
     const tenants = state.tenants || {};
     put(byId("tenants-note"), `${count(tenants.known ?? 0)} known, the last 30 seconds`);
     for (const list of lists) {
-      const items = (tenants[list.key] || []).filter((it) => list.of(it) > 0);
+      const items = tenants[list.key] || [];
       list.rows.show(items, (it) => JSON.stringify([it.kind, it.name]));
       nothing(list.host, items, "Nobody.");
     }

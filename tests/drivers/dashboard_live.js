@@ -1,0 +1,169 @@
+// The dashboard of a real pgusher under load: what happens is what it shows.
+'use strict';
+
+const assert = require('node:assert');
+const { setTimeout: sleep } = require('node:timers/promises');
+const { Client } = require('pg');
+const { url, runAll } = require('./checks.js');
+const { open, fits, picture, texts } = require('./dashboard.js');
+
+const http = process.env.DASHBOARD_URL;
+// tests/drivers.rs has made a database and a user of this name.
+const hostile = process.env.HOSTILE_NAME;
+const password = process.env.DASHBOARD_PASSWORD;
+const httpCredentials = { username: 'anybody', password };
+
+const urlOf = (tenant) => url.replace('//app:', `//app.${encodeURIComponent(tenant)}:`);
+
+// Clients that do something again and again, until `stop` is called.
+class Load {
+  constructor() {
+    this.going = true;
+    this.tasks = [];
+  }
+
+  add(tenant, clients, ...statements) {
+    for (let i = 0; i < clients; i += 1) this.tasks.push(this.one({ connectionString: urlOf(tenant) }, statements));
+  }
+
+  async one(config, statements) {
+    const client = new Client(config);
+    await client.connect();
+    while (this.going) {
+      for (const statement of statements) {
+        // Whoever is refused tries again a little later.
+        await client.query(statement).catch((error) => (error.code === '53400' ? sleep(20) : Promise.reject(error)));
+      }
+    }
+    await client.end();
+  }
+
+  async stop() {
+    this.going = false;
+    await Promise.all(this.tasks);
+  }
+}
+
+const nap = (ms) => `SELECT pg_sleep(${ms / 1000})`;
+const firstOf = (page, list, name) =>
+  page.waitForFunction(([list, name]) => document.querySelector(`#${list} bdi.strong`)?.textContent === name, [list, name]);
+
+async function aNoisyTenantComesToTheTop() {
+  const load = new Load();
+  for (const tenant of ['acme', 'globex', 'initech']) load.add(tenant, 1, nap(2), 'BEGIN', 'SELECT 1', 'SELECT 2', 'COMMIT');
+  const { page, closed } = await open(http, { httpCredentials });
+  await page.waitForFunction(() => document.querySelectorAll('#by_server_time li').length >= 3);
+  load.add('umbrella', 8, nap(15));
+  await firstOf(page, 'by_server_time', 'umbrella');
+  await firstOf(page, 'by_waiting', 'umbrella');
+  load.add('greedy', 2, 'SELECT 1');
+  await firstOf(page, 'by_refusals', 'greedy');
+  // The pool is full and its clients wait.
+  await page.waitForFunction(() => /^4 \/ 4$/.test(document.querySelector('#pools [data-name=Busy]:not([role=columnheader])').textContent));
+  await page.waitForFunction(() => Number(document.querySelector('#pools .wait.some').textContent) > 0);
+  const number = async (at) => Number((await texts(page, '.chart strong'))[at].replace(/[^\d.]/g, ''));
+  for (const [at, what] of [[0, 'transactions'], [1, 'their time'], [2, 'waiting'], [4, 'clients'], [5, 'servers']]) {
+    assert.ok((await number(at)) > 0, what);
+  }
+  await load.stop();
+  await closed();
+}
+
+const row = (table) => `#${table} .row:not(.top)`;
+
+async function whatIsPinnedHasItsTenant() {
+  const client = new Client({ connectionString: urlOf('acme') });
+  await client.connect();
+  await client.query('LISTEN news');
+  const { page, closed } = await open(http, { httpCredentials });
+  await page.waitForSelector(row('pinned'));
+  assert.strictEqual(await page.locator(`${row('pinned')} [data-name=Tenant]`).textContent(), 'acme');
+  assert.match(await page.locator(`${row('pinned')} [data-name=Why]`).textContent(), /listen/i);
+  await client.query('UNLISTEN *');
+  await page.waitForFunction((selector) => !document.querySelector(selector), row('pinned'));
+  await client.end();
+  await closed();
+}
+
+async function whatIsSlowHasItsTenant() {
+  const client = new Client({ connectionString: urlOf('acme') });
+  await client.connect();
+  const { page, closed } = await open(http, { httpCredentials });
+  await client.query(nap(1200));
+  await page.waitForSelector(row('slow'));
+  const slow = page.locator(row('slow')).first();
+  assert.strictEqual(await slow.locator('[data-name=Tenant]').textContent(), 'acme');
+  assert.match(await slow.locator('[data-name=Took]').textContent(), /^1\.\d\d s$/);
+  // Texts are shown when somebody asks for them only.
+  assert.strictEqual(await slow.locator('[data-name=Statement]').innerText(), '');
+  await client.end();
+  await closed();
+}
+
+async function aHostileNameIsText() {
+  const target = new URL(url);
+  const config = { host: target.hostname, port: target.port, user: hostile, database: hostile, password: target.password };
+  const load = new Load();
+  load.tasks.push(load.one(config, [nap(5)]));
+  const long = 'x:'.repeat(63) + '-.';
+  load.add(long, 1, nap(5));
+  const { page, closed } = await open(http, { httpCredentials });
+  const has = (selector, text) => page.waitForFunction(
+    ([selector, text]) => [...document.querySelectorAll(selector)].some((it) => it.textContent === text), [selector, text]);
+  // What turns text round is shown by its number.
+  const shown = hostile.replace('\u202e', 'U+202E');
+  await has('#by_server_time bdi.strong', shown);
+  await has('#by_server_time bdi.strong', long);
+  await has('#pools bdi.strong', shown);
+  await page.setViewportSize({ width: 375, height: 812 });
+  await fits(page);
+  await load.stop();
+  await closed();
+}
+
+async function nobodyGetsInWithoutThePassword() {
+  for (const path of ['', 'api/state', 'metrics']) {
+    const answer = await fetch(new URL(path, http));
+    assert.strictEqual(answer.status, 401, path);
+  }
+  for (const path of ['healthz', 'readyz']) {
+    assert.strictEqual((await fetch(new URL(path, http))).status, 200, path);
+  }
+}
+
+// A minute of an ordinary day, for the README; a few seconds of it if nobody wants the pictures.
+async function pictures() {
+  const load = new Load();
+  const usual = ['northwind', 'acme', 'globex', 'initech', 'hooli', 'wonka', 'wayne', 'tyrell', 'oscorp', 'vandelay', 'aperture'];
+  usual.forEach((tenant, at) => load.add(tenant, 1 + (at % 3), nap(1 + at), 'BEGIN', 'SELECT 1', 'SELECT 2', 'COMMIT', `SELECT pg_sleep(0.05 * random())`));
+  const shots = [];
+  for (const [name, options] of [
+    ['dark', {}],
+    ['light', { colorScheme: 'light' }],
+    ['phone', { viewport: { width: 375, height: 812 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true }],
+  ]) {
+    const { page, closed } = await open(http, { httpCredentials, ...options });
+    await page.getByText('1 min', { exact: true }).click();
+    shots.push({ name, page, closed });
+  }
+  const minute = process.env.SCREENSHOTS ? 60_000 : 3000;
+  const holder = new Client({ connectionString: urlOf('hooli') });
+  await holder.connect();
+  await holder.query('LISTEN orders');
+  await sleep(minute * 0.4);
+  load.add('umbrella', 12, nap(40));
+  load.add('greedy', 2, 'SELECT 1');
+  await sleep(minute * 0.25);
+  load.tasks.push(holder.query(nap(1300)));
+  await sleep(minute * 0.35);
+  for (const { name, page, closed } of shots) {
+    await fits(page);
+    await picture(page, name, { fullPage: name !== 'phone' });
+    await closed();
+  }
+  await load.stop();
+  await holder.end();
+}
+pictures.limit = 120_000;
+
+runAll([aNoisyTenantComesToTheTop, whatIsPinnedHasItsTenant, whatIsSlowHasItsTenant, aHostileNameIsText, nobodyGetsInWithoutThePassword, pictures]);
