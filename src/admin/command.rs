@@ -166,6 +166,13 @@ pub const COMMANDS: &[About] = &[
         columns: Vec::new,
     },
     About {
+        heads: &["RELOAD"],
+        grammar: "RELOAD",
+        rights: Rights::Change,
+        about: "Reads the configuration again, as SIGHUP does. One with a mistake changes nothing, and all mistakes are told. What takes effect at the next start only is told as a NOTICE. See `docs/operations.md`.",
+        columns: Vec::new,
+    },
+    About {
         heads: &["SHUTDOWN"],
         grammar: "SHUTDOWN [WAIT_FOR_SERVERS | WAIT_FOR_CLIENTS]",
         rights: Rights::Change,
