@@ -212,6 +212,7 @@ impl Lobby {
     pub(crate) fn tick(&self, now: Instant) {
         self.journal.tick(now);
         self.reports.tick(now);
+        self.meters.tick(now);
         let config = self.config();
         let accounts = &config.accounts;
         accounts.tick(now);
