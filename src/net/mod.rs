@@ -29,6 +29,7 @@ pub(crate) mod login;
 pub(crate) mod meters;
 pub(crate) mod pool;
 pub(crate) mod relay;
+pub(crate) mod reload;
 pub(crate) mod report;
 pub(crate) mod side;
 pub(crate) mod storm;
