@@ -5,6 +5,7 @@ use crate::{
     admin::tables::{self, Field, Type, Value, field},
     config::settings::Rights,
     net::lobby::Lobby,
+    pool::Hold,
 };
 
 /// `SHOW LISTS`
@@ -60,7 +61,7 @@ fn lists(lobby: &Lobby) -> Vec<(&'static str, usize)> {
 pub(super) const STATE: View = View {
     name: "STATE",
     rights: Rights::Look,
-    about: "Whether pgusher is active, paused or suspended; and, ours, ready or stopping.",
+    about: "Whether pgusher as a whole is active, paused or suspended (`SHOW DATABASES` says it of each); and, ours, whether it is ready or stopping.",
     columns: || tables::columns(STATES),
     rows: |lobby, _| tables::rows(STATES, states(lobby)),
 };
@@ -73,10 +74,11 @@ const STATES: &[Field<(&'static str, bool)>] = &[
 ];
 
 fn states(lobby: &Lobby) -> [(&'static str, bool); 5] {
+    let held = lobby.held_new();
     [
-        ("active", true),
-        ("paused", false),
-        ("suspended", false),
+        ("active", held == Hold::Off),
+        ("paused", held == Hold::Paused),
+        ("suspended", held == Hold::Suspended),
         ("ready", lobby.readiness().is_ok()),
         ("stopping", lobby.is_stopping()),
     ]
