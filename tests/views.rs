@@ -259,7 +259,6 @@ fn what_was_done_is_in_the_statistics() {
         ("total_query_time", "query_time", "total_query_time"),
         ("total_wait_time", "wait_time", "total_wait_time"),
         ("total_bind_count", "bind_count", "total_ps_bind_count"),
-        ("total_requests", "query_count", "total_query_count"),
     ] {
         assert_eq!(stats[stats_name], totals[name], "{name}");
         assert_eq!(all[totals_name], totals[name], "{name}");

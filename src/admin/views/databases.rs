@@ -172,11 +172,6 @@ const DATABASE: &[Field<Database>] = &[
         Value::Int(it.db.is_disabled().into())
     }),
     // Ours.
-    small(
-        "reserve_pool",
-        "`reserve_pool_size`, as PgBouncer called it before 1.24 and old exporters still do.",
-        |it| Value::count(it.config.pool.reserve_pool_size),
-    ),
     text(
         "failure",
         "Why its server cannot be reached; NULL = it can.",
