@@ -61,6 +61,7 @@ impl Lobby {
         if let (Some(directory), Some(query)) = (&self.directory, &new.tenants_query) {
             directory.revise(query.clone());
         }
+        list(&old, &mut new);
         self.journal.apply(&new.log);
         self.reports.apply(&new.log);
         let new = Arc::new(new);
@@ -130,6 +131,15 @@ fn keep(old: &Config, new: &mut Config) {
     new.max_tenants = old.max_tenants;
     if old.tenants_query.is_some() != new.tenants_query.is_some() {
         new.tenants_query.clone_from(&old.tenants_query);
+    }
+}
+
+/// What takes effect at the next start is listed with the value that it has now.
+fn list(old: &Config, new: &mut Config) {
+    for setting in new.listing.iter_mut().filter(|it| !it.changeable) {
+        if let Some(known) = old.listing.iter().find(|it| it.key == setting.key) {
+            setting.value.clone_from(&known.value);
+        }
     }
 }
 

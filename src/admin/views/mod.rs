@@ -6,6 +6,7 @@ use super::tables::{Column, Row, Table};
 use crate::{config::settings::Rights, net::lobby::Lobby};
 
 pub(super) mod accounts;
+mod config;
 mod small;
 
 /// Something to look at.
@@ -23,7 +24,12 @@ pub struct View {
 }
 
 /// All views, as they are listed.
-pub static VIEWS: &[View] = &[accounts::TENANTS, small::HELP, small::VERSION];
+pub static VIEWS: &[View] = &[
+    accounts::TENANTS,
+    config::CONFIG,
+    small::HELP,
+    small::VERSION,
+];
 
 impl View {
     /// How one asks for it.
