@@ -133,7 +133,7 @@ impl Lobby {
             visitors: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             closing: AtomicBool::new(false),
-            reloads: Mutex::default(),
+            reloads: Mutex::new(Reloads::none()),
             shutdown: Mutex::default(),
             ordered: Notify::new(),
         })
@@ -212,6 +212,7 @@ impl Lobby {
     pub(crate) fn tick(&self, now: Instant) {
         self.journal.tick(now);
         self.reports.tick(now);
+        self.meters.tick(now);
         let config = self.config();
         let accounts = &config.accounts;
         accounts.tick(now);

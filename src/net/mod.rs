@@ -11,6 +11,7 @@
 
 pub(crate) mod alarm;
 mod audit;
+pub(crate) mod averages;
 pub(crate) mod bell;
 pub(crate) mod cancel;
 pub(crate) mod cards;
