@@ -74,11 +74,12 @@ const STATES: &[Field<(&'static str, bool)>] = &[
 ];
 
 fn states(lobby: &Lobby) -> [(&'static str, bool); 5] {
-    let held = lobby.held_new();
+    // Of all databases; single ones are in `SHOW DATABASES`.
+    let hold = lobby.held_new();
     [
-        ("active", held == Hold::Off),
-        ("paused", held == Hold::Paused),
-        ("suspended", held == Hold::Suspended),
+        ("active", hold == Hold::Off),
+        ("paused", hold == Hold::Paused),
+        ("suspended", hold == Hold::Suspended),
         ("ready", lobby.readiness().is_ok()),
         ("stopping", lobby.is_stopping()),
     ]
