@@ -58,5 +58,17 @@ if [ -z "${CHROMIUM:-}" ] && ! command -v chromium >/dev/null && ! command -v go
         chromium fonts-inter >/dev/null || echo "no Chromium for the dashboard's checks: install it" >&2
 fi
 
+# Tools that were made for PgBouncer, and PgBouncer itself. What is not to be had is not tested.
+exporter=github.com/prometheus-community/pgbouncer_exporter@v0.12.1
+if command -v go >/dev/null && [ ! -x "$cache/go/bin/pgbouncer_exporter" ]; then
+    GOBIN=$cache/go/bin go install "$exporter" || echo "no $exporter: its checks are left out"
+fi
+if ! PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null; then
+    as_root=
+    [ "$(id -u)" = 0 ] || as_root="sudo -n"
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install \
+        pgbouncer >/dev/null || echo "no PgBouncer: the console is not compared with it"
+fi
+
 # The one that has to be built: a program of its own, with the versions of its Cargo.lock.
 CARGO_TARGET_DIR=$cache/sqlx cargo build --locked --quiet --manifest-path "$root/tests/drivers/sqlx/Cargo.toml"
