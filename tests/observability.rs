@@ -132,7 +132,10 @@ fn recording() -> Vec<Rule> {
 
 #[track_caller]
 fn assert_no_faults(faults: BTreeMap<String, Vec<String>>) {
-    let faults: BTreeMap<_, _> = faults.into_iter().filter(|(_, it)| !it.is_empty()).collect();
+    let faults: BTreeMap<_, _> = faults
+        .into_iter()
+        .filter(|(_, it)| !it.is_empty())
+        .collect();
     assert!(faults.is_empty(), "{faults:#?}");
 }
 
@@ -243,11 +246,17 @@ fn the_dashboard_names_what_exists() {
         }
         found.insert(text(panel, "title").to_owned(), faulty);
     }
-    for variable in dashboard["templating"]["list"].as_array().expect("variables") {
+    for variable in dashboard["templating"]["list"]
+        .as_array()
+        .expect("variables")
+    {
         if text(variable, "type") == "query" {
             let query = text(&variable["query"], "query");
             let inner = query.strip_prefix("label_values(").expect("label_values");
-            let (metric, label) = inner.trim_end_matches(')').rsplit_once(',').expect("a label");
+            let (metric, label) = inner
+                .trim_end_matches(')')
+                .rsplit_once(',')
+                .expect("a label");
             let mut faulty = faults(metric, &none);
             let series = Expression::read(metric).selectors.remove(0).metric;
             let (labels, _) = labels_of(&series).expect("a metric");
@@ -263,7 +272,10 @@ fn the_dashboard_names_what_exists() {
 #[test]
 fn the_dashboard_is_one_that_grafana_can_show() {
     let dashboard = dashboard();
-    assert!(dashboard["id"].is_null(), "it has another one where it is imported");
+    assert!(
+        dashboard["id"].is_null(),
+        "it has another one where it is imported"
+    );
     assert_eq!(text(&dashboard, "uid"), "pgusher");
     let variables: BTreeSet<&str> = dashboard["templating"]["list"]
         .as_array()
@@ -281,7 +293,8 @@ fn the_dashboard_is_one_that_grafana_can_show() {
         if title.is_empty() || !ids.insert(panel["id"].as_u64().expect("an id")) {
             faults.push("it has no title, or another one's id".to_owned());
         }
-        let place = ["x", "y", "w", "h"].map(|key| panel["gridPos"][key].as_u64().expect("a place"));
+        let place =
+            ["x", "y", "w", "h"].map(|key| panel["gridPos"][key].as_u64().expect("a place"));
         if place[0] + place[2] > 24 {
             faults.push("it is beyond the right edge".to_owned());
         }
@@ -331,7 +344,10 @@ fn the_dashboard_is_one_that_grafana_can_show() {
 fn names_that_do_not_exist_are_found() {
     let none = BTreeSet::new();
     for (expression, fault) in [
-        ("sum(rate(pgusher_transaction_total[5m]))", "no metric is called pgusher_transaction_total"),
+        (
+            "sum(rate(pgusher_transaction_total[5m]))",
+            "no metric is called pgusher_transaction_total",
+        ),
         (
             "pgusher_transactions_total{tenant=\"acme\"}",
             "pgusher_transactions_total has no label tenant",
@@ -354,7 +370,10 @@ fn names_that_do_not_exist_are_found() {
         ),
         ("vector(1)", "no metric in it"),
     ] {
-        assert!(faults(expression, &none).contains(&fault.to_owned()), "{expression}: {fault}");
+        assert!(
+            faults(expression, &none).contains(&fault.to_owned()),
+            "{expression}: {fault}"
+        );
     }
     let fine = "histogram_quantile(0.99, sum by (le, tier) (rate(pgusher_tier_wait_duration_seconds_bucket{tier=~\"$tier\"}[$__rate_interval]))) > bool 1 and on (job) up";
     assert_eq!(faults(fine, &none), Vec::<String>::new());

@@ -19,7 +19,14 @@ pub struct Selector {
     pub matchers: Vec<(String, String)>,
 }
 
-const GROUPING: [&str; 6] = ["by", "without", "on", "ignoring", "group_left", "group_right"];
+const GROUPING: [&str; 6] = [
+    "by",
+    "without",
+    "on",
+    "ignoring",
+    "group_left",
+    "group_right",
+];
 const OPERATORS: [&str; 5] = ["and", "or", "unless", "bool", "offset"];
 
 /// Can this stand in a name?

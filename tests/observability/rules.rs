@@ -22,7 +22,10 @@ pub fn read(text: &str) -> Vec<Rule> {
     let mut rules: Vec<Rule> = Vec::new();
     // The key of a text that goes on in the next lines, and how far it is indented.
     let mut open: Option<(String, usize)> = None;
-    for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
+    for line in text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'))
+    {
         let indent = line.len() - line.trim_start().len();
         let line = line.trim();
         if let Some((key, outer)) = &open
