@@ -1,5 +1,7 @@
 //! The process itself: its version, its clients, what it refused, and what the system knows of it.
 
+use std::time::UNIX_EPOCH;
+
 use prometheus::{core::Collector as _, process_collector::ProcessCollector, proto};
 
 use super::{
@@ -90,6 +92,20 @@ fn spans(lobby: &Lobby, page: &mut Page) {
     for (result, count) in [("sent", sent), ("dropped", dropped)] {
         page.sample(METRIC, &Labels::of(METRIC, &[result]), count);
     }
+}
+
+fn reloads(lobby: &Lobby, page: &mut Page) {
+    let reloads = lobby.reloads();
+    page.family(table::RELOADS);
+    let worked = reloads.count - reloads.failed;
+    for (result, count) in [("success", worked), ("failure", reloads.failed)] {
+        let labels = Labels::of(table::RELOADS, &[result]);
+        page.sample(table::RELOADS, &labels, count);
+    }
+    let last_worked = reloads.last.is_none_or(|(_, worked)| worked);
+    page.only(table::RELOAD_WORKED, u8::from(last_worked));
+    let read = reloads.read.duration_since(UNIX_EPOCH);
+    page.only(table::RELOADED, seconds(read.unwrap_or_default()));
 }
 
 /// What the operating system knows of the process.

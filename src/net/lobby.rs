@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::sync::Notify;
@@ -133,7 +133,7 @@ impl Lobby {
             visitors: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             closing: AtomicBool::new(false),
-            reloads: Mutex::default(),
+            reloads: Mutex::new(Reloads::none(SystemTime::now())),
             shutdown: Mutex::default(),
             ordered: Notify::new(),
         })

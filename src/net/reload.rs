@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What became of the attempts to read the configuration again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reloads {
     /// How many were made.
     pub(crate) count: u64,
@@ -26,6 +26,20 @@ pub(crate) struct Reloads {
     pub(crate) failed: u64,
     /// When the last one was made, and whether it worked.
     pub(crate) last: Option<(SystemTime, bool)>,
+    /// When the configuration was read that holds now.
+    pub(crate) read: SystemTime,
+}
+
+impl Reloads {
+    /// The first configuration has been read.
+    pub(crate) fn none(now: SystemTime) -> Self {
+        Self {
+            count: 0,
+            failed: 0,
+            last: None,
+            read: now,
+        }
+    }
 }
 
 impl Lobby {
@@ -39,7 +53,11 @@ impl Lobby {
         let mut reloads = self.reloads.lock();
         reloads.count += 1;
         reloads.failed += u64::from(!works);
-        reloads.last = Some((SystemTime::now(), works));
+        let now = SystemTime::now();
+        reloads.last = Some((now, works));
+        if works {
+            reloads.read = now;
+        }
     }
 
     /// From now on this configuration holds. What of it does not before the next start is returned,
