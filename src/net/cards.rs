@@ -226,11 +226,6 @@ impl ClientCard {
         self.pace.glimpse()
     }
 
-    /// Whom its last transaction belonged to.
-    pub(crate) fn account(&self) -> Arc<Account> {
-        Arc::clone(&self.account.lock())
-    }
-
     /// The tenant that this was, if it was one.
     pub(crate) fn tenant(&self) -> Option<String> {
         match self.account.lock().who() {
