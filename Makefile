@@ -14,6 +14,9 @@ help: ## this list
 test: check postgres ## everything that must hold before a change is merged
 	@echo "== tests: units, architecture, PostgreSQL $(POSTGRES)"
 	$(CARGO) test --locked
+	@echo "== traces, which are not built in by default"
+	$(CARGO) test --locked --features traces --lib traces
+	$(CARGO) test --locked --features traces --test traces
 	@echo "== all tests passed"
 
 check: rust ## the gates that need no database: format, lints, layers
@@ -21,6 +24,7 @@ check: rust ## the gates that need no database: format, lints, layers
 	$(CARGO) fmt --check
 	@echo "== lints"
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features traces -- -D warnings
 	@echo "== the pure core builds without a runtime"
 	$(CARGO) check --locked --lib --no-default-features
 

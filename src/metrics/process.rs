@@ -22,6 +22,8 @@ pub(super) fn write(lobby: &Lobby, page: &mut Page) {
     clients(&Clients::of(lobby), page);
     page.only(table::CLIENTS_MOST, config.listen.max_clients);
     refusals(lobby, page);
+    #[cfg(feature = "traces")]
+    spans(lobby, page);
     system(page);
 }
 
@@ -74,6 +76,19 @@ fn refusals(lobby: &Lobby, page: &mut Page) {
         };
         let labels = Labels::of(METRIC, &[kind.name(), kind.code(), blame]);
         page.sample(METRIC, &labels, count);
+    }
+}
+
+#[cfg(feature = "traces")]
+fn spans(lobby: &Lobby, page: &mut Page) {
+    const METRIC: &Metric = table::SPANS;
+    let Some(traces) = &lobby.reports.traces else {
+        return;
+    };
+    let (sent, dropped) = traces.counts();
+    page.family(METRIC);
+    for (result, count) in [("sent", sent), ("dropped", dropped)] {
+        page.sample(METRIC, &Labels::of(METRIC, &[result]), count);
     }
 }
 

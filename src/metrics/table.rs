@@ -72,6 +72,8 @@ metrics! {
     RELOAD_WORKED: Gauge "pgusher_config_last_reload_successful" [];
     /// When the configuration that holds now was read.
     RELOADED: Gauge "pgusher_config_last_reload_success_timestamp_seconds" [];
+    /// Spans of transactions, by `result`: `sent`, or `dropped` because the collector did not take them in time. Only with `[traces]`.
+    SPANS: Counter "pgusher_spans_total" ["result"];
 
     /// Server connections: `active` with a client, `idle`, `connecting`, or `cleaning` before the next client gets them.
     POOL_SERVERS: Gauge "pgusher_pool_servers" ["database", "user", "state"];

@@ -335,29 +335,29 @@ fn seconds(time: Duration) -> f64 {
 /// Whether an error says that a client may not have what it wants: because of a rule, a limit, or what it has
 /// shown. Others tell of something that failed.
 pub(crate) const fn is_refusal(kind: Kind) -> bool {
-    match kind {
+    matches!(
+        kind,
         Kind::ProtocolViolation
-        | Kind::UnsupportedProtocol
-        | Kind::LoginTimeout
-        | Kind::InvalidStartup
-        | Kind::InvalidPassword
-        | Kind::DatabaseUnknown
-        | Kind::TooManyClients
-        | Kind::QueryWaitTimeout
-        | Kind::QueueFull
-        | Kind::TooManyStatements
-        | Kind::PinRefused
-        | Kind::TooManyPinned
-        | Kind::TenantMissing
-        | Kind::TenantInvalid
-        | Kind::TenantConflict
-        | Kind::TenantChange
-        | Kind::TenantProtected
-        | Kind::TenantLimit
-        | Kind::TenantSuspended
-        | Kind::TenantUnknown
-        | Kind::TenantExpelled
-        | Kind::ConsoleRefused => true,
-        _ => false,
-    }
+            | Kind::UnsupportedProtocol
+            | Kind::LoginTimeout
+            | Kind::InvalidStartup
+            | Kind::InvalidPassword
+            | Kind::DatabaseUnknown
+            | Kind::TooManyClients
+            | Kind::QueryWaitTimeout
+            | Kind::QueueFull
+            | Kind::TooManyStatements
+            | Kind::PinRefused
+            | Kind::TooManyPinned
+            | Kind::TenantMissing
+            | Kind::TenantInvalid
+            | Kind::TenantConflict
+            | Kind::TenantChange
+            | Kind::TenantProtected
+            | Kind::TenantLimit
+            | Kind::TenantSuspended
+            | Kind::TenantUnknown
+            | Kind::TenantExpelled
+            | Kind::ConsoleRefused
+    )
 }

@@ -15,6 +15,7 @@ mod support;
 
 mod audit;
 mod connections;
+mod slow;
 mod storms;
 
 use serde_json::Value;
