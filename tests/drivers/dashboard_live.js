@@ -169,6 +169,35 @@ async function whatIsMadeUpIsLikeThis() {
   assert.deepStrictEqual(differences(shape(new World().state()), shape(real)), []);
 }
 
+// If a name got into the page as a tag all the same, the browser would still not run it.
+async function thePageMayDoNothingElse() {
+  const { page, requests, closed } = await open(http, { httpCredentials }, /Content Security Policy/);
+  const refused = await page.evaluate(async () => {
+    const violations = [];
+    document.addEventListener('securitypolicyviolation', (event) => violations.push(event.effectiveDirective));
+    const parsed = new DOMParser().parseFromString(
+      '<img src="http://127.0.0.1:1/x" onerror="window.owned=1"><p style="color:red" onclick="window.owned=2">x</p>' +
+      '<iframe src="/"></iframe><form action="http://127.0.0.1:1/"><button>x</button></form>', 'text/html');
+    document.querySelector('main').append(...parsed.body.children);
+    const script = document.createElement('script');
+    script.textContent = 'window.owned=3';
+    document.body.append(script);
+    document.querySelector('main > p[onclick]').click();
+    document.querySelector('main form button').click();
+    await fetch('http://127.0.0.1:1/').catch(() => {});
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    return [...new Set(violations)].sort();
+  });
+  assert.deepStrictEqual(refused, ['connect-src', 'form-action', 'frame-src', 'img-src', 'script-src-attr', 'script-src-elem', 'style-src-attr']);
+  // Nor may it be put into a page of somebody else's.
+  const answer = await fetch(http, { headers: { authorization } });
+  assert.match(answer.headers.get('content-security-policy'), /frame-ancestors 'none'/);
+  assert.strictEqual(answer.headers.get('x-content-type-options'), 'nosniff');
+  assert.strictEqual(answer.headers.get('referrer-policy'), 'no-referrer');
+  requests.length = 0;
+  await closed();
+}
+
 async function nobodyGetsInWithoutThePassword() {
   for (const path of ['', 'api/state', 'metrics']) {
     const answer = await fetch(new URL(path, http));
@@ -228,4 +257,4 @@ async function pictures() {
 pictures.limit = 120_000;
 
 runAll([pictures, aNoisyTenantComesToTheTop, whatIsPinnedHasItsTenant, whatIsSlowHasItsTenant, whatIsMadeUpIsLikeThis, aHostileNameIsText,
-  nobodyGetsInWithoutThePassword]);
+  thePageMayDoNothingElse, nobodyGetsInWithoutThePassword]);
