@@ -166,6 +166,13 @@ pub const COMMANDS: &[About] = &[
         columns: Vec::new,
     },
     About {
+        heads: &["RELOAD"],
+        grammar: "RELOAD",
+        rights: Rights::Change,
+        about: "Reads the configuration again, as SIGHUP does. One with a mistake changes nothing, and all mistakes are told. What takes effect at the next start only is told as a NOTICE. See `docs/operations.md`.",
+        columns: Vec::new,
+    },
+    About {
         heads: &["SHUTDOWN"],
         grammar: "SHUTDOWN [WAIT_FOR_SERVERS | WAIT_FOR_CLIENTS]",
         rights: Rights::Change,
@@ -247,7 +254,7 @@ fn own(rest: &mut Rest<'_>) -> Result<Option<Command>, Error> {
     };
     if let Some(view) = VIEWS
         .iter()
-        .find(|view| behind.first().is_some_and(|it| it.is(view.name)))
+        .find(|view| behind.first().is_some_and(|noun| noun.is(view.name)))
         && verb.is("SHOW")
     {
         return rest.show(view).map(Some);
@@ -374,10 +381,9 @@ fn unknown(words: &[Word<'_>]) -> Error {
     let heads = heads.map(|head| (*head).to_owned());
     let heads: Vec<String> = VIEWS.iter().map(View::grammar).chain(heads).collect();
     let upper = typed.to_uppercase();
-    let heads = || heads.iter().map(String::as_str);
     let verb = upper.split(' ').next().unwrap_or_default();
-    let near = nearest(&upper, heads()).or_else(|| nearest(verb, heads()));
-    let hint = match near {
+    let near = |typed| nearest(typed, heads.iter().map(String::as_str));
+    let hint = match near(&upper).or_else(|| near(verb)) {
         Some(near) => format!("Is {near} meant? SHOW HELP lists all commands."),
         None => "SHOW HELP lists all commands.".to_owned(),
     };

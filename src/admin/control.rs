@@ -6,6 +6,7 @@ use super::{command::Rest, perform::Office, words::Word};
 use crate::{
     error::{Error, Kind},
     net::{control::Shutdown, lobby::Lobby, pool::Db},
+    ops::reload::Reloaded,
     pool::Hold,
 };
 
@@ -33,6 +34,8 @@ pub enum Control {
     Kill(Option<String>),
     /// Send one client away.
     KillClient(u32),
+    /// Read the configuration again.
+    Reload,
     /// End.
     Shutdown(End),
 }
@@ -81,6 +84,8 @@ pub(super) fn read(verb: &Word<'_>, rest: &mut Rest<'_>) -> Result<Control, Erro
         let number = |word: &Word<'_>| word.name().and_then(|name| name.parse().ok());
         let word = rest.expect(|word| number(word).is_some())?;
         Control::KillClient(number(word).unwrap_or_default())
+    } else if is("RELOAD") {
+        Control::Reload
     } else if rest.eat("WAIT_FOR_SERVERS") {
         Control::Shutdown(End::WaitForServers)
     } else if rest.eat("WAIT_FOR_CLIENTS") {
@@ -103,6 +108,7 @@ impl Control {
             Self::WaitClose(_) => "WAIT_CLOSE",
             Self::Kill(_) => "KILL",
             Self::KillClient(_) => "KILL_CLIENT",
+            Self::Reload => "RELOAD",
             Self::Shutdown(_) => "SHUTDOWN",
         }
     }
@@ -125,7 +131,7 @@ impl fmt::Display for Control {
             Self::KillClient(id) => write!(f, " {id}"),
             Self::Shutdown(End::WaitForServers) => f.write_str(" WAIT_FOR_SERVERS"),
             Self::Shutdown(End::WaitForClients) => f.write_str(" WAIT_FOR_CLIENTS"),
-            Self::Suspend | Self::Shutdown(End::AtOnce) => Ok(()),
+            Self::Suspend | Self::Reload | Self::Shutdown(End::AtOnce) => Ok(()),
         }
     }
 }
@@ -172,12 +178,28 @@ impl Office {
                 let message = format!("no client has the id {id}");
                 Err(Error::new(Kind::ConsoleUnknown, message))
             }
+            Control::Reload => {
+                let reloaded = self.reloader.reload(lobby).await;
+                self.took_over(
+                    reloaded,
+                    "the configuration is wrong, and nothing has changed",
+                )
+            }
             // Whoever asked for it hears first that it is done.
             Control::Shutdown(end) => {
                 *self.parting.lock() = Some(end.order());
                 Ok(())
             }
         }
+    }
+
+    /// Tells what became of a new configuration.
+    fn took_over(&self, reloaded: Reloaded, refusal: &str) -> Result<(), Error> {
+        let told = reloaded.map_err(|problems| {
+            Error::new(Kind::ConsoleConfig, refusal).detail(problems.join("\n"))
+        })?;
+        self.notices.lock().extend(told);
+        Ok(())
     }
 
     /// Holds databases, and waits until that has come into effect.

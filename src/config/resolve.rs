@@ -58,6 +58,7 @@ pub(super) fn resolve(file: &File, sources: &Sources<'_>, problems: &mut Problem
         tenants_query: limits::tenants_query(file, sources, problems),
         max_tenants: file.metrics.max_tenants,
         console: file.console.as_ref().map(console).unwrap_or_default(),
+        tenancy: tenants::fingerprint(file),
         warnings: Vec::new(),
     }
 }

@@ -45,6 +45,8 @@ pub struct Config {
     pub console: Console,
     /// Tenants with series of their own among the metrics.
     pub max_tenants: usize,
+    /// Whether there are tenants, under which setting and with which ids: a number to be compared.
+    pub tenancy: u64,
     /// What the operator should hear at the start: whole lines, with the place in the file.
     pub warnings: Vec<String>,
 }

@@ -86,7 +86,7 @@ impl Policy {
 /// Where the configuration comes from.
 //
 // DATABASE_URL is not declared to clap: it would print the value, password and all, in the help.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Source {
     /// The configuration file; without it, DATABASE_URL names the one server
     #[arg(short, long, value_name = "FILE")]
