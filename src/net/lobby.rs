@@ -133,7 +133,7 @@ impl Lobby {
             visitors: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             closing: AtomicBool::new(false),
-            reloads: Mutex::default(),
+            reloads: Mutex::new(Reloads::none()),
             shutdown: Mutex::default(),
             ordered: Notify::new(),
         })
