@@ -69,6 +69,11 @@ impl<T> Registry<T> {
     }
 
     /// The session with this number, for those who need no key.
+    pub fn get(&self, pid: u32) -> Option<&T> {
+        self.sessions.get(&pid).map(|(_, session)| session)
+    }
+
+    /// The same, to change it.
     pub fn get_mut(&mut self, pid: u32) -> Option<&mut T> {
         self.sessions.get_mut(&pid).map(|(_, session)| session)
     }

@@ -1,16 +1,18 @@
 //! `pgusher serve`: puts the parts together and waits for the signal to stop.
 
+mod stage;
+
 use std::{
     io,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    task::JoinSet,
-};
-use tracing::{info, warn};
+use tokio::task::JoinSet;
+#[cfg(feature = "traces")]
+use tracing::warn;
+
+use self::stage::{Signals, Stage};
 
 use crate::{
     admin,
@@ -25,13 +27,10 @@ use crate::{
     ops::{http::Http, limits},
 };
 
-/// How often it is looked at whether the last client has left.
-const WATCH: Duration = Duration::from_millis(20);
-
 /// How often idle server connections are looked at for signs of life.
 const WEED: Duration = Duration::from_secs(1);
 
-/// Serves until SIGTERM or SIGINT, then until the last transaction is over; a second signal does not wait.
+/// Serves until it is told to stop, by a signal or on the console, and then in the way it is told.
 pub fn run(config: Config) -> io::Result<()> {
     limits::raise_file_limit(&config);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -41,8 +40,7 @@ pub fn run(config: Config) -> io::Result<()> {
 }
 
 async fn serve(config: Config) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = Signals::new()?;
     let mut listeners = Vec::new();
     for address in &config.listen.addresses {
         let bound = Listener::bind(address).await.map_err(|error| {
@@ -70,24 +68,19 @@ async fn serve(config: Config) -> io::Result<()> {
     for listener in listeners {
         accepting.spawn(listener.run(Arc::clone(&lobby)));
     }
-    let housekeeping = keep_house(&lobby);
-    tokio::pin!(housekeeping);
+    let mut stage = Stage::Serving;
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = &mut housekeeping => {}
-    }
-    info!(
-        clients = lobby.clients(),
-        "stopping: transactions that are open may finish"
-    );
-    accepting.shutdown().await;
-    lobby.stop();
-    tokio::select! {
-        () = emptied(&lobby) => info!("stopped"),
-        _ = terminate.recv() => warn!(clients = lobby.clients(), "stopped at once"),
-        _ = interrupt.recv() => warn!(clients = lobby.clients(), "stopped at once"),
-        () = &mut housekeeping => {}
+        () = keep_house(&lobby) => {}
+        () = async {
+            while stage != Stage::Over {
+                let next = stage.end(&lobby, &mut signals).await;
+                if stage == Stage::Serving {
+                    accepting.shutdown().await;
+                }
+                next.begin(&lobby);
+                stage = next;
+            }
+        } => {}
     }
     #[cfg(feature = "traces")]
     tracing.finish().await;
@@ -143,13 +136,5 @@ async fn keep_house(lobby: &Lobby) {
                 db.weed();
             }
         }
-    }
-}
-
-/// Waits for the last guest. Who has not logged in by now has nothing to lose, and a stranger who
-/// only stands there must not hold up the end.
-async fn emptied(lobby: &Lobby) {
-    while lobby.guests() > 0 || lobby.databases().iter().any(|db| !db.is_quiet()) {
-        tokio::time::sleep(WATCH).await;
     }
 }

@@ -188,15 +188,18 @@ const HOSTILE: &str = "<img src=x onerror=window.owned=1>'\u{202e}&quot;";
 fn dashboard_holds(command: impl Fn() -> Command) {
     let pg = support::postgres(Version::V18);
     let database = pg.fresh_database();
-    pg.sql(&format!("CREATE DATABASE \"{HOSTILE}\""));
+    let databases = ["shop", "billing", "search", HOSTILE];
+    for name in databases {
+        pg.sql(&format!("CREATE DATABASE \"{name}\""));
+    }
     let pgusher = Pgusher::in_front_of(pg)
         .log_level("info")
         .auth("scram-sha-256")
-        .pool_size(4)
+        .pool_size(6)
         .config("[runtime]\nworkers = 2\n[tenant]\nsetting = \"app.tenant_id\"")
         .config("[http]\naddress = \"127.0.0.1:0\"\npassword = \"open sesame\"")
         .config("[limits.tiers.little]\ntransactions_per_second = 5\nmax_delay = \"1ms\"")
-        .config("[tenants.greedy]\ntier = \"little\"")
+        .config("[tenants.greedy]\ntier = \"little\"\n[tenants.glutton]\ntier = \"little\"")
         .config(&format!(
             "[users.\"{HOSTILE}\"]\npassword = \"{}\"\nbypass = true",
             support::postgres::PASSWORD
@@ -218,7 +221,9 @@ fn dashboard_holds(command: impl Fn() -> Command) {
         &pgusher.url(&database.name),
     );
     drop(pgusher);
-    pg.sql(&format!("DROP DATABASE \"{HOSTILE}\" WITH (FORCE)"));
+    for name in databases {
+        pg.sql(&format!("DROP DATABASE \"{name}\" WITH (FORCE)"));
+    }
     if let Err(said) = outcome {
         panic!("{said}");
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{
+    control::{self, Control},
     courtesy::{self, Courtesy},
     tables::Column,
     views::{VIEWS, View, accounts},
@@ -34,6 +35,8 @@ pub enum Command {
     Kill(Subject),
     /// Another tier.
     SetTier(Subject, String),
+    /// Something about how pgusher works.
+    Control(Control),
     /// Something that drivers say.
     Courtesy(Courtesy),
 }
@@ -97,6 +100,76 @@ pub const COMMANDS: &[About] = &[
         grammar: "SET {TENANT id | USER name} tier = 'name'",
         rights: Rights::Change,
         about: "Gives it another tier, from its next transaction on and until pgusher ends. The tier of those without one is called `default`.",
+        columns: Vec::new,
+    },
+    About {
+        heads: &["PAUSE"],
+        grammar: "PAUSE [database]",
+        rights: Rights::Change,
+        about: "Gives out no server connections of the database, or of all, and closes them. Transactions that are open go on to their end; those that would begin wait (`query_wait_timeout` counts). Returns when no server connection is left, for which clients with one to themselves (session mode, `pinning`) must leave. Canceled, or left alone, before that, the pause it began is over again.",
+        columns: Vec::new,
+    },
+    About {
+        heads: &["SUSPEND"],
+        grammar: "SUSPEND",
+        rights: Rights::Change,
+        about: "The same for all databases, but server connections are kept: returns when no transaction is open.",
+        columns: Vec::new,
+    },
+    About {
+        heads: &["RESUME"],
+        grammar: "RESUME [database]",
+        rights: Rights::Change,
+        about: "Ends PAUSE, SUSPEND and KILL of the database, or of all: who has waited goes on. Does nothing where there is nothing to end.",
+        columns: Vec::new,
+    },
+    About {
+        heads: &["DISABLE"],
+        grammar: "DISABLE database",
+        rights: Rights::Change,
+        about: "Lets no new clients in to the database (57P03). Those that are in stay.",
+        columns: Vec::new,
+    },
+    About {
+        heads: &["ENABLE"],
+        grammar: "ENABLE database",
+        rights: Rights::Change,
+        about: "Ends DISABLE.",
+        columns: Vec::new,
+    },
+    About {
+        heads: &["RECONNECT"],
+        grammar: "RECONNECT [database]",
+        rights: Rights::Change,
+        about: "Closes each server connection of the database, or of all, as soon as nobody has it, and opens others where they are needed: after a failover, or a change of DNS. Idle ones are closed at once.",
+        columns: Vec::new,
+    },
+    About {
+        heads: &["WAIT_CLOSE"],
+        grammar: "WAIT_CLOSE [database]",
+        rights: Rights::Change,
+        about: "Returns when the server connections are closed that a RECONNECT, or a RELOAD that made one necessary, has found.",
+        columns: Vec::new,
+    },
+    About {
+        heads: &["KILL"],
+        grammar: "KILL [database]",
+        rights: Rights::Change,
+        about: "Disconnects all clients of the database, or of all (57P01), cancels what they run, closes the server connections, and pauses: new clients may come, and wait for RESUME.",
+        columns: Vec::new,
+    },
+    About {
+        heads: &["KILL_CLIENT"],
+        grammar: "KILL_CLIENT id",
+        rights: Rights::Change,
+        about: "Disconnects one client (57P01) and cancels what it runs. Its `id` is the process number that the client was told when it logged in (libpq's `PQbackendPID`).",
+        columns: Vec::new,
+    },
+    About {
+        heads: &["SHUTDOWN"],
+        grammar: "SHUTDOWN [WAIT_FOR_SERVERS | WAIT_FOR_CLIENTS]",
+        rights: Rights::Change,
+        about: "Ends pgusher: at once; or when the transactions that are open are over, as SIGTERM does; or when all clients of databases have left by themselves. In each case nobody new is let in.",
         columns: Vec::new,
     },
 ];
@@ -169,26 +242,29 @@ fn command(words: &[Word<'_>]) -> Result<Command, Error> {
 
 /// One of our own commands, if it begins like one.
 fn own(rest: &mut Rest<'_>) -> Result<Option<Command>, Error> {
-    let [verb, noun, ..] = rest.words else {
+    let [verb, behind @ ..] = rest.words else {
         return Ok(None);
     };
-    if let Some(view) = VIEWS.iter().find(|view| noun.is(view.name))
+    if let Some(view) = VIEWS
+        .iter()
+        .find(|view| behind.first().is_some_and(|it| it.is(view.name)))
         && verb.is("SHOW")
     {
         return rest.show(view).map(Some);
     }
-    let heads = |about: &&About| {
-        let same = |head: &&str| {
-            head.split_once(' ')
-                .is_some_and(|(v, n)| verb.is(v) && noun.is(n))
-        };
-        about.heads.iter().any(same)
+    let is_head = |head: &str| match head.split_once(' ') {
+        Some((v, n)) => verb.is(v) && behind.first().is_some_and(|noun| noun.is(n)),
+        None => verb.is(head),
     };
+    let heads = |about: &&About| about.heads.iter().any(|head| is_head(head));
     let Some(about) = COMMANDS.iter().find(heads) else {
         return Ok(None);
     };
     rest.grammar = Some(about.grammar.to_owned());
-    rest.words = rest.words.get(1..).unwrap_or_default();
+    rest.words = behind;
+    if about.heads.iter().all(|head| !head.contains(' ')) {
+        return control::read(verb, rest).map(|it| Some(Command::Control(it)));
+    }
     let command = if verb.is("SUSPEND") {
         Command::Suspend(rest.subject()?)
     } else if verb.is("RESUME") {
@@ -207,7 +283,7 @@ fn own(rest: &mut Rest<'_>) -> Result<Option<Command>, Error> {
 }
 
 /// The words that have not been read yet, of a command that is known.
-struct Rest<'w> {
+pub(super) struct Rest<'w> {
     words: &'w [Word<'w>],
     /// How it is written.
     grammar: Option<String>,
@@ -220,7 +296,7 @@ impl<'w> Rest<'w> {
         Some(word)
     }
 
-    fn eat(&mut self, keyword: &str) -> bool {
+    pub(super) fn eat(&mut self, keyword: &str) -> bool {
         let here = self.words.first().is_some_and(|word| word.is(keyword));
         if here {
             self.next();
@@ -228,15 +304,26 @@ impl<'w> Rest<'w> {
         here
     }
 
-    fn expect(&mut self, is_it: impl Fn(&Word<'_>) -> bool) -> Result<&'w Word<'w>, Error> {
+    pub(super) fn expect(
+        &mut self,
+        is_it: impl Fn(&Word<'_>) -> bool,
+    ) -> Result<&'w Word<'w>, Error> {
         let word = self.next();
         word.filter(|word| is_it(word))
             .ok_or_else(|| self.wrong(word))
     }
 
-    fn name(&mut self) -> Result<String, Error> {
+    pub(super) fn name(&mut self) -> Result<String, Error> {
         let word = self.expect(|word| word.name().is_some_and(|name| !name.is_empty()))?;
         Ok(word.name().unwrap_or_default().to_owned())
+    }
+
+    /// A name, or the end.
+    pub(super) fn optional_name(&mut self) -> Result<Option<String>, Error> {
+        match self.words {
+            [] => Ok(None),
+            _ => self.name().map(Some),
+        }
     }
 
     fn number(&mut self) -> Result<usize, Error> {
@@ -287,7 +374,10 @@ fn unknown(words: &[Word<'_>]) -> Error {
     let heads = heads.map(|head| (*head).to_owned());
     let heads: Vec<String> = VIEWS.iter().map(View::grammar).chain(heads).collect();
     let upper = typed.to_uppercase();
-    let hint = match nearest(&upper, heads.iter().map(String::as_str)) {
+    let heads = || heads.iter().map(String::as_str);
+    let verb = upper.split(' ').next().unwrap_or_default();
+    let near = nearest(&upper, heads()).or_else(|| nearest(verb, heads()));
+    let hint = match near {
         Some(near) => format!("Is {near} meant? SHOW HELP lists all commands."),
         None => "SHOW HELP lists all commands.".to_owned(),
     };
@@ -300,9 +390,11 @@ impl Command {
         match self {
             Self::Show(view, _) => view.rights,
             Self::ShowAccount(_) | Self::Courtesy(_) => Rights::Look,
-            Self::Suspend(_) | Self::Resume(_) | Self::Kill(_) | Self::SetTier(..) => {
-                Rights::Change
-            }
+            Self::Suspend(_)
+            | Self::Resume(_)
+            | Self::Kill(_)
+            | Self::SetTier(..)
+            | Self::Control(_) => Rights::Change,
         }
     }
 
@@ -312,7 +404,11 @@ impl Command {
             Self::Show(view, _) => view.columns(),
             Self::ShowAccount(_) => accounts::account_columns(),
             Self::Courtesy(courtesy) => courtesy.columns(),
-            Self::Suspend(_) | Self::Resume(_) | Self::Kill(_) | Self::SetTier(..) => Vec::new(),
+            Self::Suspend(_)
+            | Self::Resume(_)
+            | Self::Kill(_)
+            | Self::SetTier(..)
+            | Self::Control(_) => Vec::new(),
         }
     }
 
@@ -324,6 +420,7 @@ impl Command {
             Self::Resume(_) => "RESUME",
             Self::Kill(_) => "KILL",
             Self::SetTier(..) => "SET",
+            Self::Control(control) => control.tag(),
             Self::Courtesy(courtesy) => courtesy.tag(),
         }
     }
@@ -340,6 +437,7 @@ impl fmt::Display for Command {
             | Self::Resume(subject)
             | Self::Kill(subject) => write!(f, "{tag} {subject}"),
             Self::SetTier(subject, tier) => write!(f, "{tag} {subject} tier = {tier:?}"),
+            Self::Control(control) => control.fmt(f),
             Self::Courtesy(_) => f.write_str(tag),
         }
     }

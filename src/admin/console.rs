@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::Notify;
 use tracing::debug;
 
 use super::{
@@ -31,6 +32,7 @@ use crate::{
         journal::{About, Attempt},
         login::{Broken, Dialogue, Message},
     },
+    sync::Mutex,
     wire::frontend,
 };
 
@@ -57,10 +59,13 @@ async fn serve(visitor: Visitor) {
         &format!("a visitor came to the console ({rules})"),
     );
     let is_stopping = lobby.is_stopping();
+    let cancelled = Arc::new(Notify::new());
     let mut console = Console {
         office: Office {
             lobby,
             rights: *rights,
+            cancelled: Arc::clone(&cancelled),
+            parting: Mutex::new(None),
         },
         card: Arc::clone(&visitor.badge.card),
         dialogue: visitor.dialogue,
@@ -72,7 +77,7 @@ async fn serve(visitor: Visitor) {
     };
     let error = tokio::select! {
         biased;
-        () = told_to_stop(bell), if !is_stopping => stopping(),
+        error = told_to_leave(bell, &cancelled), if !is_stopping => error,
         end = console.converse(&visitor.badge), if !is_stopping => match end {
             End::Gone => {
                 debug!("a visitor left the console");
@@ -95,9 +100,22 @@ fn stopping() -> Error {
     Error::new(Kind::ShuttingDown, "pgusher is shutting down")
 }
 
-async fn told_to_stop(bell: &Bell) {
-    // It is rung for other reasons too: there is nothing to cancel here.
-    while bell.rung().await & ring::STOP == 0 {}
+/// Waits until the visitor is to leave, and passes on that it does not want to wait.
+async fn told_to_leave(bell: &Bell, cancelled: &Notify) -> Error {
+    loop {
+        let why = bell.rung().await;
+        if why & ring::STOP != 0 {
+            return stopping();
+        }
+        if why & ring::KILLED != 0 {
+            let message = "terminating connection due to administrator command";
+            return Error::new(Kind::ClientKilled, message);
+        }
+        if why & ring::CANCEL != 0 {
+            // If it waits for nothing, there is nothing to cancel.
+            cancelled.notify_waiters();
+        }
+    }
 }
 
 /// How a conversation ends.
@@ -221,7 +239,7 @@ impl Console {
             self.out.empty_query();
         }
         for command in &commands {
-            let table = match self.perform(command).await {
+            let table = match self.perform(command).await? {
                 Ok(table) => table,
                 Err(error) => return Ok(Err(error.into())),
             };
@@ -238,9 +256,14 @@ impl Console {
         Ok(Ok(()))
     }
 
-    /// Does what is asked, and writes down who asked for it.
-    async fn perform(&self, command: &Command) -> Result<Option<Table>, Error> {
-        let outcome = self.office.perform(command).await;
+    /// Does what is asked, and writes down who asked for it. Whoever leaves meanwhile does not want
+    /// it any more.
+    async fn perform(&self, command: &Command) -> io::Result<Result<Option<Table>, Error>> {
+        let outcome = tokio::select! {
+            biased;
+            outcome = self.office.perform(command) => outcome,
+            () = self.dialogue.hung_up() => return Err(io::ErrorKind::UnexpectedEof.into()),
+        };
         let journal = &self.office.lobby.journal;
         let about = About::visitor(&self.card);
         match &outcome {
@@ -253,7 +276,7 @@ impl Console {
                 journal.refused(Attempt::Command, &about, error, None, now);
             }
         }
-        outcome
+        Ok(outcome)
     }
 
     async fn extended(&mut self, message: &Message) -> io::Result<Result<(), Fault>> {
@@ -283,7 +306,7 @@ impl Console {
             return Ok(Ok(()));
         };
         if matches!(portal.progress, Progress::New) {
-            portal.progress = match self.perform(&command).await {
+            portal.progress = match self.perform(&command).await? {
                 Ok(Some(table)) => Progress::Rows(table.columns, table.rows.into_iter()),
                 Ok(None) => Progress::Over,
                 Err(error) => return Ok(Err(error.into())),
@@ -322,7 +345,9 @@ impl Console {
 
     async fn ready(&mut self) -> io::Result<()> {
         self.out.ready(self.in_transaction);
-        self.flush().await
+        self.flush().await?;
+        self.office.part();
+        Ok(())
     }
 
     async fn drain(&mut self) -> io::Result<()> {

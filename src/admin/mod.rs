@@ -11,6 +11,7 @@ pub mod tables;
 pub mod views;
 
 mod console;
+mod control;
 mod courtesy;
 mod extended;
 mod messages;

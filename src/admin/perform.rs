@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use super::{
     command::{Command, Subject},
     tables::Table,
@@ -11,13 +13,18 @@ use crate::{
     config::{problems::nearest, settings::Rights},
     error::{Error, Kind},
     limit::{Account, Who},
-    net::lobby::Lobby,
+    net::{control::Shutdown, lobby::Lobby},
+    sync::Mutex,
 };
 
 /// The office: what a visitor may do, and with what it is done.
 pub(super) struct Office {
     pub(super) lobby: Arc<Lobby>,
     pub(super) rights: Rights,
+    /// Rung for what the visitor waits for: it does not want to any more.
+    pub(super) cancelled: Arc<Notify>,
+    /// How pgusher is to end once the visitor has heard that it will.
+    pub(super) parting: Mutex<Option<Shutdown>>,
 }
 
 impl Office {
@@ -35,6 +42,10 @@ impl Office {
                 Ok(Some(accounts::account(&account.statement())))
             }
             Command::Courtesy(courtesy) => Ok(courtesy.table()),
+            Command::Control(control) => {
+                self.control(control).await?;
+                Ok(None)
+            }
             Command::Suspend(_) | Command::Resume(_) | Command::Kill(_) | Command::SetTier(..) => {
                 self.change(command)?;
                 Ok(None)

@@ -143,8 +143,8 @@ fn what_is_no_command_is_answered_with_one() {
         ),
         (
             "kill usr x",
-            "\"kill usr\" is no command of the console",
-            near("KILL USER"),
+            "syntax error at \"x\"",
+            "It is written KILL [database].".to_owned(),
         ),
         (
             "SHOW",
@@ -292,6 +292,8 @@ fn the_list_is_true() {
         for head in about.heads {
             let text = match *head {
                 "SET TENANT" | "SET USER" => format!("{head} x tier = y"),
+                "SUSPEND" | "SHUTDOWN" => head.to_string(),
+                "KILL_CLIENT" => format!("{head} 7"),
                 head => format!("{head} x"),
             };
             let commands = read(text.as_bytes()).unwrap();

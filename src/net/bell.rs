@@ -24,10 +24,12 @@ pub(crate) mod ring {
     pub(crate) const STOP: u8 = 8;
     /// A cancel request that was sent to the server has arrived there.
     pub(crate) const CANCELLED: u8 = 16;
-    /// Clients of some account are to leave: see whether one is meant.
+    /// Clients of some account, or of some database, are to leave: see whether one is meant.
     pub(crate) const EXPELLED: u8 = 32;
     /// What was asked about a tenant is answered, or will not be: look again.
     pub(crate) const ANSWER: u8 = 64;
+    /// The operator sends this client away.
+    pub(crate) const KILLED: u8 = 128;
 }
 
 /// What a waiter finds.

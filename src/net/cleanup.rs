@@ -29,11 +29,20 @@ const GRACE: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Cleans the connection and gives it back, or closes it; on a task of its own.
-pub(crate) fn start(mut lease: Lease, mut drain: Drain) {
+pub(crate) fn start(lease: Lease, drain: Drain) {
+    start_after(lease, drain, GRACE);
+}
+
+/// The same, but what runs is cancelled now.
+pub(crate) fn start_at_once(lease: Lease, drain: Drain) {
+    start_after(lease, drain, Duration::ZERO);
+}
+
+fn start_after(mut lease: Lease, mut drain: Drain, grace: Duration) {
     let worker = lease.pool().db.workers.here().clone();
     lease.conn().card.is_cleaned();
     worker.spawn(async move {
-        match clean(&mut lease, &mut drain).await {
+        match clean(&mut lease, &mut drain, grace).await {
             Ok(()) => {
                 lease.pool().traffic().resets.one();
                 lease.give_back_cleaned(Instant::now());
@@ -47,7 +56,7 @@ pub(crate) fn start(mut lease: Lease, mut drain: Drain) {
     });
 }
 
-async fn clean(lease: &mut Lease, drain: &mut Drain) -> Result<(), Useless> {
+async fn clean(lease: &mut Lease, drain: &mut Drain, grace: Duration) -> Result<(), Useless> {
     let workers = lease.pool().db.workers.clone();
     lease.bring_home(&workers).map_err(|_| Useless)?;
     let patience = lease
@@ -57,7 +66,7 @@ async fn clean(lease: &mut Lease, drain: &mut Drain) -> Result<(), Useless> {
         .cancel_wait_timeout
         .unwrap_or(PATIENCE);
     end_requests(lease)?;
-    if !settled(lease, drain, GRACE).await? {
+    if !settled(lease, drain, grace).await? {
         cancel::launch(lease.conn(), workers.here(), Some(patience), None);
         if !settled(lease, drain, patience).await? {
             return Err(Useless);

@@ -8,7 +8,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use super::{
     bell::Bell,
     cards::ClientCard,
-    lobby::{Pass, Registration, UserSeat},
+    lobby::{Pass, Registration, UserSeat, Visit},
     login::Dialogue,
     worker::Seat,
 };
@@ -37,4 +37,6 @@ pub(crate) struct Badge {
     pub(crate) registration: Registration,
     #[expect(dead_code, reason = "held until the visitor leaves")]
     pub(crate) user_seat: UserSeat,
+    #[expect(dead_code, reason = "held until the visitor leaves")]
+    pub(crate) visit: Visit,
 }

@@ -253,7 +253,7 @@ fn negotiated(startup: &Startup) -> Negotiated<'_> {
 
 /// What can be refused before anybody is asked for a password.
 fn check(lobby: &Lobby, startup: &Startup) -> Result<(), End> {
-    if lobby.is_stopping() {
+    if lobby.is_closed() {
         return Err(Error::new(Kind::ShuttingDown, "pgusher is shutting down").into());
     }
     let most = lobby.config().listen.max_clients;
@@ -470,6 +470,7 @@ fn visit(
         user: user.to_owned(),
         rights,
         registration,
+        visit: lobby.visit(),
         bell,
         user_seat,
     })

@@ -15,7 +15,7 @@ use super::{
     worker::Workers,
 };
 use crate::{
-    pool::Party,
+    pool::{Generation, Party},
     session::{Backend, Drain, WINDOW},
 };
 
@@ -48,6 +48,8 @@ pub(crate) struct ServerConn {
     pub(crate) worker: usize,
     /// When it is too old to be used again.
     pub(crate) expires: Option<Instant>,
+    /// When its opening began.
+    pub(crate) generation: Generation,
     pub(crate) cancel_key: Option<CancelKey>,
     /// A cancel request for what it did is on its way: nobody else may have it until that has arrived (B1).
     pub(crate) cancelling: Arc<Flight>,
@@ -61,6 +63,7 @@ impl ServerConn {
         backend: Backend,
         worker: usize,
         expires: Option<Instant>,
+        generation: Generation,
         cancel_key: Option<CancelKey>,
         now: Instant,
     ) -> Box<Self> {
@@ -73,6 +76,7 @@ impl ServerConn {
             backend,
             worker,
             expires,
+            generation,
             cancel_key,
             cancelling,
             used: now,
@@ -107,6 +111,14 @@ impl ServerConn {
         };
         self.side.keep(input.get(used..).unwrap_or_default());
         !self.side.has_kept()
+    }
+
+    /// When it is too old, as things stand under the books' lock.
+    pub(super) fn expiry(&self, now: Instant) -> Option<Instant> {
+        match self.generation.is_over() {
+            true => Some(now),
+            false => self.expires,
+        }
     }
 
     /// Says goodbye and closes.
@@ -180,6 +192,7 @@ impl Lease {
             side,
             backend,
             expires,
+            generation,
             cancel_key,
             cancelling,
             used,
@@ -192,6 +205,7 @@ impl Lease {
                 backend,
                 worker: here,
                 expires,
+                generation,
                 cancel_key,
                 cancelling,
                 used,

@@ -9,10 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::Notify;
+
 use super::{
     bell::{Bell, ring},
     cards::ClientCard,
     console::Reception,
+    control::{self, Shutdown},
     directory::Directory,
     journal::Journal,
     keys::Keys,
@@ -27,6 +30,7 @@ use crate::{
     config::settings::Config,
     error::{Error, Kind},
     limit::Who,
+    pool::Hold,
     sync::Mutex,
 };
 
@@ -59,12 +63,26 @@ pub(crate) struct Lobby {
     pub(crate) reception: Reception,
     /// Makes up salts for users that do not exist; the same for as long as the program runs.
     pub(crate) seed: [u8; 32],
-    databases: Mutex<HashMap<String, Arc<Db>>>,
+    databases: Mutex<Databases>,
     sessions: Mutex<Registry<Guest>>,
     users: Mutex<HashMap<String, usize>>,
     clients: AtomicUsize,
     handshakes: AtomicUsize,
-    stopping: AtomicBool,
+    /// Visitors of the console among them.
+    visitors: AtomicUsize,
+    pub(super) stopping: AtomicBool,
+    pub(super) closing: AtomicBool,
+    /// How pgusher is to end, if somebody has said so and nobody has heard it.
+    pub(super) shutdown: Mutex<Option<Shutdown>>,
+    pub(super) ordered: Notify,
+}
+
+/// The databases that are in use or may be.
+#[derive(Default)]
+struct Databases {
+    by_name: HashMap<String, Arc<Db>>,
+    /// What holds for those that come to be.
+    hold: Hold,
 }
 
 impl Lobby {
@@ -98,12 +116,19 @@ impl Lobby {
             meters,
             reception,
             seed,
-            databases: Mutex::new(databases),
+            databases: Mutex::new(Databases {
+                by_name: databases,
+                hold: Hold::Off,
+            }),
             sessions: Mutex::default(),
             users: Mutex::default(),
             clients: AtomicUsize::new(0),
             handshakes: AtomicUsize::new(0),
+            visitors: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            shutdown: Mutex::default(),
+            ordered: Notify::new(),
         })
     }
 
@@ -120,7 +145,7 @@ impl Lobby {
     /// The database that a client asks for.
     pub(crate) fn database(&self, name: &str) -> Result<Arc<Db>, Error> {
         let mut databases = self.databases.lock();
-        if let Some(db) = databases.get(name) {
+        if let Some(db) = databases.by_name.get(name) {
             return Ok(Arc::clone(db));
         }
         let unknown = || {
@@ -131,18 +156,20 @@ impl Lobby {
         };
         let config = self.config();
         let wildcard = config.databases.get("*").ok_or_else(unknown)?;
-        if databases.len() >= config.databases.len() + MOST_WILDCARDS {
+        if databases.by_name.len() >= config.databases.len() + MOST_WILDCARDS {
             return Err(unknown().detail("Too many databases are in use at once."));
         }
         let config = wildcard.clone();
         let db = Db::new(name, config, &self.workers, &self.keys, &self.meters);
-        databases.insert(name.to_owned(), Arc::clone(&db));
+        control::begin(&mut db.books.lock(), databases.hold);
+        databases.by_name.insert(name.to_owned(), Arc::clone(&db));
         Ok(db)
     }
 
     /// All databases that are known now.
     pub(crate) fn databases(&self) -> Vec<Arc<Db>> {
-        self.databases.lock().values().map(Arc::clone).collect()
+        let databases = self.databases.lock();
+        databases.by_name.values().map(Arc::clone).collect()
     }
 
     /// Looks after the pools, and forgets databases that `"*"` stood for and nobody uses.
@@ -160,7 +187,7 @@ impl Lobby {
             db.tick(now);
         }
         let named = &config.databases;
-        self.databases.lock().retain(|name, db| {
+        self.databases.lock().by_name.retain(|name, db| {
             named.contains_key(name) || Arc::strong_count(db) > 1 || !db.is_vacant()
         });
     }
@@ -257,21 +284,51 @@ impl Lobby {
     pub(crate) fn kill(&self, who: &Who) {
         self.config().accounts.expel(who, Instant::now());
         // Nobody keeps a list of an account's sessions: each looks whether it is meant.
+        self.ring_all(ring::EXPELLED);
+    }
+
+    pub(super) fn ring_all(&self, why: u8) {
         for guest in self.sessions.lock().iter() {
-            guest.bell.ring(ring::EXPELLED);
+            guest.bell.ring(why);
         }
     }
 
-    /// From now on nobody comes in, and those inside leave when their transaction is over.
-    pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
-        for guest in self.sessions.lock().iter() {
-            guest.bell.ring(ring::STOP);
-        }
+    /// Whether there is a session with this number.
+    pub(super) fn ring_one(&self, id: u32, why: u8) -> bool {
+        let sessions = self.sessions.lock();
+        let guest = sessions.get(id);
+        guest.inspect(|guest| guest.bell.ring(why)).is_some()
     }
 
+    /// Databases that come to be are held in this way.
+    pub(super) fn hold_new(&self, hold: Hold) {
+        self.databases.lock().hold = hold;
+    }
+
+    pub(crate) fn held_new(&self) -> Hold {
+        self.databases.lock().hold
+    }
+
+    /// Those who are in are to leave.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Nobody is let in any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_stopping() || self.closing.load(Ordering::SeqCst)
+    }
+
+    /// A guest goes to the console.
+    pub(crate) fn visit(self: &Arc<Self>) -> Visit {
+        self.visitors.fetch_add(1, Ordering::Relaxed);
+        Visit(Arc::clone(self))
+    }
+
+    /// Clients of databases.
+    pub(crate) fn patrons(&self) -> usize {
+        let visitors = self.visitors.load(Ordering::Relaxed);
+        self.guests().saturating_sub(visitors)
     }
 
     /// Whether new clients should be sent here; if not, why.
@@ -279,7 +336,7 @@ impl Lobby {
     /// A database that fails after it has worked is no reason: its clients wait, or are told, and
     /// keep their connections, and elsewhere they would meet the same database.
     pub(crate) fn readiness(&self) -> Result<(), String> {
-        if self.is_stopping() {
+        if self.is_closed() {
             return Err("stopping".to_owned());
         }
         let logins: Vec<Logins> = self.databases().iter().map(|db| db.logins()).collect();
@@ -310,6 +367,15 @@ impl Pass {
 impl Drop for Pass {
     fn drop(&mut self) {
         self.0.clients.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A visit to the console.
+pub(crate) struct Visit(Arc<Lobby>);
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.0.visitors.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -7,6 +7,7 @@
 use std::{
     future::poll_fn,
     io::{self, IoSlice},
+    time::Duration,
 };
 
 use super::{cards::Ends, side::Side, stream::Stream};
@@ -18,6 +19,9 @@ const LARGEST: usize = 70_000;
 
 /// How much is read at once.
 const STEP: usize = 4096;
+
+/// How often it is looked at whether the peer has hung up.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// How a Terminate message begins.
 const GOODBYE: &[u8] = b"X\0\0\0";
@@ -70,6 +74,14 @@ impl Dialogue {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Waits until the peer has hung up, as far as that can be seen: behind bytes that nobody has read
+    /// it cannot.
+    pub(crate) async fn hung_up(&self) {
+        while !self.stream.has_ended() {
+            tokio::time::sleep(GLANCE).await;
         }
     }
 

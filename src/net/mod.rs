@@ -16,6 +16,7 @@ pub(crate) mod cancel;
 pub(crate) mod cards;
 pub(crate) mod cleanup;
 pub(crate) mod console;
+pub(crate) mod control;
 pub(crate) mod directory;
 pub(crate) mod handshake;
 pub(crate) mod journal;

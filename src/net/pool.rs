@@ -27,7 +27,7 @@ use crate::{
     config::settings::{self, Address, ServerReset},
     error::Error,
     meter::{Count as _, PoolMeter, Traffic},
-    pool::{Asked, Database, Given, Party, PoolId, PoolSizes, Ticket, Turn, Work},
+    pool::{Asked, Database, Given, Hold, Party, PoolId, PoolSizes, Ticket, Turn, Work},
     session::{Catalogue, Pins, Processes, Schema, Timeouts},
     sync::Mutex,
 };
@@ -36,7 +36,7 @@ mod filling;
 
 pub(crate) use filling::Filling;
 
-type Books = Database<Box<ServerConn>, Arc<Bell>>;
+pub(super) type Books = Database<Box<ServerConn>, Arc<Bell>>;
 
 /// How often idle connections, the reserve and outages are looked after.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
@@ -53,7 +53,9 @@ pub(crate) struct Db {
     meters: Arc<Meters>,
     /// What `server_reset` says; looked at whenever a connection is given back.
     resets_always: AtomicBool,
-    books: Mutex<Books>,
+    pub(super) books: Mutex<Books>,
+    /// When the operator sent its clients away last.
+    pub(super) killed: Mutex<Option<Instant>>,
     pools: Mutex<HashMap<PoolId, Arc<Pool>>>,
     logins: Mutex<Logins>,
     /// Its tables, which all its pools share.
@@ -133,6 +135,7 @@ impl Db {
             keys: Arc::clone(keys),
             meters: Arc::clone(meters),
             books: Mutex::new(books),
+            killed: Mutex::default(),
             pools: Mutex::default(),
             logins: Mutex::default(),
             schema: Arc::default(),
@@ -191,7 +194,7 @@ impl Db {
     }
 
     /// Does what the books want done.
-    fn perform(self: &Arc<Self>, work: Vec<Work<Box<ServerConn>, Arc<Bell>>>) {
+    pub(super) fn perform(self: &Arc<Self>, work: Vec<Work<Box<ServerConn>, Arc<Bell>>>) {
         for item in work {
             match item {
                 Work::Open(id) => match self.pool(id) {
@@ -211,7 +214,7 @@ impl Db {
         }
     }
 
-    fn work(self: &Arc<Self>, now: Instant) {
+    pub(super) fn work(self: &Arc<Self>, now: Instant) {
         let work = self.books.lock().work(now);
         self.perform(work);
     }
@@ -258,10 +261,11 @@ impl Db {
         }
     }
 
-    /// It has no client and no connection.
+    /// It has no client and no connection, and the operator wants nothing of it.
     pub(crate) fn is_vacant(&self) -> bool {
         let books = self.books.lock();
-        books.is_quiet() && books.total() == 0
+        let is_untouched = books.held() == Hold::Off && !books.is_disabled();
+        books.is_quiet() && books.total() == 0 && is_untouched
     }
 
     /// What became of the logins to its server.
@@ -335,12 +339,11 @@ impl Pool {
 
     /// Gives a clean connection back, to the next in the queue if there is one.
     pub(super) fn give_back(self: &Arc<Self>, party: u64, conn: Box<ServerConn>, now: Instant) {
-        let (worker, expires) = (conn.worker, conn.expires);
-        let given = self
-            .db
-            .books
-            .lock()
-            .give_back(self.id, party, conn, worker, expires, now);
+        let given = {
+            let mut books = self.db.books.lock();
+            let (worker, expires) = (conn.worker, conn.expiry(now));
+            books.give_back(self.id, party, conn, worker, expires, now)
+        };
         self.settle(given, now);
     }
 
@@ -385,12 +388,11 @@ impl Pool {
         }
         self.db.logins.lock().worked = true;
         self.cards.add(&conn.card);
-        let (worker, expires) = (conn.worker, conn.expires);
-        let given = self
-            .db
-            .books
-            .lock()
-            .opened(self.id, conn, worker, expires, now);
+        let given = {
+            let mut books = self.db.books.lock();
+            let (worker, expires) = (conn.worker, conn.expiry(now));
+            books.opened(self.id, conn, worker, expires, now)
+        };
         self.settle(given, now);
         // It may have been the one that others had to wait for (`max_connecting`, an outage).
         self.db.work(now);

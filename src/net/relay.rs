@@ -84,6 +84,8 @@ pub(crate) struct Client {
     /// A cancel that could not be sent yet.
     cancel_asked: bool,
     stopping: bool,
+    /// The operator has sent it away.
+    killed: bool,
     /// Turns since the last time that nothing was to be done.
     turns: u32,
     /// Its transactions that are over.
@@ -160,6 +162,7 @@ impl Client {
             held: false,
             cancel_asked: false,
             stopping: false,
+            killed: false,
             turns: 0,
             transactions: 0,
             dismissed: None,
@@ -236,6 +239,9 @@ impl Client {
         }
         if why & ring::STOP != 0 {
             self.stopping = true;
+        }
+        if why & ring::KILLED != 0 {
+            return self.be_killed();
         }
         if why & ring::TRAY != 0
             && let Some(tray) = self.parts.bell.take()

@@ -110,6 +110,15 @@ impl Stream {
         !matches!(self.socket().peek(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
+    /// Whether the peer has closed its side and nothing is left to be read.
+    pub(crate) fn has_ended(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        match self.socket().peek(&mut byte) {
+            Ok(read) => read == 0,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+
     /// Reads what the kernel has, whatever the runtime remembers of the socket.
     pub(crate) fn read_now(&self, buf: &mut [u8]) -> io::Result<usize> {
         let socket = self.socket();

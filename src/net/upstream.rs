@@ -24,6 +24,7 @@ use crate::{
     },
     config::settings::{self, Address},
     error::{Error, Kind},
+    pool::Generation,
     session::{Backend, Reported, printable},
     wire::{
         backend::{self, Fields},
@@ -101,9 +102,10 @@ pub(super) fn start_opening(pool: &Arc<Pool>) {
     let opening = Opening(Some(Arc::clone(pool)));
     let pool = Arc::clone(pool);
     let nth = worker.nth;
+    let generation = pool.db.books.lock().generation();
     worker.spawn(Box::pin(async move {
         let began = Instant::now();
-        match open(&pool, nth).await {
+        match open(&pool, nth, generation).await {
             Ok(conn) => {
                 pool.traffic().connects.observe(began.elapsed());
                 opening.succeeded(conn);
@@ -113,13 +115,17 @@ pub(super) fn start_opening(pool: &Arc<Pool>) {
     }));
 }
 
-async fn open(pool: &Pool, worker: usize) -> Result<Box<ServerConn>, Failure> {
+async fn open(
+    pool: &Pool,
+    worker: usize,
+    generation: Generation,
+) -> Result<Box<ServerConn>, Failure> {
     let limit = pool
         .db
         .timeouts()
         .server_connect_timeout
         .unwrap_or(Duration::MAX);
-    match tokio::time::timeout(limit, connect_and_log_in(pool, worker)).await {
+    match tokio::time::timeout(limit, connect_and_log_in(pool, worker, generation)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(pool.way(&pool.db.config().upstream).unreachable(&format!(
             "no answer within {limit:?} (server_connect_timeout)"
@@ -141,7 +147,11 @@ impl Pool {
     }
 }
 
-async fn connect_and_log_in(pool: &Pool, worker: usize) -> Result<Box<ServerConn>, Failure> {
+async fn connect_and_log_in(
+    pool: &Pool,
+    worker: usize,
+    generation: Generation,
+) -> Result<Box<ServerConn>, Failure> {
     let config = pool.db.config();
     let way = pool.way(&config.upstream);
     let Opened {
@@ -168,6 +178,7 @@ async fn connect_and_log_in(pool: &Pool, worker: usize) -> Result<Box<ServerConn
         backend,
         worker,
         expires,
+        generation,
         cancel_key,
         now,
     ))

@@ -16,7 +16,7 @@ use super::{Database, Work};
 use crate::error::{Error, Kind};
 
 /// Whether pools give server connections out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Hold {
     /// They do.
     #[default]

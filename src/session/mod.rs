@@ -361,6 +361,11 @@ impl Session {
             .is_some_and(|frame| frame.forward)
     }
 
+    /// The client has been sent the beginning of a frame, and not its end.
+    pub fn is_mid_reply(&self) -> bool {
+        self.long_reply.as_ref().is_some_and(|frame| frame.forward)
+    }
+
     /// What the client has been told of its settings.
     pub fn seen(&self) -> &Arc<Reported> {
         &self.seen

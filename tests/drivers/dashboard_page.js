@@ -167,7 +167,7 @@ async function remembersWhatWasChosen() {
   await page.locator('#theme').click();
   const dark = await ground();
   assert.notStrictEqual(dark, light);
-  await page.getByText('1 min', { exact: true }).click();
+  await page.locator('#range').getByText('1 min').click();
   await page.reload();
   assert.strictEqual(await ground(), dark);
   assert.ok(await page.locator('#range input[value="1"]').isChecked());
@@ -193,14 +193,59 @@ async function holdsStill() {
   await closed();
 }
 
+async function doesNotAskWhenNobodyLooks() {
+  const [, url] = await served({ hostile: false });
+  const { page, requests, closed } = await open(url);
+  const look = (hidden) => page.evaluate((it) => {
+    Object.defineProperty(document, 'hidden', { value: it, configurable: true });
+    document.dispatchEvent(new Event('visibilitychange'));
+  }, hidden);
+  await look(true);
+  await page.waitForTimeout(1200);
+  const before = requests.length;
+  await page.waitForTimeout(2500);
+  assert.strictEqual(requests.length, before);
+  await look(false);
+  await page.waitForTimeout(500);
+  assert.ok(requests.length > before);
+  await closed();
+}
+
+// Fifty pools and ten minutes, a day of it: each picture is quick to draw and leaves nothing behind.
+async function drawsManyPoolsQuickly() {
+  const [world, url] = await served({ hostile: false });
+  const usual = world.pools[0];
+  while (world.pools.length < 50) world.pools.push({ ...usual, database: `db${world.pools.length}` });
+  const { page, closed } = await open(url);
+  await page.waitForFunction(() => document.querySelectorAll('#pools .row').length === 51);
+  const session = await page.context().newCDPSession(page);
+  await session.send('Performance.enable');
+  const measure = async () => {
+    await session.send('HeapProfiler.collectGarbage');
+    const { metrics } = await session.send('Performance.getMetrics');
+    const of = (name) => metrics.find((it) => it.name === name).value;
+    return { nodes: of('Nodes'), busy: of('TaskDuration'), time: of('Timestamp') };
+  };
+  await page.waitForTimeout(2000);
+  const before = await measure();
+  await page.waitForTimeout(8000);
+  const after = await measure();
+  const busy = (after.busy - before.busy) / (after.time - before.time);
+  console.log(`        ${(busy * 100).toFixed(1)} % of a core, ${after.nodes - before.nodes} nodes more`);
+  assert.ok(after.nodes - before.nodes < 500, `${before.nodes}, ${after.nodes}`);
+  assert.ok(busy < 0.5, busy);
+  await closed();
+}
+
 async function fitsEveryScreen() {
   const [, url] = await served({ hostile: false });
+  const { page, closed } = await open(url);
   for (const width of [320, 375, 414, 681, 768, 1024, 1081, 1360, 1920]) {
-    const { page, closed } = await open(url, { viewport: { width, height: 800 } });
+    await page.setViewportSize({ width, height: 800 });
     await fits(page);
-    await closed();
   }
+  await closed();
 }
 
 runAll([showsEverything, isLive, noNameIsMoreThanText, saysWhatIsWrong, survivesALostServer, worksWithNothing, worksBehindAPrefix,
-  worksByKeys, remembersWhatWasChosen, holdsStill, fitsEveryScreen]);
+  worksByKeys, remembersWhatWasChosen, holdsStill, doesNotAskWhenNobodyLooks, drawsManyPoolsQuickly, fitsEveryScreen]);

@@ -10,6 +10,7 @@ use crate::{
     error::{Error, Kind},
     limit::{Account, Admission, Cost, Look},
     net::{
+        cancel,
         journal::About,
         lease::Lease,
         pool::Claim,
@@ -250,7 +251,30 @@ impl Client {
             let message = "terminating connection: the operator has disconnected its tenant";
             return self.say_goodbye(&Error::new(Kind::TenantExpelled, message));
         }
-        Ok(())
+        match self.parts.membership.pool().db.has_killed(self.came) {
+            true => self.be_killed(),
+            false => Ok(()),
+        }
+    }
+
+    /// The operator has sent this very client away, or all clients of its database.
+    pub(super) fn be_killed(&mut self) -> Result<(), Gone> {
+        self.killed = true;
+        let message = "terminating connection due to administrator command";
+        self.say_goodbye(&Error::new(Kind::ClientKilled, message))
+    }
+
+    /// The server connection is to be gone, whatever it does.
+    pub(super) fn drop_server(&self, mut lease: Lease) {
+        if !lease.conn().backend.pipeline.is_idle() {
+            // What runs there would run on to its end, heard by nobody.
+            let patience = lease.pool().db.timeouts().cancel_wait_timeout;
+            cancel::launch(lease.conn(), self.seat.worker(), patience, None);
+        }
+        match self.session.is_mid_request() {
+            true => lease.abandon(),
+            false => lease.close(),
+        }
     }
 }
 

@@ -81,6 +81,10 @@ impl Client {
 
     pub(super) fn say_goodbye(&mut self, error: &Error) -> Result<(), Gone> {
         self.note(error);
+        if self.session.is_mid_reply() {
+            // In the middle of a row it would be heard as a part of that.
+            return Err(Gone::CLOSED);
+        }
         let mut goodbye = Vec::new();
         error.write_as(Severity::Fatal, &mut goodbye);
         self.side.send_own(&goodbye)?;
@@ -89,6 +93,7 @@ impl Client {
 
     /// The client is gone: its server connection goes back if that is certainly clean, else through a cleaning.
     pub(super) fn part(mut self, gone: Gone) {
+        let is_killed = self.parts.membership.pool().db.has_killed(self.came);
         self.queued = None;
         let now = Instant::now();
         self.session.ends(now);
@@ -103,7 +108,12 @@ impl Client {
         let Some(mut lease) = self.lease.take() else {
             return;
         };
-        let Self { session, .. } = self;
+        if is_killed {
+            return self.drop_server(lease);
+        }
+        let Self {
+            session, killed, ..
+        } = self;
         let backend: &Backend = &lease.conn().backend;
         if session.is_mid_request() {
             // It was sent the beginning of a message that will never end (C18).
@@ -113,6 +123,8 @@ impl Client {
             lease.conn().backend.dirty |= session.owns_connection();
             if at_rest {
                 lease.give_back(Instant::now());
+            } else if killed {
+                cleanup::start_at_once(lease, session.into_drain());
             } else {
                 cleanup::start(lease, session.into_drain());
             }

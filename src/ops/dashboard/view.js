@@ -38,6 +38,11 @@ function nothing(host, items, text) {
   attribute(host, "data-empty", items.length ? "" : text);
 }
 
+/** Makes a bar this part of its full length. */
+function stretch(bar, part) {
+  bar.style.transform = `scaleX(${Math.min(1, part).toFixed(4)})`;
+}
+
 const POOL = [["Pool", "name"], ["Servers", "seats"], ["Busy", "number"], ["Waiting", "number wait"], ["Longest wait", "number wait"],
   ["Clients", "number"], ["Tx/s", "number"], ["Last 2 min", "spark"]];
 
@@ -46,7 +51,7 @@ function poolRow() {
   const [name, seats, busy, waiting, oldest, clients, rateCell, spark] = cells;
   const [database, user, mode] = [bdi("strong"), bdi(), el("span", { class: "quiet" })];
   const status = el("span", { class: "badge" });
-  name.append(database, el("span", { class: "quiet" }, " / "), user, " ", mode, status);
+  name.append(el("span", { class: "cut" }, database, el("span", { class: "quiet" }, " / "), user, " ", mode), status);
   const parts = ["active", "pinned", "busy", "idle", "free"].map((kind) => el("i", { class: kind }));
   const bar = el("div", { class: "bar", "aria-hidden": "true" }, ...parts);
   const queue = el("i", { class: "queue" });
@@ -71,12 +76,13 @@ function poolRow() {
     const size = Math.max(pool.size || 0, open, 1);
     [active, pinned, opening, pool.idle || 0, size - open].forEach((number, at) => {
       const { style } = parts[at];
+      if (style.flexGrow === String(number)) return;
       style.flexGrow = number;
       style.display = number ? "" : "none";
-      style.backgroundSize = `${100 / number}% 100%`;
+      style.setProperty("--seat-width", `${100 / number}%`);
     });
     bar.classList.toggle("dense", size > 64);
-    queue.style.width = `${Math.min(100, (100 * (pool.waiting || 0)) / size)}%`;
+    stretch(queue, (pool.waiting || 0) / size);
     attribute(seats, "aria-label",
       `${count(active + pinned)} active, of these ${count(pinned)} pinned, ${count(pool.idle)} idle, ${count(opening)} connecting or cleaning, of ${count(size)}`);
     put(busy, `${count(pool.active)} / ${count(pool.size)}`);
@@ -133,7 +139,7 @@ function tenantRow(list) {
     badge.classList.toggle("bad", Boolean(tenant.suspended));
     put(value, list.write(list.of(tenant)));
     const most = Math.max(...all.map(list.of).filter(is), 1e-9);
-    length.style.width = `${Math.min(100, (100 * (list.of(tenant) || 0)) / most)}%`;
+    stretch(length, (list.of(tenant) || 0) / most);
     putName(tier, tenant.tier ?? "default");
     put(more, " · " + list.more(tenant).join(" · "));
   }
@@ -247,6 +253,7 @@ function makeView() {
   function showSlow(items) {
     const open = all.getAttribute("aria-expanded") === "true";
     slow.show(open ? items : items.slice(0, SLOW_AT_FIRST), (it) => JSON.stringify([it.at_ms, it.client, it.took_ms]));
+    byId("slow").classList.toggle("textless", !items.some((it) => it.statement));
     all.hidden = items.length <= SLOW_AT_FIRST;
     put(all, open ? "Fewer" : `All ${items.length}`);
     nothing(byId("slow"), items, "None.");
@@ -263,7 +270,8 @@ function makeView() {
     const tenants = state.tenants || {};
     put(byId("tenants-note"), `${count(tenants.known ?? 0)} known, the last 30 seconds`);
     for (const list of lists) {
-      const items = tenants[list.key] || [];
+      // The server chooses by what it has counted; what is shown is divided by time, and rounded.
+      const items = [...(tenants[list.key] || [])].sort((one, other) => list.of(other) - list.of(one));
       list.rows.show(items, (it) => JSON.stringify([it.kind, it.name]));
       nothing(list.host, items, "Nobody.");
     }

@@ -1,0 +1,240 @@
+//! `/metrics`: what is counted is what was done, and nothing that pgusher does for itself.
+
+#![allow(clippy::expect_used, reason = "a test fails by failing")]
+
+mod support;
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+};
+
+use support::{Pgusher, Raw, Version, eventually, patience, postgres};
+
+const TENANTS: &str = r#"
+[http]
+address = "127.0.0.1:0"
+
+[metrics]
+max_tenants = 2
+
+[tenant]
+setting = "app.tenant_id"
+sources = ["startup", "comment"]
+required = false
+"#;
+
+/// A page, read line by line.
+struct Page(String);
+
+impl Page {
+    fn of(pgusher: &Pgusher, accept: &str) -> Self {
+        let mut stream = TcpStream::connect(http_address(pgusher)).expect("a connection");
+        stream
+            .set_read_timeout(Some(patience()))
+            .expect("a deadline");
+        write!(
+            stream,
+            "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n"
+        )
+        .expect("a request");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("an answer");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        Self(body.to_owned())
+    }
+
+    fn plain(pgusher: &Pgusher) -> Self {
+        Self::of(pgusher, "text/plain")
+    }
+
+    /// The value of a series, written as it stands there.
+    fn get(&self, series: &str) -> Option<f64> {
+        let of = |line: &str| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok();
+        self.0.lines().find_map(of)
+    }
+
+    #[track_caller]
+    fn is(&self, series: &str, value: f64) {
+        assert_eq!(self.get(series), Some(value), "{series} in\n{}", self.0);
+    }
+}
+
+fn http_address(pgusher: &Pgusher) -> SocketAddr {
+    let said = "answering /healthz and /readyz";
+    pgusher.wait_for_log(said);
+    let log = pgusher.log();
+    let line = log.lines().find(|it| it.contains(said)).expect("the line");
+    let rest = &line[line.find("127.0.0.1:").expect("an address")..];
+    let end = rest.rfind(|c: char| c.is_ascii_digit()).expect("a port");
+    rest[..=end].parse().expect("an address")
+}
+
+/// A pool's series of this metric.
+fn series(metric: &str, database: &str, more: &str) -> String {
+    format!("pgusher_{metric}{{database=\"{database}\",user=\"app\"{more}}}")
+}
+
+fn both(test: impl Fn(&Pgusher, &str)) {
+    for version in [Version::V15, Version::V18] {
+        let server = postgres(version);
+        let database = server.fresh_database();
+        let pgusher = Pgusher::in_front_of(server).config(TENANTS).start();
+        test(&pgusher, &database.name);
+    }
+}
+
+// J15: the tenant's context, settings and cleanings are no queries of anybody's.
+#[test]
+fn what_was_done_is_what_was_counted() {
+    both(|pgusher, database| {
+        let mut client = Raw::login(pgusher.port(), "app", "secret", database);
+        client.rows("SELECT 1");
+        client.rows("/* tenant_id='acme' */ SELECT 2");
+        client.rows("BEGIN");
+        client.rows("SELECT 3");
+        client.rows("COMMIT");
+        client.send(&support::message::query("SELECT nothing FROM nowhere"));
+        client.until_ready();
+        let page = Page::plain(pgusher);
+        page.is(&series("transactions_total", database, ""), 4.0);
+        page.is(&series("queries_total", database, ""), 6.0);
+        page.is(&series("injections_total", database, ""), 1.0);
+        page.is(&series("errors_total", database, ",class=\"42\""), 1.0);
+        page.is(
+            &series("transaction_duration_seconds_count", database, ""),
+            4.0,
+        );
+        page.is(&series("wait_duration_seconds_count", database, ""), 4.0);
+        page.is(&series("login_duration_seconds_count", database, ""), 1.0);
+        page.is(
+            &series("server_connect_duration_seconds_count", database, ""),
+            1.0,
+        );
+        page.is(&series("pool_clients", database, ",state=\"idle\""), 1.0);
+        page.is(&series("pool_servers", database, ",state=\"idle\""), 1.0);
+        page.is(
+            "pgusher_tenant_transactions_total{kind=\"other\",tenant=\"_other\"}",
+            4.0,
+        );
+    });
+}
+
+#[test]
+fn who_works_and_who_waits_is_seen_at_once() {
+    let server = postgres(Version::V18);
+    let database = server.fresh_database();
+    let database = &*database.name;
+    let pgusher = Pgusher::in_front_of(server)
+        .config(TENANTS)
+        .pool_size(1)
+        .start();
+    let mut works = Raw::login(pgusher.port(), "app", "secret", database);
+    let mut waits = Raw::login(pgusher.port(), "app", "secret", database);
+    works.rows("BEGIN");
+    waits.send(&support::message::query("SELECT 1"));
+    let clients = |state: &str| series("pool_clients", database, &format!(",state=\"{state}\""));
+    eventually("the other waits", || {
+        Page::plain(&pgusher).get(&clients("waiting")) == Some(1.0)
+    });
+    let page = Page::plain(&pgusher);
+    page.is(&clients("active"), 1.0);
+    page.is(&clients("idle"), 0.0);
+    page.is("pgusher_clients{state=\"waiting\"}", 1.0);
+    page.is("pgusher_clients{state=\"active\"}", 1.0);
+    page.is("pgusher_tenant_waiting{kind=\"user\",tenant=\"app\"}", 1.0);
+    page.is("pgusher_tenant_servers{kind=\"user\",tenant=\"app\"}", 1.0);
+    let oldest = series("pool_oldest_wait_seconds", database, "");
+    assert!(
+        page.get(&oldest).is_some_and(|waited| waited > 0.0),
+        "{}",
+        page.0
+    );
+    works.rows("COMMIT");
+    waits.until_ready();
+    let page = Page::plain(&pgusher);
+    page.is(&clients("waiting"), 0.0);
+    page.is(&oldest, 0.0);
+    let waited = series("wait_duration_seconds_sum", database, "");
+    assert!(
+        page.get(&waited).is_some_and(|waited| waited > 0.0),
+        "{}",
+        page.0
+    );
+}
+
+#[test]
+fn pins_refusals_and_statements_are_counted() {
+    both(|pgusher, database| {
+        let mut client = Raw::login(pgusher.port(), "app", "secret", database);
+        client.rows("LISTEN here");
+        let page = Page::plain(pgusher);
+        page.is(&series("pool_servers_pinned", database, ""), 1.0);
+        page.is(&series("pool_servers", database, ",state=\"active\""), 1.0);
+        client.rows("UNLISTEN *");
+        eventually("it is given back", || {
+            Page::plain(pgusher).get(&series("pool_servers_pinned", database, "")) == Some(0.0)
+        });
+        let unknown = Raw::try_login(pgusher.port(), "app", "secret", "nowhere");
+        assert!(unknown.is_err());
+        page_is_told(pgusher, "ServerUnavailable", "08001", "database");
+    });
+}
+
+fn page_is_told(pgusher: &Pgusher, kind: &str, code: &str, blame: &str) {
+    let series =
+        format!("pgusher_refusals_total{{kind=\"{kind}\",code=\"{code}\",blame=\"{blame}\"}}");
+    eventually("it was told", || {
+        Page::plain(pgusher).get(&series) == Some(1.0)
+    });
+}
+
+// J12
+#[test]
+fn only_so_many_tenants_have_series() {
+    let server = postgres(Version::V18);
+    let database = server.fresh_database();
+    let database = &*database.name;
+    let pgusher = Pgusher::in_front_of(server).config(TENANTS).start();
+    let mut client = Raw::login(pgusher.port(), "app", "secret", database);
+    for nth in 0..5 {
+        client.rows(&format!("/* tenant_id='t{nth}' */ SELECT 1"));
+    }
+    let of = |page: &Page, kind: &str, tenant: &str| {
+        let labels = format!("{{kind=\"{kind}\",tenant=\"{tenant}\"}}");
+        page.get(&format!("pgusher_tenant_transactions_total{labels}"))
+    };
+    eventually("the one that works is among those that are shown", || {
+        client.rows("/* tenant_id='t3' */ SELECT 1");
+        let page = Page::plain(&pgusher);
+        let shown = page
+            .0
+            .matches("pgusher_tenant_transactions_total{kind=\"tenant\"");
+        assert_eq!(shown.count(), 2, "{}", page.0);
+        page.is("pgusher_tenants_shown", 2.0);
+        page.is("pgusher_tenants_known", 6.0);
+        of(&page, "tenant", "t3") > Some(0.0) && of(&page, "other", "_other") >= Some(5.0)
+    });
+}
+
+#[test]
+fn both_formats_say_the_same() {
+    both(|pgusher, database| {
+        let mut client = Raw::login(pgusher.port(), "app", "secret", database);
+        client.rows("SELECT 1");
+        let plain = Page::plain(pgusher);
+        let open = Page::of(pgusher, "application/openmetrics-text; version=1.0.0");
+        assert!(open.0.ends_with("# EOF\n"));
+        for metric in ["transactions_total", "queries_total", "binds_total"] {
+            let series = series(metric, database, "");
+            assert_eq!(plain.get(&series), open.get(&series), "{series}");
+        }
+        assert!(open.0.contains("# TYPE pgusher_transactions counter"));
+        assert!(
+            plain
+                .0
+                .contains("# TYPE pgusher_transactions_total counter")
+        );
+    });
+}
