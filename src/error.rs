@@ -127,6 +127,7 @@ kinds! {
     ConsoleRefused        "42501" Error Client   "The console is for `admin_users` and `stats_users`, and what changes something there for `admin_users` only.";
     ConsoleSyntax         "42601" Error Client   "This is no command of the console; the hint says which is meant, or how it is written.";
     ConsoleUnknown        "42704" Error Client   "A command of the console names a tenant, a user or a tier that is not known.";
+    ConsoleConfig         "F0000" Error Operator "The configuration that was to be taken over (`RELOAD`, `SET` on the console) has mistakes, which the detail lists. Nothing has changed.";
     ConsoleStatement      "26000" Error Client   "On the console: no prepared statement of this name exists.";
     ConsolePortal         "34000" Error Client   "On the console: no portal of this name exists.";
     ShuttingDown          "57P01" Fatal Operator "pgusher is being stopped.";

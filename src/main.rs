@@ -10,6 +10,7 @@ use clap::Parser as _;
 
 use pgusher::config::Config;
 use pgusher::ops::cli::{Cli, Command, Source};
+use pgusher::ops::reload::Reloader;
 use pgusher::ops::{demo, http, log};
 use pgusher::server;
 
@@ -39,7 +40,8 @@ fn serve(source: &Source) -> ExitCode {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    ended(server::run(config))
+    let url = std::env::var("DATABASE_URL").ok();
+    ended(server::run(config, Reloader::new(source.clone(), url)))
 }
 
 fn check(source: &Source) -> ExitCode {

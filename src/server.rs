@@ -24,22 +24,22 @@ use crate::{
         pool::TICK,
         worker::Workers,
     },
-    ops::{http::Http, limits},
+    ops::{http::Http, limits, reload::Reloader},
 };
 
 /// How often idle server connections are looked at for signs of life.
 const WEED: Duration = Duration::from_secs(1);
 
 /// Serves until it is told to stop, by a signal or on the console, and then in the way it is told.
-pub fn run(config: Config) -> io::Result<()> {
+pub fn run(config: Config, reloader: Arc<Reloader>) -> io::Result<()> {
     limits::raise_file_limit(&config);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(serve(config))
+    runtime.block_on(serve(config, reloader))
 }
 
-async fn serve(config: Config) -> io::Result<()> {
+async fn serve(config: Config, reloader: Arc<Reloader>) -> io::Result<()> {
     let mut signals = Signals::new()?;
     let mut listeners = Vec::new();
     for address in &config.listen.addresses {
@@ -53,7 +53,7 @@ async fn serve(config: Config) -> io::Result<()> {
         None => None,
     };
     let workers = Workers::start(config.workers)?;
-    let lobby = Lobby::new(config, workers, admin::receive);
+    let lobby = Lobby::new(config, workers, admin::reception(Arc::clone(&reloader)));
     // Probes are answered to the very end: that pgusher stops is what they are to hear.
     let mut probes = JoinSet::new();
     if let Some(http) = http {
@@ -73,7 +73,7 @@ async fn serve(config: Config) -> io::Result<()> {
         () = keep_house(&lobby) => {}
         () = async {
             while stage != Stage::Over {
-                let next = stage.end(&lobby, &mut signals).await;
+                let next = stage.end(&lobby, &reloader, &mut signals).await;
                 if stage == Stage::Serving {
                     accepting.shutdown().await;
                 }

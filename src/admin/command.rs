@@ -166,6 +166,20 @@ pub const COMMANDS: &[About] = &[
         columns: Vec::new,
     },
     About {
+        heads: &["RELOAD"],
+        grammar: "RELOAD",
+        rights: Rights::Change,
+        about: "Reads the configuration again, as SIGHUP does. One with a mistake changes nothing, and all mistakes are told. What takes effect at the next start only is told as a NOTICE. See `docs/operations.md`.",
+        columns: Vec::new,
+    },
+    About {
+        heads: &["SET"],
+        grammar: "SET key = value",
+        rights: Rights::Change,
+        about: "Gives a key of the configuration another value, until pgusher ends: a key as `SHOW CONFIG` has it (`timeouts.query_timeout`, `databases.app.pool_size`) or one of PgBouncer's names for the same. The rest of the file is read again, as by RELOAD. `DEFAULT` is what the file says. Secrets, and what takes effect at the start only, are refused.",
+        columns: Vec::new,
+    },
+    About {
         heads: &["SHUTDOWN"],
         grammar: "SHUTDOWN [WAIT_FOR_SERVERS | WAIT_FOR_CLIENTS]",
         rights: Rights::Change,
@@ -247,7 +261,7 @@ fn own(rest: &mut Rest<'_>) -> Result<Option<Command>, Error> {
     };
     if let Some(view) = VIEWS
         .iter()
-        .find(|view| behind.first().is_some_and(|it| it.is(view.name)))
+        .find(|view| behind.first().is_some_and(|noun| noun.is(view.name)))
         && verb.is("SHOW")
     {
         return rest.show(view).map(Some);
@@ -262,6 +276,10 @@ fn own(rest: &mut Rest<'_>) -> Result<Option<Command>, Error> {
     };
     rest.grammar = Some(about.grammar.to_owned());
     rest.words = behind;
+    if verb.is("SET") && is_head("SET") && !behind.first().is_some_and(is_subject) {
+        let assignment = control::assignment(rest)?;
+        return Ok(assignment.map(Command::Control));
+    }
     if about.heads.iter().all(|head| !head.contains(' ')) {
         return control::read(verb, rest).map(|it| Some(Command::Control(it)));
     }
@@ -280,6 +298,11 @@ fn own(rest: &mut Rest<'_>) -> Result<Option<Command>, Error> {
         Command::ShowAccount(rest.subject()?)
     };
     Ok(Some(command))
+}
+
+/// Whether an account is named here.
+fn is_subject(word: &Word<'_>) -> bool {
+    word.is("TENANT") || word.is("USER")
 }
 
 /// The words that have not been read yet, of a command that is known.
@@ -316,6 +339,15 @@ impl<'w> Rest<'w> {
     pub(super) fn name(&mut self) -> Result<String, Error> {
         let word = self.expect(|word| word.name().is_some_and(|name| !name.is_empty()))?;
         Ok(word.name().unwrap_or_default().to_owned())
+    }
+
+    /// The next word, unless it is one of those.
+    pub(super) fn next_unless(
+        &mut self,
+        is_it: impl Fn(&Word<'_>) -> bool,
+    ) -> Option<&'w Word<'w>> {
+        let is_next = self.words.first().is_some_and(|word| !is_it(word));
+        is_next.then(|| self.next()).flatten()
     }
 
     /// A name, or the end.
@@ -374,10 +406,9 @@ fn unknown(words: &[Word<'_>]) -> Error {
     let heads = heads.map(|head| (*head).to_owned());
     let heads: Vec<String> = VIEWS.iter().map(View::grammar).chain(heads).collect();
     let upper = typed.to_uppercase();
-    let heads = || heads.iter().map(String::as_str);
     let verb = upper.split(' ').next().unwrap_or_default();
-    let near = nearest(&upper, heads()).or_else(|| nearest(verb, heads()));
-    let hint = match near {
+    let near = |typed| nearest(typed, heads.iter().map(String::as_str));
+    let hint = match near(&upper).or_else(|| near(verb)) {
         Some(near) => format!("Is {near} meant? SHOW HELP lists all commands."),
         None => "SHOW HELP lists all commands.".to_owned(),
     };

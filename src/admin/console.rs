@@ -4,9 +4,7 @@
 //! ends a command and never the connection; only bytes that are no message do.
 
 use std::{
-    future::Future,
     io,
-    pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -28,10 +26,11 @@ use crate::{
     net::{
         bell::{Bell, ring},
         cards::ClientCard,
-        console::{Badge, Visitor},
+        console::{Badge, Reception, Visitor},
         journal::{About, Attempt},
         login::{Broken, Dialogue, Message},
     },
+    ops::reload::Reloader,
     sync::Mutex,
     wire::frontend,
 };
@@ -43,11 +42,11 @@ const CHUNK: usize = 64 * 1024;
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Takes care of a visitor until it leaves or pgusher stops.
-pub(crate) fn receive(visitor: Visitor) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(serve(visitor))
+pub(crate) fn reception(reloader: Arc<Reloader>) -> Reception {
+    Box::new(move |visitor| Box::pin(serve(visitor, Arc::clone(&reloader))))
 }
 
-async fn serve(visitor: Visitor) {
+async fn serve(visitor: Visitor, reloader: Arc<Reloader>) {
     let lobby = Arc::clone(visitor.pass.lobby());
     let Badge { rights, bell, .. } = &visitor.badge;
     let rules = command::holders(*rights);
@@ -66,6 +65,8 @@ async fn serve(visitor: Visitor) {
             rights: *rights,
             cancelled: Arc::clone(&cancelled),
             parting: Mutex::new(None),
+            reloader,
+            notices: Mutex::default(),
         },
         card: Arc::clone(&visitor.badge.card),
         dialogue: visitor.dialogue,
@@ -258,12 +259,15 @@ impl Console {
 
     /// Does what is asked, and writes down who asked for it. Whoever leaves meanwhile does not want
     /// it any more.
-    async fn perform(&self, command: &Command) -> io::Result<Result<Option<Table>, Error>> {
+    async fn perform(&mut self, command: &Command) -> io::Result<Result<Option<Table>, Error>> {
         let outcome = tokio::select! {
             biased;
             outcome = self.office.perform(command) => outcome,
             () = self.dialogue.hung_up() => return Err(io::ErrorKind::UnexpectedEof.into()),
         };
+        for notice in self.office.notices.lock().drain(..) {
+            self.out.notice(&notice);
+        }
         let journal = &self.office.lobby.journal;
         let about = About::visitor(&self.card);
         match &outcome {

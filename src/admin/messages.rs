@@ -14,6 +14,7 @@ use super::tables::{Column, Type, Value};
 use crate::{
     cancel::Key,
     error::{Error, Severity},
+    wire::write::{self, Report},
 };
 
 /// In which form a value goes.
@@ -81,6 +82,21 @@ impl Messages {
     pub(super) fn error(&mut self, error: &Error, severity: Severity) {
         let mut out = Vec::new();
         error.write_as(severity, &mut out);
+        self.0.put_slice(&out);
+    }
+
+    /// More about what is done, which is no error.
+    pub(super) fn notice(&mut self, text: &str) {
+        let mut out = Vec::new();
+        let report = Report {
+            severity: "NOTICE",
+            code: "00000",
+            message: text,
+            detail: None,
+            hint: None,
+            routine: None,
+        };
+        write::report(&mut out, b'N', &report);
         self.0.put_slice(&out);
     }
 

@@ -21,4 +21,4 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::console::receive;
+pub(crate) use self::console::reception;

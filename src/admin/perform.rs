@@ -14,6 +14,7 @@ use crate::{
     error::{Error, Kind},
     limit::{Account, Who},
     net::{control::Shutdown, lobby::Lobby},
+    ops::reload::Reloader,
     sync::Mutex,
 };
 
@@ -25,6 +26,10 @@ pub(super) struct Office {
     pub(super) cancelled: Arc<Notify>,
     /// How pgusher is to end once the visitor has heard that it will.
     pub(super) parting: Mutex<Option<Shutdown>>,
+    /// Where the configuration comes from.
+    pub(super) reloader: Arc<Reloader>,
+    /// What the visitor is told beside that it is done.
+    pub(super) notices: Mutex<Vec<String>>,
 }
 
 impl Office {

@@ -1,6 +1,7 @@
 //! From `[tenant]`, `[tenants]` and the settings of tiers to the policy that sessions ask.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::extras::Extras;
 use super::file::{File, Tenant};
@@ -52,6 +53,16 @@ fn without_tenants(file: &File, problems: &mut Problems<'_>) {
             problems.warn("limits", "", text);
         }
     }
+}
+
+/// The name of the tenants' setting and the form of their ids: what cannot change under those who
+/// are in.
+pub(super) fn fingerprint(file: &File) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    if let Some(tenant) = &file.tenant {
+        format!("{:?} {:?}", tenant.setting, tenant.format).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 fn check(tenant: &Tenant, problems: &mut Problems<'_>) {

@@ -74,6 +74,29 @@ impl Rules {
         }
     }
 
+    /// What its tiers count, they count on from what those of the same name have counted here.
+    fn count_on(&mut self, before: &Self) {
+        // Who shares a tier goes on sharing it. The old ones are kept until all are replaced: until
+        // then no other has their address.
+        let mut replaced: HashMap<*const Tier, (Arc<Tier>, Arc<Tier>)> = HashMap::new();
+        let default = [&mut self.default].into_iter();
+        let named = self.tiers.values_mut().chain(self.tenants.values_mut());
+        for tier in default.chain(named).chain(self.users.values_mut()) {
+            let Some(earlier) = before.tier(&tier.name) else {
+                continue;
+            };
+            let (_, new) = replaced.entry(Arc::as_ptr(tier)).or_insert_with(|| {
+                let meter = Arc::clone(&earlier.meter);
+                let new = Tier {
+                    meter,
+                    ..Tier::clone(tier)
+                };
+                (Arc::clone(tier), Arc::new(new))
+            });
+            *tier = Arc::clone(new);
+        }
+    }
+
     fn of(&self, who: &Who) -> &Arc<Tier> {
         let own = match who {
             Who::Tenant(id) => self.tenants.get(id),
@@ -300,7 +323,8 @@ impl Accounts {
     }
 
     /// Other rules hold from now on.
-    pub fn apply(&self, rules: Rules) {
+    pub fn apply(&self, mut rules: Rules) {
+        rules.count_on(&self.rules());
         let rules = Arc::new(rules);
         *self.rules.lock() = Arc::clone(&rules);
         for account in &self.known {

@@ -1,5 +1,7 @@
 //! The process itself: its version, its clients, what it refused, and what the system knows of it.
 
+use std::time::SystemTime;
+
 use prometheus::{core::Collector as _, process_collector::ProcessCollector, proto};
 
 use super::{
@@ -22,6 +24,7 @@ pub(super) fn write(lobby: &Lobby, page: &mut Page) {
     clients(&Clients::of(lobby), page);
     page.only(table::CLIENTS_MOST, config.listen.max_clients);
     refusals(lobby, page);
+    reloads(lobby, page);
     #[cfg(feature = "traces")]
     spans(lobby, page);
     system(page);
@@ -77,6 +80,18 @@ fn refusals(lobby: &Lobby, page: &mut Page) {
         let labels = Labels::of(METRIC, &[kind.name(), kind.code(), blame]);
         page.sample(METRIC, &labels, count);
     }
+}
+
+fn reloads(lobby: &Lobby, page: &mut Page) {
+    const METRIC: &Metric = table::RELOADS;
+    let reloads = lobby.reloads();
+    page.family(METRIC);
+    for (result, count) in [("success", reloads.worked), ("failure", reloads.failed)] {
+        page.sample(METRIC, &Labels::of(METRIC, &[result]), count);
+    }
+    page.only(table::RELOAD_WORKED, u8::from(reloads.is_well));
+    let read = reloads.read.duration_since(SystemTime::UNIX_EPOCH);
+    page.only(table::RELOADED, read.unwrap_or_default().as_secs());
 }
 
 #[cfg(feature = "traces")]

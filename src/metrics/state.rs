@@ -219,7 +219,7 @@ fn pool_now(seen: Seen, history: &History, now: Instant) -> PoolNow {
         clients: filling.clients,
         waiting: filling.waiting,
         oldest_wait_us: micros(filling.oldest_wait(now)),
-        paused: false,
+        paused: pool.db.held() != crate::pool::Hold::Off,
         failing: filling.failure.map(|error| error.to_string()),
         transactions_per_s: own.map_or(0.0, |own| rounded(own.transactions_per_second)),
         active_history: points(|own| &own.active),

@@ -15,7 +15,8 @@ use super::{
 use crate::config::settings::Rights;
 
 /// Takes care of a visitor until it leaves.
-pub(crate) type Reception = fn(Visitor) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(crate) type Reception =
+    Box<dyn Fn(Visitor) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// A client of the console: it has shown who it is, and been told nothing yet.
 pub(crate) struct Visitor {

@@ -62,7 +62,7 @@ const STATEMENT: &[u8] = b"pgusher";
 
 /// The operator's directory of tenants.
 pub(crate) struct Directory {
-    config: TenantsQuery,
+    config: Mutex<Arc<TenantsQuery>>,
     accounts: Arc<Accounts>,
     workers: Workers,
     keys: Arc<Keys>,
@@ -80,7 +80,7 @@ impl Directory {
         keys: Arc<Keys>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            config,
+            config: Mutex::new(Arc::new(config)),
             accounts,
             workers,
             keys,
@@ -88,6 +88,15 @@ impl Directory {
             asked: Notify::new(),
             is_running: AtomicBool::new(false),
         })
+    }
+
+    fn config(&self) -> Arc<TenantsQuery> {
+        Arc::clone(&self.config.lock())
+    }
+
+    /// From now on it is asked in this way; what is known holds as long as it was to hold.
+    pub(crate) fn revise(&self, config: TenantsQuery) {
+        *self.config.lock() = Arc::new(config);
     }
 
     /// The client with this bell wants to go on in the name of `account`. `asked` is until when it
@@ -107,7 +116,7 @@ impl Directory {
             *asked = None;
             return Look::Go;
         }
-        let deadline = asked.unwrap_or(now + self.config.timeout);
+        let deadline = asked.unwrap_or_else(|| now + self.config().timeout);
         let waiter = (Arc::as_ptr(bell).addr(), || Arc::clone(bell));
         let (look, has_questions) = {
             let mut questions = self.questions.lock();
@@ -166,6 +175,8 @@ impl Directory {
 struct Clerk {
     directory: Arc<Directory>,
     conn: Option<Conn>,
+    /// By what it was opened.
+    config: Arc<TenantsQuery>,
     complaints: Complaints,
 }
 
@@ -209,6 +220,7 @@ impl From<std::io::Error> for Trouble {
 impl Clerk {
     fn new(directory: Arc<Directory>) -> Self {
         Self {
+            config: directory.config(),
             directory,
             conn: None,
             complaints: Complaints {
@@ -250,9 +262,13 @@ impl Clerk {
 
     /// Asks for these tenants; those that were answered are taken away.
     async fn try_to_ask(&mut self, ids: &mut Vec<TenantId>) -> Result<(), Trouble> {
+        let config = self.directory.config();
         let mut conn = match self.conn.take() {
-            Some(conn) => conn,
-            None => self.open().await?,
+            Some(conn) if Arc::ptr_eq(&config, &self.config) => conn,
+            _ => {
+                self.config = config;
+                self.open().await?
+            }
         };
         let mut batch = Vec::new();
         for id in ids.iter() {
@@ -260,7 +276,7 @@ impl Clerk {
         }
         conn.dialogue.write(&batch).await?;
         while let Some(id) = ids.first().cloned() {
-            let patience = self.directory.config.timeout;
+            let patience = self.directory.config().timeout;
             let heard = tokio::time::timeout(patience, conn.answer(&id)).await;
             let in_step = match heard.unwrap_or_else(|_| Err(silence(patience))) {
                 Ok(rows) => {
@@ -290,8 +306,9 @@ impl Clerk {
 
     async fn open(&self) -> Result<Conn, Trouble> {
         let directory = &self.directory;
-        let upstream = &directory.config.upstream;
-        let patience = directory.config.timeout;
+        let config = Arc::clone(&self.config);
+        let upstream = &config.upstream;
+        let patience = config.timeout;
         let millis = patience.as_millis().to_string();
         let credential = upstream.password.as_ref();
         let way = Way {
@@ -312,7 +329,7 @@ impl Clerk {
         let opening = async {
             let opened = way.open().await;
             let opened = opened.map_err(|failure| Trouble::Silence(failure.error.to_string()))?;
-            Conn::prepare(opened.dialogue, &directory.config.query).await
+            Conn::prepare(opened.dialogue, &config.query).await
         };
         let opened = tokio::time::timeout(patience, opening).await;
         opened.unwrap_or_else(|_| Err(silence(patience)))
@@ -321,7 +338,7 @@ impl Clerk {
     /// What the rows that were found for `id` mean; those who wait for it go on.
     fn understand(&mut self, id: &TenantId, columns: &[String], rows: &[Row]) {
         let directory = Arc::clone(&self.directory);
-        let (accounts, config) = (&directory.accounts, &directory.config);
+        let (accounts, config) = (&directory.accounts, directory.config());
         let holds = Holds {
             ttl: config.ttl,
             negative_ttl: config.negative_ttl,

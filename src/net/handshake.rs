@@ -27,7 +27,6 @@ use crate::{
     },
     config::settings::{CONSOLES, Config, User},
     error::{Error, Kind, Severity},
-    pool::PoolSizes,
     session::{Profile, Session, Start, Tenant, printable},
     tenant::TenantId,
     wire::{
@@ -101,7 +100,7 @@ async fn come_in(pass: Pass, seat: Seat, stream: Stream) -> Option<Client> {
             Some(Client::new(side, *session, parts, pass, seat))
         }
         Ok(Arrival::Visit(badge)) => {
-            let receive = lobby.reception;
+            let receive = &lobby.reception;
             let visitor = Visitor {
                 dialogue,
                 badge,
@@ -353,16 +352,8 @@ async fn take_a_seat(
         None if login == user => Credential::from(proof),
         None => Credential::None,
     };
-    let usual = &offered.pool;
     let own_size = settings.and_then(|user| user.pool_size);
-    let pool_size = own_size.unwrap_or(usual.pool_size);
-    let sizes = || PoolSizes {
-        pool_size,
-        // The same part of a smaller pool, or a larger one.
-        spare_servers: usual.spare_servers * pool_size / usual.pool_size.max(1),
-        ..usual.clone()
-    };
-    let membership = db.join(&login, credential, sizes)?;
+    let membership = db.join(&login, &user, credential, own_size)?;
     let long_key = negotiated(&startup).speak >= Version::V3_2;
     let bell = Arc::new(Bell::new());
     let bypass = settings.is_some_and(|user| user.bypass);

@@ -21,6 +21,7 @@ use super::{
     keys::Keys,
     meters::Meters,
     pool::{Db, Logins, Pool},
+    reload::Reloads,
     report::Reports,
     upstream::fill_random,
     worker::Workers,
@@ -72,6 +73,8 @@ pub(crate) struct Lobby {
     visitors: AtomicUsize,
     pub(super) stopping: AtomicBool,
     pub(super) closing: AtomicBool,
+    /// Attempts to read the configuration again.
+    pub(super) reloads: Mutex<Reloads>,
     /// How pgusher is to end, if somebody has said so and nobody has heard it.
     pub(super) shutdown: Mutex<Option<Shutdown>>,
     pub(super) ordered: Notify,
@@ -81,6 +84,8 @@ pub(crate) struct Lobby {
 #[derive(Default)]
 struct Databases {
     by_name: HashMap<String, Arc<Db>>,
+    /// Those that are configured no longer, and still have clients.
+    retired: Vec<Arc<Db>>,
     /// What holds for those that come to be.
     hold: Hold,
 }
@@ -118,6 +123,7 @@ impl Lobby {
             seed,
             databases: Mutex::new(Databases {
                 by_name: databases,
+                retired: Vec::new(),
                 hold: Hold::Off,
             }),
             sessions: Mutex::default(),
@@ -127,6 +133,7 @@ impl Lobby {
             visitors: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             closing: AtomicBool::new(false),
+            reloads: Mutex::new(Reloads::none()),
             shutdown: Mutex::default(),
             ordered: Notify::new(),
         })
@@ -135,6 +142,34 @@ impl Lobby {
     /// The configuration as it is now. Whoever needs two things that belong together takes both from one.
     pub(crate) fn config(&self) -> Arc<Config> {
         Arc::clone(&self.config.lock())
+    }
+
+    /// Another configuration holds from now on. Databases that it does not have let nobody new in.
+    pub(super) fn replace_config(&self, new: Arc<Config>) {
+        let mut databases = self.databases.lock();
+        self.notice_after
+            .store(nanos(new.notice_after), Ordering::Relaxed);
+        *self.config.lock() = Arc::clone(&new);
+        let has_any = new.databases.contains_key("*");
+        let gone = databases
+            .by_name
+            .extract_if(|name, _| !has_any && !new.databases.contains_key(name));
+        let gone: Vec<Arc<Db>> = gone.map(|(_, db)| db).collect();
+        databases.retired.extend(gone);
+        for (name, config) in &new.databases {
+            if name == "*" || databases.by_name.contains_key(name) {
+                continue;
+            }
+            let db = Db::new(
+                name,
+                config.clone(),
+                &self.workers,
+                &self.keys,
+                &self.meters,
+            );
+            control::begin(&mut db.books.lock(), databases.hold);
+            databases.by_name.insert(name.clone(), db);
+        }
     }
 
     /// Who has waited for so long before its transaction could begin is told so.
@@ -169,13 +204,15 @@ impl Lobby {
     /// All databases that are known now.
     pub(crate) fn databases(&self) -> Vec<Arc<Db>> {
         let databases = self.databases.lock();
-        databases.by_name.values().map(Arc::clone).collect()
+        let known = databases.by_name.values().chain(&databases.retired);
+        known.map(Arc::clone).collect()
     }
 
     /// Looks after the pools, and forgets databases that `"*"` stood for and nobody uses.
     pub(crate) fn tick(&self, now: Instant) {
         self.journal.tick(now);
         self.reports.tick(now);
+        self.meters.tick(now);
         let config = self.config();
         let accounts = &config.accounts;
         accounts.tick(now);
@@ -187,8 +224,13 @@ impl Lobby {
             db.tick(now);
         }
         let named = &config.databases;
-        self.databases.lock().by_name.retain(|name, db| {
+        let mut databases = self.databases.lock();
+        databases.by_name.retain(|name, db| {
             named.contains_key(name) || Arc::strong_count(db) > 1 || !db.is_vacant()
+        });
+        databases.retired.retain(|db| {
+            db.vacate(now);
+            Arc::strong_count(db) > 1 || db.has_servers()
         });
     }
 

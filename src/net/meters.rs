@@ -1,7 +1,8 @@
 //! The meters of all pools, and what the whole process counts.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
+use super::averages::Periods;
 use crate::{
     meter::{PoolMeter, Refusals},
     sync::Mutex,
@@ -17,6 +18,8 @@ pub(crate) struct Meters {
     pools: Mutex<BTreeMap<Name, Arc<PoolMeter>>>,
     /// What clients were told that went wrong.
     pub(crate) refusals: Refusals,
+    /// What was counted when.
+    pub(crate) periods: Periods,
 }
 
 /// A database, as clients call it, and who logs in to its server.
@@ -32,6 +35,7 @@ impl Meters {
             workers,
             pools: Mutex::default(),
             refusals: Refusals::default(),
+            periods: Periods::new(Instant::now()),
         })
     }
 
@@ -61,5 +65,19 @@ impl Meters {
             .iter()
             .map(|(name, meter)| (name.clone(), Arc::clone(meter)))
             .collect()
+    }
+
+    /// Begins the next period when it is time. All meters are read for it, on a thread that has
+    /// nothing else to do.
+    pub(crate) fn tick(self: &Arc<Self>, now: Instant) {
+        if self.periods.is_over(now) {
+            let here = Arc::clone(self);
+            drop(tokio::task::spawn_blocking(move || {
+                // Two that were begun at once: the second has nothing to do.
+                if here.periods.is_over(now) {
+                    here.periods.turn(here.totals(), now);
+                }
+            }));
+        }
     }
 }

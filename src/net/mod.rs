@@ -11,6 +11,7 @@
 
 pub(crate) mod alarm;
 mod audit;
+pub(crate) mod averages;
 pub(crate) mod bell;
 pub(crate) mod cancel;
 pub(crate) mod cards;
@@ -28,6 +29,7 @@ pub(crate) mod login;
 pub(crate) mod meters;
 pub(crate) mod pool;
 pub(crate) mod relay;
+pub(crate) mod reload;
 pub(crate) mod report;
 pub(crate) mod side;
 pub(crate) mod storm;

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -47,12 +47,14 @@ const VACATED_FOR: Duration = Duration::from_secs(5);
 /// One database: its settings and the books of its pools.
 pub(crate) struct Db {
     pub(crate) name: String,
-    settings: Mutex<Settings>,
+    pub(super) settings: Mutex<Settings>,
+    /// How often its settings have changed.
+    pub(super) edition: AtomicU64,
     pub(crate) workers: Workers,
     pub(crate) keys: Arc<Keys>,
     meters: Arc<Meters>,
     /// What `server_reset` says; looked at whenever a connection is given back.
-    resets_always: AtomicBool,
+    pub(super) resets_always: AtomicBool,
     pub(super) books: Mutex<Books>,
     /// When the operator sent its clients away last.
     pub(super) killed: Mutex<Option<Instant>>,
@@ -65,9 +67,9 @@ pub(crate) struct Db {
 }
 
 /// What is configured for a database now.
-struct Settings {
-    config: Arc<settings::Database>,
-    timeouts: Arc<Timeouts>,
+pub(super) struct Settings {
+    pub(super) config: Arc<settings::Database>,
+    pub(super) timeouts: Arc<Timeouts>,
 }
 
 /// What became of the logins to a database's server so far.
@@ -82,11 +84,13 @@ pub(crate) struct Logins {
 /// One pool: the server connections of one user of one database.
 pub(crate) struct Pool {
     pub(crate) db: Arc<Db>,
-    id: PoolId,
+    pub(super) id: PoolId,
     /// Who logs in to the server.
     pub(crate) user: String,
+    /// The client that came first: its own pool size is the pool's.
+    pub(super) founder: String,
     /// With what; if it is the client's own, what the last client has shown.
-    credential: Mutex<Credential>,
+    pub(super) credential: Mutex<Credential>,
     pub(crate) welcomes: Welcomes,
     /// The statements that its clients have prepared.
     pub(crate) catalogue: Arc<Catalogue>,
@@ -100,6 +104,18 @@ pub(crate) struct Pool {
     pub(crate) cards: ServerCards,
     /// The last opening failed; says so once in the log, and once when it is over (H5).
     failing: AtomicBool,
+}
+
+/// The sizes of a pool: the database's, but for one that its user may have of its own.
+pub(super) fn sizes(config: &settings::Database, own_size: Option<usize>) -> PoolSizes {
+    let usual = &config.pool;
+    let pool_size = own_size.unwrap_or(usual.pool_size);
+    PoolSizes {
+        pool_size,
+        // The same part of a smaller pool, or a larger one.
+        spare_servers: usual.spare_servers * pool_size / usual.pool_size.max(1),
+        ..usual.clone()
+    }
 }
 
 /// What came of asking for a server connection.
@@ -127,6 +143,7 @@ impl Db {
         Arc::new(Self {
             name: name.to_owned(),
             resets_always: AtomicBool::new(config.server_reset == ServerReset::Always),
+            edition: AtomicU64::new(0),
             settings: Mutex::new(Settings {
                 timeouts: Arc::new(config.timeouts.clone()),
                 config: Arc::new(config),
@@ -153,13 +170,21 @@ impl Db {
         Arc::clone(&self.settings.lock().timeouts)
     }
 
-    /// A client that logged in as `user` comes in.
+    /// How often its settings have changed. Each transaction asks.
+    pub(crate) fn edition(&self) -> u64 {
+        self.edition.load(Ordering::Relaxed)
+    }
+
+    /// A client comes in: `client` to us, and `user` to the server.
     pub(crate) fn join(
         self: &Arc<Self>,
         user: &str,
+        client: &str,
         credential: Credential,
-        sizes: impl FnOnce() -> PoolSizes,
+        own_size: Option<usize>,
     ) -> Result<Membership, Error> {
+        let config = self.config();
+        let sizes = || sizes(&config, own_size);
         let id = self.books.lock().join(user, sizes)?;
         let pool = {
             let mut pools = self.pools.lock();
@@ -168,10 +193,11 @@ impl Db {
                     db: Arc::clone(self),
                     id,
                     user: user.to_owned(),
+                    founder: client.to_owned(),
                     credential: Mutex::new(Credential::None),
                     welcomes: Welcomes::default(),
                     catalogue: Arc::new(Catalogue::new(Arc::clone(&self.schema))),
-                    pins: Arc::new(Pins::new(self.config().pins.clone())),
+                    pins: Arc::new(Pins::new(config.pins.clone())),
                     audited: Audited::default(),
                     meter: self.meters.of(&self.name, user),
                     cards: ServerCards::default(),
@@ -259,6 +285,11 @@ impl Db {
                 "idle server connections were closed by the server"
             );
         }
+    }
+
+    /// It has server connections.
+    pub(crate) fn has_servers(&self) -> bool {
+        self.books.lock().total() > 0
     }
 
     /// It has no client and no connection, and the operator wants nothing of it.

@@ -86,6 +86,8 @@ pub(crate) struct Client {
     stopping: bool,
     /// The operator has sent it away.
     killed: bool,
+    /// Which of its database's timeouts it has.
+    edition: u64,
     /// Turns since the last time that nothing was to be done.
     turns: u32,
     /// Its transactions that are over.
@@ -163,6 +165,7 @@ impl Client {
             cancel_asked: false,
             stopping: false,
             killed: false,
+            edition: 0,
             turns: 0,
             transactions: 0,
             dismissed: None,

@@ -5,3 +5,4 @@ pub mod demo;
 pub mod http;
 pub mod limits;
 pub mod log;
+pub mod reload;

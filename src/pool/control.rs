@@ -9,10 +9,10 @@ use std::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use super::{Database, Work};
+use super::{Database, PoolId, PoolSizes, Work};
 use crate::error::{Error, Kind};
 
 /// Whether pools give server connections out.
@@ -148,6 +148,35 @@ impl<C, W> Database<C, W> {
     pub fn has_past(&mut self) -> bool {
         self.control.past.retain(|over| over.strong_count() > 0);
         !self.control.past.is_empty()
+    }
+
+    /// Other limits hold from now on, as in [`Self::new`]. Who is in stays.
+    pub fn limit(
+        &mut self,
+        max_connections: Option<usize>,
+        max_clients: Option<usize>,
+        patience: Option<Duration>,
+    ) {
+        self.max_connections = max_connections.unwrap_or(usize::MAX);
+        self.max_clients = max_clients.unwrap_or(usize::MAX);
+        self.patience = patience;
+    }
+
+    /// A pool has other sizes from now on; the idle connections that are too many, to be closed. Then
+    /// see [`Self::work`]. How its parties share it stays as it was.
+    #[must_use]
+    pub fn resize(&mut self, id: PoolId, sizes: PoolSizes, now: Instant) -> Vec<C> {
+        let Some(pool) = self.pool(id) else {
+            return Vec::new();
+        };
+        let PoolSizes { fair, adaptive, .. } = pool.sizes;
+        pool.sizes = PoolSizes {
+            fair,
+            adaptive,
+            ..sizes
+        };
+        let most = pool.ceiling(now);
+        pool.retire(most, |_| true)
     }
 
     /// Connections that are with somebody, or being opened.

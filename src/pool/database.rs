@@ -95,11 +95,11 @@ pub struct Database<C, W> {
     workers: usize,
     pub(super) pools: Vec<Pool<C, W>>,
     by_user: HashMap<String, PoolId>,
-    max_connections: usize,
-    max_clients: usize,
+    pub(super) max_connections: usize,
+    pub(super) max_clients: usize,
     clients: usize,
     /// How long clients wait while the server cannot be reached at all.
-    patience: Option<Duration>,
+    pub(super) patience: Option<Duration>,
     /// Until when idle connections are closed that no client is there for.
     vacant_until: Option<Instant>,
     pub(super) control: Control,

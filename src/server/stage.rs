@@ -3,10 +3,11 @@
 use std::{io, sync::Arc, time::Duration};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     net::{control::Shutdown, lobby::Lobby},
+    ops::reload::Reloader,
     pool::Hold,
 };
 
@@ -26,7 +27,12 @@ pub(super) enum Stage {
 
 impl Stage {
     /// Waits until it is over; what comes next.
-    pub(super) async fn end(self, lobby: &Arc<Lobby>, signals: &mut Signals) -> Self {
+    pub(super) async fn end(
+        self,
+        lobby: &Arc<Lobby>,
+        reloader: &Reloader,
+        signals: &mut Signals,
+    ) -> Self {
         loop {
             let told = tokio::select! {
                 told = signals.told() => told,
@@ -43,6 +49,7 @@ impl Stage {
                         return next;
                     }
                 }
+                Told::Reload => reload(lobby, reloader).await,
                 Told::Pause => hold(lobby, Hold::Paused),
                 Told::Resume => hold(lobby, Hold::Off),
             }
@@ -97,6 +104,7 @@ impl Stage {
 /// Somebody outside wants something.
 enum Told {
     End(Shutdown),
+    Reload,
     Pause,
     Resume,
 }
@@ -106,6 +114,7 @@ pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     quit: Signal,
+    hangup: Signal,
     user1: Signal,
     user2: Signal,
 }
@@ -116,6 +125,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
+            hangup: signal(SignalKind::hangup())?,
             user1: signal(SignalKind::user_defined1())?,
             user2: signal(SignalKind::user_defined2())?,
         })
@@ -126,8 +136,26 @@ impl Signals {
             _ = self.terminate.recv() => Told::End(Shutdown::WaitForServers),
             _ = self.interrupt.recv() => Told::End(Shutdown::WaitForServers),
             _ = self.quit.recv() => Told::End(Shutdown::AtOnce),
+            _ = self.hangup.recv() => Told::Reload,
             _ = self.user1.recv() => Told::Pause,
             _ = self.user2.recv() => Told::Resume,
+        }
+    }
+}
+
+/// Reads the configuration again; what there is to say about it goes to the log.
+async fn reload(lobby: &Lobby, reloader: &Reloader) {
+    match reloader.reload(lobby).await {
+        Ok(told) => {
+            for line in told {
+                warn!("{line}");
+            }
+        }
+        Err(problems) => {
+            for line in problems {
+                error!("{line}");
+            }
+            error!("the configuration is wrong, and nothing has changed");
         }
     }
 }

@@ -10,7 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Backend, Entry, Request, Session, Status, Whose, tenancy::Tenancy, walk::comment_of};
+use super::{
+    Backend, Entry, Request, Session, Status, Timeouts, Whose, tenancy::Tenancy, walk::comment_of,
+};
 use crate::{
     limit::{Account, Cost},
     meter::{Count as _, Traffic},
@@ -141,6 +143,11 @@ impl Session {
             (Request::Close, Whose::Hidden) if entry.statement != 0 => traffic.evictions.one(),
             _ => {}
         }
+    }
+
+    /// Other timeouts hold from now on; between two transactions.
+    pub fn revise(&mut self, timeouts: Arc<Timeouts>) {
+        self.timers.revise(timeouts);
     }
 
     /// How long the client may be kept waiting for a server connection.

@@ -222,6 +222,12 @@ impl Catalogue {
         self.unshared(b"", flavour)
     }
 
+    /// What `see` makes of each statement that is remembered.
+    pub(super) fn remembered<T>(&self, see: impl Fn(&Arc<Statement>) -> T) -> Vec<T> {
+        let shared = self.shared.lock();
+        shared.by_hash.values().flatten().map(see).collect()
+    }
+
     /// The statement that gives the tenant's context.
     pub(super) fn injection(&self, context: &Context) -> Arc<Statement> {
         let shape = context.sets();

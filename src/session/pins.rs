@@ -4,7 +4,13 @@
 //! it is *pinned*. Pinned connections are what the others do not have, so they are counted, and
 //! may be limited or forbidden.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use super::touches::Holds;
 use crate::{
@@ -37,12 +43,14 @@ impl Default for PinRules {
 /// The pinned connections of a pool.
 #[derive(Debug, Default)]
 pub struct Pins {
-    rules: PinRules,
+    /// What the rules say; each text that might pin asks.
+    allowed: AtomicBool,
     taken: Mutex<Taken>,
 }
 
 #[derive(Debug, Default)]
 struct Taken {
+    rules: PinRules,
     all: usize,
     by_tenant: HashMap<TenantId, usize>,
 }
@@ -72,10 +80,15 @@ impl Drop for Seat {
 impl Pins {
     /// Those of a pool with these rules.
     pub fn new(rules: PinRules) -> Self {
-        Self {
-            rules,
-            taken: Mutex::default(),
-        }
+        let pins = Self::default();
+        pins.revise(rules);
+        pins
+    }
+
+    /// Other rules hold from now on, for who does not pin yet.
+    pub fn revise(&self, rules: PinRules) {
+        self.allowed.store(rules.allowed, Ordering::Relaxed);
+        self.taken.lock().rules = rules;
     }
 
     /// Pinned connections, those that are about to be among them.
@@ -85,7 +98,7 @@ impl Pins {
 
     /// Whether anybody may pin at all.
     pub(super) fn are_allowed(&self) -> bool {
-        self.rules.allowed
+        self.allowed.load(Ordering::Relaxed)
     }
 
     /// A client is about to keep `what` on its connection.
@@ -94,20 +107,20 @@ impl Pins {
         what: Holds,
         tenant: Option<&TenantId>,
     ) -> Result<Seat, Error> {
-        if !self.rules.allowed {
+        if !self.are_allowed() {
             return Err(forbidden(what));
         }
         let mut taken = self.taken.lock();
         let of_tenant = tenant.and_then(|tenant| taken.by_tenant.get(tenant));
         let is_full = |count: usize, most: Option<usize>| most.is_some_and(|most| count >= most);
-        if is_full(taken.all, self.rules.most) {
+        if is_full(taken.all, taken.rules.most) {
             let most = taken.all;
             return Err(too_many(&format!(
                 "{most} server connections of this pool (max_pinned)"
             )));
         }
         if let Some(count) = of_tenant.copied()
-            && is_full(count, self.rules.most_of_tenant)
+            && is_full(count, taken.rules.most_of_tenant)
         {
             let whose = format!("{count} server connections for this tenant (tenant.max_pinned)");
             return Err(too_many(&whose));

@@ -87,6 +87,11 @@ impl Timers {
         }
     }
 
+    /// Other timeouts hold from now on.
+    pub(super) fn revise(&mut self, timeouts: Arc<Timeouts>) {
+        self.timeouts = timeouts;
+    }
+
     fn enter(&mut self, phase: Phase, now: Instant) {
         if self.phase != phase {
             self.phase = phase;

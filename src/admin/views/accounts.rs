@@ -1,12 +1,13 @@
 //! Accounts: what tenants, and users that work without one, have used and may use.
 
-use std::{cmp::Reverse, time::Duration};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::View;
 use crate::{
     admin::tables::{self, Column, Field, Row, Table, Type, Value, field},
     config::settings::Rights,
-    limit::{Rate, account::Statement},
+    limit::{Rate, Tier, account::Statement},
+    net::lobby::Lobby,
 };
 
 /// `SHOW TENANTS`
@@ -17,6 +18,71 @@ pub(super) const TENANTS: View = View {
     columns: || tables::columns(USED),
     rows: |lobby, most| tenants(lobby.config().accounts.statements(), most),
 };
+
+/// `SHOW LIMITS`
+pub(super) const LIMITS: View = View {
+    name: "LIMITS",
+    rights: Rights::Look,
+    about: "The tiers: what each allows, and whose they are. What is not limited is NULL.",
+    columns: || {
+        let about = tables::columns(ABOUT).into_iter();
+        about.chain(tables::columns(ALLOWED)).collect()
+    },
+    rows: |lobby, most| {
+        limits(lobby)
+            .into_values()
+            .take(most)
+            .map(limit_row)
+            .collect()
+    },
+};
+
+/// A tier, and whose it is.
+struct Tiers {
+    tier: Arc<Tier>,
+    accounts: usize,
+    clients: usize,
+}
+
+fn limits(lobby: &Lobby) -> BTreeMap<Arc<str>, Tiers> {
+    let config = lobby.config();
+    let rules = config.accounts.rules();
+    let mut tiers = BTreeMap::new();
+    let mut add = |tier: &Arc<Tier>, accounts, clients| {
+        let entry = tiers.entry(tier.name.clone()).or_insert_with(|| Tiers {
+            tier: Arc::clone(tier),
+            accounts: 0,
+            clients: 0,
+        });
+        entry.accounts += accounts;
+        entry.clients += clients;
+    };
+    for tier in [&rules.default].into_iter().chain(rules.tiers.values()) {
+        add(tier, 0, 0);
+    }
+    config.accounts.each(|account| {
+        let statement = account.statement();
+        add(&statement.tier, 1, statement.clients);
+    });
+    tiers
+}
+
+fn limit_row(tiers: Tiers) -> Row {
+    let about = tables::row(ABOUT, &tiers).into_iter();
+    about.chain(tables::row(ALLOWED, &tiers.tier)).collect()
+}
+
+const ABOUT: &[Field<Tiers>] = &[
+    field("tier", Type::Text, "Its name.", |it| {
+        Value::text(&it.tier.name)
+    }),
+    field("accounts", Type::Int, "Accounts that it holds for.", |it| {
+        Value::count(it.accounts)
+    }),
+    field("clients", Type::Int, "Their clients.", |it| {
+        Value::count(it.clients)
+    }),
+];
 
 /// What an account is and what it has used.
 const USED: &[Field<Statement>] = &[
@@ -86,75 +152,75 @@ const USED: &[Field<Statement>] = &[
 ];
 
 /// What an account may use. Names are the keys of `[limits]`.
-const LIMITS: &[Field<Statement>] = &[
+const ALLOWED: &[Field<Tier>] = &[
     field(
         "transactions_per_second",
         Type::Int,
         "Transactions that may start in a second.",
-        |it| per_second(it.tier.transactions),
+        |it| per_second(it.transactions),
     ),
     field("burst", Type::Int, "And at once.", |it| {
-        burst(it.tier.transactions)
+        burst(it.transactions)
     }),
     field(
         "server_time_per_second",
         Type::Int,
         "Milliseconds of server connections' time in a second.",
-        |it| Value::any(it.tier.server_time.map(|rate| nanos(rate.per_second()))),
+        |it| Value::any(it.server_time.map(|rate| nanos(rate.per_second()))),
     ),
     field("server_time_burst", Type::Int, "And at once.", |it| {
-        Value::any(it.tier.server_time.map(|rate| nanos(rate.burst())))
+        Value::any(it.server_time.map(|rate| nanos(rate.burst())))
     }),
     field(
         "bytes_per_second",
         Type::Int,
         "Bytes to its clients in a second.",
-        |it| per_second(it.tier.bytes),
+        |it| per_second(it.bytes),
     ),
     field("bytes_burst", Type::Int, "And at once.", |it| {
-        burst(it.tier.bytes)
+        burst(it.bytes)
     }),
     field(
         "connections_per_second",
         Type::Int,
         "Clients that may connect in a second.",
-        |it| per_second(it.tier.connections),
+        |it| per_second(it.connections),
     ),
     field("connection_burst", Type::Int, "And at once.", |it| {
-        burst(it.tier.connections)
+        burst(it.connections)
     }),
     field(
         "max_delay",
         Type::Int,
         "The longest wait for a limit, in milliseconds; beyond it a transaction is refused.",
-        |it| Value::any(it.tier.max_delay.map(Value::millis)),
+        |it| Value::any(it.max_delay.map(Value::millis)),
     ),
     field(
         "max_servers",
         Type::Int,
         "Server connections of a pool at once.",
-        |it| limit(it.tier.share.max_servers),
+        |it| limit(it.share.max_servers),
     ),
     field(
         "min_servers",
         Type::Int,
         "Server connections of a pool kept free for it.",
-        |it| Value::count(it.tier.share.min_servers),
+        |it| Value::count(it.share.min_servers),
     ),
     field(
         "max_waiting",
         Type::Int,
         "Requests that wait for a pool at once.",
-        |it| limit(it.tier.share.max_waiting),
+        |it| limit(it.share.max_waiting),
     ),
     field("max_clients", Type::Int, "Clients at once.", |it| {
-        limit(it.tier.max_clients)
+        limit(it.max_clients)
     }),
     field(
         "weight",
         Type::Int,
         "How much server time it gets where others get 1.",
-        |it| Value::count(it.tier.share.weight),
+        |it| Value::count(it.share.weight),
     ),
 ];
 
@@ -185,20 +251,16 @@ pub(in crate::admin) fn tenants(mut statements: Vec<Statement>, most: usize) -> 
 
 /// The columns of [`account`].
 pub(in crate::admin) fn account_columns() -> Vec<Column> {
-    [USED, LIMITS]
-        .into_iter()
-        .flat_map(tables::columns)
-        .collect()
+    let used = tables::columns(USED).into_iter();
+    used.chain(tables::columns(ALLOWED)).collect()
 }
 
 /// One account, with its limits.
 pub(in crate::admin) fn account(statement: &Statement) -> Table {
-    let row = [USED, LIMITS].into_iter();
+    let used = tables::row(USED, statement).into_iter();
+    let row = used.chain(tables::row(ALLOWED, &statement.tier));
     Table {
         columns: account_columns(),
-        rows: vec![
-            row.flat_map(|fields| tables::row(fields, statement))
-                .collect(),
-        ],
+        rows: vec![row.collect()],
     }
 }

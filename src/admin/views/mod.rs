@@ -6,7 +6,15 @@ use super::tables::{Column, Row, Table};
 use crate::{config::settings::Rights, net::lobby::Lobby};
 
 pub(super) mod accounts;
+mod config;
+mod databases;
+mod lists;
+mod pins;
+mod pools;
 mod small;
+mod sockets;
+mod stats;
+mod time;
 
 /// Something to look at.
 #[derive(Debug)]
@@ -23,7 +31,35 @@ pub struct View {
 }
 
 /// All views, as they are listed.
-pub static VIEWS: &[View] = &[accounts::TENANTS, small::HELP, small::VERSION];
+pub static VIEWS: &[View] = &[
+    accounts::TENANTS,
+    config::CONFIG,
+    accounts::LIMITS,
+    pools::POOLS,
+    pins::PINS,
+    pins::PREPARED,
+    pins::SLOW,
+    stats::STATS,
+    stats::STATS_TOTALS,
+    stats::STATS_AVERAGES,
+    stats::TOTALS,
+    sockets::CLIENTS,
+    sockets::SERVERS,
+    sockets::SOCKETS,
+    sockets::ACTIVE_SOCKETS,
+    databases::DATABASES,
+    databases::USERS,
+    lists::LISTS,
+    lists::STATE,
+    lists::MEM,
+    lists::PEERS,
+    lists::PEER_POOLS,
+    lists::DNS_HOSTS,
+    lists::DNS_ZONES,
+    lists::FDS,
+    small::HELP,
+    small::VERSION,
+];
 
 impl View {
     /// How one asks for it.

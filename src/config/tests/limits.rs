@@ -12,7 +12,7 @@ fn config(typed: &str) -> Config {
     config
 }
 
-fn rules(typed: &str) -> std::sync::Arc<Rules> {
+fn rules(typed: &str) -> Arc<Rules> {
     config(typed).accounts.rules()
 }
 
@@ -204,7 +204,7 @@ fn tenants_and_users_are_in_their_tiers() {
 
     let accounts = &config.accounts;
     let name =
-        |account: std::sync::Arc<crate::limit::Account>| account.statement().tier.name.clone();
+        |account: Arc<crate::limit::Account>| account.statement().tier.name.clone();
     assert_eq!(&*name(accounts.of_tenant(&id("acme")).unwrap()), "gold");
     assert_eq!(
         &*name(accounts.of_tenant(&id("initech")).unwrap()),

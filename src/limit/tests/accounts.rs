@@ -251,3 +251,44 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn other_rules_count_on() {
+    let tier = |name: &str, transactions: u64| {
+        Arc::new(Tier {
+            name: name.into(),
+            transactions: Some(Rate::new(transactions, transactions)),
+            ..Tier::default()
+        })
+    };
+    let rules = |transactions| {
+        let gold = tier("gold", transactions);
+        Rules {
+            tiers: [("gold".to_owned(), Arc::clone(&gold))].into(),
+            users: [
+                ("one".to_owned(), Arc::clone(&gold)),
+                ("other".to_owned(), gold),
+            ]
+            .into(),
+            ..Rules::default()
+        }
+    };
+    let accounts = Accounts::new(rules(10));
+    let now = Instant::now();
+    let spend = |name: &str| {
+        let cost = Cost {
+            transactions: 1,
+            ..Cost::default()
+        };
+        accounts.of_user(name).unwrap().settle(cost, now);
+    };
+    spend("one");
+    spend("nobody");
+    accounts.apply(rules(20));
+    spend("other");
+    let rules = accounts.rules();
+    assert_eq!(rules.tiers["gold"].meter.transactions().count(), 2);
+    assert_eq!(rules.default.meter.transactions().count(), 1);
+    assert_eq!(rules.tiers["gold"].transactions, Some(Rate::new(20, 20)));
+    assert!(Arc::ptr_eq(&rules.users["one"], &rules.tiers["gold"]));
+}

@@ -39,6 +39,9 @@ impl Client {
             self.asked = now;
             self.parts.card.asks(now);
         }
+        if is_new {
+            self.take_timeouts();
+        }
         self.settle(now);
         let request = desk.window.get(used..filled).unwrap_or_default();
         let account = self.session.account_of(request);
@@ -53,6 +56,16 @@ impl Client {
                 Ok(false)
             }
             Admission::Refused(error) => Err(error),
+        }
+    }
+
+    /// If the configuration has changed, what it says now holds from this transaction on.
+    fn take_timeouts(&mut self) {
+        let db = &self.parts.membership.pool().db;
+        let edition = db.edition();
+        if self.edition != edition {
+            self.edition = edition;
+            self.session.revise(db.timeouts());
         }
     }
 

@@ -126,3 +126,34 @@ fn connections_from_before_a_reconnect_are_not_used_again() {
     drop(first);
     assert!(!books.has_past());
 }
+
+#[test]
+fn a_pool_is_made_smaller_and_larger() {
+    let (mut books, id, now) = two_idle(SIZES);
+    let sized = |pool_size| PoolSizes { pool_size, ..SIZES };
+    assert_eq!(books.resize(id, sized(1), now), ["one"]);
+    let party = Party::default();
+    assert_eq!(books.ask(id, &party, 0, now), Asked::Granted("two"));
+    assert_eq!(wait(&mut books, id, 0, "a", now), []);
+    assert!(books.resize(id, sized(2), now).is_empty());
+    assert_eq!(books.work(now), [Work::Open(id)]);
+    assert_eq!(books.opened(id, "three", 0, None, now), to("a", "three"));
+    // What is too much and in use goes when it comes back.
+    assert!(books.resize(id, sized(1), now).is_empty());
+    let given = books.give_back(id, 0, "three", 0, None, now);
+    assert_eq!(given, Given::Close("three"));
+    assert_eq!(books.give_back(id, 0, "two", 0, None, now), Given::Kept);
+}
+
+#[test]
+fn the_limits_of_a_database_change() {
+    let (mut books, id, now) = one_pool(SIZES);
+    books.limit(Some(1), Some(1), None);
+    let error = books.join("bob", || SIZES).unwrap_err();
+    assert_eq!(error.kind, Kind::TooManyClients);
+    assert_eq!(wait(&mut books, id, 0, "a", now), [Work::Open(id)]);
+    assert_eq!(wait(&mut books, id, 0, "b", now), []);
+    books.limit(None, None, None);
+    assert_eq!(books.work(now), [Work::Open(id)]);
+    assert!(books.join("bob", || SIZES).is_ok());
+}

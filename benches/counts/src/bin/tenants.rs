@@ -82,6 +82,7 @@ fn transaction(account: &Account, books: &mut Database<u32, u32>, pool: PoolId, 
         transactions: 1,
         server_time: Duration::from_micros(1),
         bytes: 100,
+        ..Cost::default()
     };
     account.settle(cost, now);
 }
