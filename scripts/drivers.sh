@@ -18,6 +18,10 @@ node="$node knex@3.3.0 sequelize@6.37.8 umzug@3.8.3 typeorm@1.1.1 drizzle-orm@0.
 node="$node prisma@7.10.1 @prisma/client@7.10.0 @prisma/adapter-pg@7.10.1"
 node="$node prisma6@npm:prisma@6.19.3 prisma6-adapter-pg@npm:@prisma/adapter-pg@6.19.3"
 
+# What reads /metrics, and knows what a dashboard of Grafana is.
+python="$python prometheus-client==0.26.0"
+node="$node @grafana/schema@13.2.3 typescript@5.9.3"
+
 [ -x "$cache/python/bin/python" ] || python3 -m venv "$cache/python"
 # shellcheck disable=SC2086
 "$cache/python/bin/pip" install --quiet --disable-pip-version-check $python
@@ -58,16 +62,21 @@ if [ -z "${CHROMIUM:-}" ] && ! command -v chromium >/dev/null && ! command -v go
         chromium fonts-inter >/dev/null || echo "no Chromium for the dashboard's checks: install it" >&2
 fi
 
-# Tools that were made for PgBouncer, and PgBouncer itself. What is not to be had is not tested.
+# What the console is compared with and read by. PgBouncer is not installed here, because its package
+# starts a service: a program of that name is used if there is one (or PGBOUNCER).
 exporter=github.com/prometheus-community/pgbouncer_exporter@v0.12.1
 if command -v go >/dev/null && [ ! -x "$cache/go/bin/pgbouncer_exporter" ]; then
     GOBIN=$cache/go/bin go install "$exporter" || echo "no $exporter: its checks are left out"
 fi
-if ! PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null; then
-    as_root=
-    [ "$(id -u)" = 0 ] || as_root="sudo -n"
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install \
-        pgbouncer >/dev/null || echo "no PgBouncer: the console is not compared with it"
+
+# Prometheus and its promtool: only unpacked, so that no service of that name is started.
+if ! command -v prometheus >/dev/null && [ ! -x "$cache/prometheus/usr/bin/prometheus" ]; then
+    work=$(mktemp -d)
+    chmod 755 "$work"
+    (cd "$work" && apt-get download -qq prometheus && dpkg-deb -x ./*.deb new)
+    rm -rf "$cache/prometheus"
+    mv "$work/new" "$cache/prometheus"
+    rm -rf "$work"
 fi
 
 # The one that has to be built: a program of its own, with the versions of its Cargo.lock.

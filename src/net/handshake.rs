@@ -458,7 +458,6 @@ fn visit(
     registration.show(&card);
     Ok(Badge {
         card,
-        user: user.to_owned(),
         rights,
         registration,
         visit: lobby.visit(),

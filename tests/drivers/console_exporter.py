@@ -46,6 +46,8 @@ class Exporter:
         for line in self.page().splitlines():
             if match := re.fullmatch(r"pgbouncer_(\w+)(?:\{(.*)\})? (\S+)", line):
                 name, labels, value = match.groups()
+                # As older versions call it.
+                name = name.replace("stats_totals_", "stats_")
                 labels = dict(re.findall(r'(\w+)="([^"]*)"', labels or ""))
                 if labels.get("database") not in [None, "postgres"]:
                     continue
