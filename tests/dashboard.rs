@@ -115,3 +115,20 @@ fn elsewhere_the_dashboard_is_closed_until_there_is_a_password() {
     pgusher.wait_for_log("a wrong password or token was sent to [http]");
     assert_eq!(get(http, "/healthz", "").0, 200);
 }
+
+#[test]
+fn a_password_that_was_changed_holds_at_once() {
+    let pgusher = serving("address = \"127.0.0.1:0\"\ntoken = \"old\"");
+    let http = address(&pgusher);
+    let ask = |token: &str| {
+        let headers = format!("Host: localhost\r\nAuthorization: Bearer {token}\r\n");
+        get(http, "/api/state", &headers).0
+    };
+    assert_eq!((ask("old"), ask("new")), (200, 401));
+    let config = pgusher.config();
+    pgusher.write_config(&config.replace("token = \"old\"", "token = \"new\""));
+    pgusher.signal("HUP");
+    pgusher.wait_for_log("the configuration was read again and taken over");
+    assert_eq!((ask("old"), ask("new")), (401, 200));
+    assert!(!pgusher.log_contains("takes effect at the next start"));
+}

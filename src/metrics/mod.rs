@@ -23,7 +23,7 @@ use tokio::task::spawn_blocking;
 
 pub use self::page::Format;
 use self::{history::History, page::Page, tenants::Tenants};
-use crate::{net::lobby::Lobby, sync::Mutex};
+use crate::{config::settings, net::lobby::Lobby, sync::Mutex};
 
 /// How often the history gets a new point.
 pub(crate) const STEP: Duration = Duration::from_secs(1);
@@ -48,6 +48,11 @@ impl Observatory {
     /// Whether new clients should be sent here; if not, why.
     pub(crate) fn is_ready(&self) -> Result<(), String> {
         self.lobby.readiness()
+    }
+
+    /// What is asked of visitors, as configured now.
+    pub(crate) fn http(&self) -> Option<settings::Http> {
+        self.lobby.config().http.clone()
     }
 
     /// The page for Prometheus. Whoever waits for it holds up nobody else.

@@ -96,16 +96,7 @@ impl Lobby {
 
 /// What cannot change while pgusher runs, and would have to.
 fn later(old: &Config, new: &Config) -> Vec<&'static str> {
-    let http = |config: &Config| config.http.as_ref().map(|http| format!("{http:?}"));
-    let same_password = match (&old.http, &new.http) {
-        (Some(old), Some(new)) => {
-            let bytes = |secret: &Option<crate::auth::Password>| {
-                secret.as_ref().map(|it| it.as_bytes().to_vec())
-            };
-            bytes(&old.password) == bytes(&new.password) && bytes(&old.token) == bytes(&new.token)
-        }
-        _ => true,
-    };
+    let http = |config: &Config| config.http.as_ref().map(|http| http.address);
     let fair = |config: &Config| {
         let pools = config.databases.values();
         pools
@@ -117,7 +108,10 @@ fn later(old: &Config, new: &Config) -> Vec<&'static str> {
             "listen.address",
             old.listen.addresses != new.listen.addresses,
         ),
-        ("[http]", http(old) != http(new) || !same_password),
+        (
+            "http.address, or whether there is an [http]",
+            http(old) != http(new),
+        ),
         ("runtime.workers", old.workers != new.workers),
         ("log.format", old.log.format != new.log.format),
         ("[traces]", old.traces != new.traces),
@@ -142,7 +136,10 @@ fn later(old: &Config, new: &Config) -> Vec<&'static str> {
 /// What does not change is what the configuration says: it is told again when that is read again.
 fn keep(old: &Config, new: &mut Config) {
     new.listen.addresses.clone_from(&old.listen.addresses);
-    new.http.clone_from(&old.http);
+    match (&old.http, &mut new.http) {
+        (Some(old), Some(new)) => new.address = old.address,
+        (old, new) => new.clone_from(old),
+    }
     new.workers = old.workers;
     new.log.format = old.log.format;
     new.traces.clone_from(&old.traces);

@@ -75,6 +75,9 @@ pub(crate) trait House: Send + Sync + 'static {
     /// Whether new clients should be sent here; if not, why.
     fn readiness(&self) -> Result<(), String>;
 
+    /// What is asked of visitors, as configured now; `None` = as it was at the start.
+    fn settings(&self) -> Option<settings::Http>;
+
     /// The dashboard's data: JSON.
     fn state(&self) -> impl Future<Output = String> + Send;
 
@@ -85,6 +88,10 @@ pub(crate) trait House: Send + Sync + 'static {
 impl House for Arc<Observatory> {
     fn readiness(&self) -> Result<(), String> {
         self.is_ready()
+    }
+
+    fn settings(&self) -> Option<settings::Http> {
+        self.http()
     }
 
     async fn state(&self) -> String {
@@ -100,14 +107,16 @@ impl House for Arc<Observatory> {
 /// Where requests are answered.
 pub(crate) struct Http {
     listener: TcpListener,
-    access: Access,
+    settings: settings::Http,
     address: SocketAddr,
 }
 
 /// What all connections share.
 struct Site<H> {
     house: H,
-    access: Access,
+    /// As they were at the start, with the address that listens.
+    settings: settings::Http,
+    address: SocketAddr,
     /// Whose turn it is to have an answer written that is work.
     turns: Semaphore,
     /// When a wrong password was last logged.
@@ -125,7 +134,7 @@ impl Http {
         let listener = TcpListener::bind(address).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
         Ok(Self {
-            access: Access::new(settings, address),
+            settings: settings.clone(),
             listener,
             address,
         })
@@ -134,7 +143,7 @@ impl Http {
     /// Answers until it is dropped.
     pub(crate) async fn run<H: House>(self, house: H) {
         info!(address = %self.address, "answering /healthz and /readyz");
-        if self.access.is_closed() {
+        if Access::new(&self.settings, self.address).is_closed() {
             info!(address = %self.address, "answering /metrics; {}", access::CLOSED);
         } else {
             info!(
@@ -144,7 +153,8 @@ impl Http {
         }
         let site = Arc::new(Site {
             house,
-            access: self.access,
+            settings: self.settings,
+            address: self.address,
             turns: Semaphore::new(MOST_WRITERS),
             wrong: Mutex::new(None),
         });
@@ -260,7 +270,9 @@ impl<H: House> Site<H> {
 
     /// Whether whoever asks may; a wrong guess takes its time, and is logged.
     async fn admit(&self, room: Room, request: &Request, peer: SocketAddr) -> Result<(), Answer> {
-        let admitted = self.access.check(room, request);
+        let now = self.house.settings();
+        let access = Access::new(now.as_ref().unwrap_or(&self.settings), self.address);
+        let admitted = access.check(room, request);
         let guessed = request.authorization.is_some();
         if guessed
             && admitted

@@ -18,6 +18,10 @@ impl House for Mock {
         self.why_not.map_or(Ok(()), |why| Err(why.to_owned()))
     }
 
+    fn settings(&self) -> Option<settings::Http> {
+        None
+    }
+
     async fn state(&self) -> String {
         "{\"version\":\"x\"}".to_owned()
     }
