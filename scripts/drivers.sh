@@ -18,6 +18,10 @@ node="$node knex@3.3.0 sequelize@6.37.8 umzug@3.8.3 typeorm@1.1.1 drizzle-orm@0.
 node="$node prisma@7.10.1 @prisma/client@7.10.0 @prisma/adapter-pg@7.10.1"
 node="$node prisma6@npm:prisma@6.19.3 prisma6-adapter-pg@npm:@prisma/adapter-pg@6.19.3"
 
+# What reads /metrics, and knows what a dashboard of Grafana is.
+python="$python prometheus-client==0.26.0"
+node="$node @grafana/schema@13.2.3 typescript@5.9.3"
+
 [ -x "$cache/python/bin/python" ] || python3 -m venv "$cache/python"
 # shellcheck disable=SC2086
 "$cache/python/bin/pip" install --quiet --disable-pip-version-check $python
@@ -56,6 +60,16 @@ if [ -z "${CHROMIUM:-}" ] && ! command -v chromium >/dev/null && ! command -v go
     # Without it the checks of the dashboard fail and say so; the others run.
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install \
         chromium fonts-inter >/dev/null || echo "no Chromium for the dashboard's checks: install it" >&2
+fi
+
+# Prometheus and its promtool: only unpacked, so that no service of that name is started.
+if ! command -v prometheus >/dev/null && [ ! -x "$cache/prometheus/usr/bin/prometheus" ]; then
+    work=$(mktemp -d)
+    chmod 755 "$work"
+    (cd "$work" && apt-get download -qq prometheus && dpkg-deb -x ./*.deb new)
+    rm -rf "$cache/prometheus"
+    mv "$work/new" "$cache/prometheus"
+    rm -rf "$work"
 fi
 
 # The one that has to be built: a program of its own, with the versions of its Cargo.lock.

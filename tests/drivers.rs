@@ -3,6 +3,7 @@
 //! Each driver has its checks in `tests/drivers/`; `make drivers` installs them and runs these
 //! tests, which are ignored otherwise because they need packages from the network. The checks called
 //! `tenants_…` run with `[tenant]` and row-level security: docs/tenants.md has the URLs that they print.
+//! Those called `prometheus_…` are Prometheus's own tools with the rules and the dashboard of config/.
 //! Those called `console_…` talk to pgusher itself; those called `limits_…` meet each refusal of a limit. Those called `orms_…` are ORMs and migration tools (docs/frameworks.md): `make drivers ARGS=orms`.
 //! Those called `dashboard_…` look at the dashboard with Chromium; `SCREENSHOTS=1 make drivers ARGS=dashboard`
 //! also takes the pictures in docs/img.
@@ -14,6 +15,8 @@
     reason = "what is not as expected ends the test, and what a driver says is shown"
 )]
 
+#[path = "drivers/prometheus.rs"]
+mod prometheus_;
 mod support;
 #[path = "drivers/tokio_postgres.rs"]
 mod tokio_postgres_;

@@ -238,3 +238,37 @@ fn both_formats_say_the_same() {
         );
     });
 }
+
+#[test]
+fn what_became_of_a_changed_configuration_is_seen() {
+    let pgusher = Pgusher::in_front_of(postgres(Version::V15))
+        .config(TENANTS)
+        .start();
+    let read_at = "pgusher_config_last_reload_success_timestamp_seconds";
+    let reloads = |page: &Page, success: f64, failure: f64, worked: f64| {
+        page.is("pgusher_config_reloads_total{result=\"success\"}", success);
+        page.is("pgusher_config_reloads_total{result=\"failure\"}", failure);
+        page.is("pgusher_config_last_reload_successful", worked);
+        page.get(read_at).expect("a time")
+    };
+    let page = Page::plain(&pgusher);
+    let started = page.get("process_start_time_seconds").expect("a time");
+    let first = reloads(&page, 0.0, 0.0, 1.0);
+    assert!(
+        (started - 1.0..started + 60.0).contains(&first),
+        "{}",
+        page.0
+    );
+    let right = pgusher.config();
+    let reload = |config: &str, seen: &str| {
+        pgusher.write_config(config);
+        pgusher.signal("HUP");
+        eventually("it was tried", || Page::plain(&pgusher).0.contains(seen));
+        Page::plain(&pgusher)
+    };
+    // A mistake leaves the old one, which does not become younger.
+    let page = reload("[listen", "{result=\"failure\"} 1\n");
+    assert_eq!(reloads(&page, 0.0, 1.0, 0.0), first);
+    let page = reload(&right, "{result=\"success\"} 1\n");
+    assert!(reloads(&page, 1.0, 1.0, 1.0) > first);
+}
