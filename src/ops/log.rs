@@ -36,12 +36,10 @@ static RUNNING: OnceLock<Running> = OnceLock::new();
 struct Running {
     filter: reload::Handle<EnvFilter, Registry>,
     audit: AuditFile,
-    now: Mutex<Now>,
 }
 
-/// What holds now.
-#[derive(Clone)]
-struct Now {
+/// Which lines are written, and where.
+struct Wanted {
     level: String,
     audit_file: Option<PathBuf>,
 }
@@ -80,7 +78,7 @@ fn read(place: &str, text: &str) -> Result<EnvFilter, String> {
     EnvFilter::try_new(text).map_err(|error| format!("{place} is no filter: {error}"))
 }
 
-impl Now {
+impl Wanted {
     /// The filter of the log itself, which leaves audit lines to their file if there is one.
     fn filter(&self, place: &str) -> Result<EnvFilter, String> {
         read(place, &self.level)?;
@@ -99,7 +97,7 @@ impl Now {
 pub fn init(log: &Log) -> Result<(), String> {
     let overriding = std::env::var(LEVEL_VARIABLE).ok();
     let (place, level) = chosen(log, overriding.as_deref());
-    let now = Now {
+    let now = Wanted {
         level: level.to_owned(),
         audit_file: log.audit_file.clone(),
     };
@@ -132,7 +130,6 @@ pub fn init(log: &Log) -> Result<(), String> {
     let running = Running {
         filter: handle,
         audit,
-        now: Mutex::new(now),
     };
     // Who comes second has failed above.
     let _ = RUNNING.set(running);
@@ -145,44 +142,21 @@ pub fn init(log: &Log) -> Result<(), String> {
 /// # Errors
 /// When the level is no filter or the file cannot be opened. Then nothing changes.
 pub fn apply(log: &Log) -> Result<(), String> {
-    let overriding = std::env::var(LEVEL_VARIABLE).ok();
-    let (place, level) = chosen(log, overriding.as_deref());
-    change(place, |now| {
-        now.level = level.to_owned();
-        now.audit_file.clone_from(&log.audit_file);
-    })
-}
-
-/// Changes which lines are written, whatever the configuration and the environment say.
-///
-/// # Errors
-/// When `text` is no filter. Then nothing changes.
-pub fn set_level(text: &str) -> Result<(), String> {
-    change("the level of the log", |now| now.level = text.to_owned())
-}
-
-/// Which lines are written, as it was typed.
-pub fn level() -> String {
-    RUNNING
-        .get()
-        .map_or_else(|| "off".to_owned(), |log| log.now.lock().level.clone())
-}
-
-fn change(place: &str, with: impl FnOnce(&mut Now)) -> Result<(), String> {
     let Some(running) = RUNNING.get() else {
         return Err("the log has not been started".to_owned());
     };
-    let mut now = running.now.lock();
-    let mut wanted = now.clone();
-    with(&mut wanted);
+    let overriding = std::env::var(LEVEL_VARIABLE).ok();
+    let (place, level) = chosen(log, overriding.as_deref());
+    let wanted = Wanted {
+        level: level.to_owned(),
+        audit_file: log.audit_file.clone(),
+    };
     let filter = wanted.filter(place)?;
     running.audit.open(wanted.audit_file.as_deref())?;
     running
         .filter
         .reload(filter)
-        .map_err(|error| format!("{place} cannot be changed: {error}"))?;
-    *now = wanted;
-    Ok(())
+        .map_err(|error| format!("{place} cannot be changed: {error}"))
 }
 
 /// Where audit lines go, if they have a file of their own.
@@ -236,8 +210,8 @@ impl Write for AuditLine {
 mod tests {
     use super::*;
 
-    fn outcome(level: &str, overriding: Option<&str>) -> Result<String, String> {
-        let log = Log {
+    fn log(level: &str) -> Log {
+        Log {
             level: level.to_owned(),
             format: LogFormat::Text,
             connections: true,
@@ -245,8 +219,11 @@ mod tests {
             slow_statements: false,
             audit: true,
             audit_file: None,
-        };
-        filter(&log, overriding).map(|filter| filter.to_string())
+        }
+    }
+
+    fn outcome(level: &str, overriding: Option<&str>) -> Result<String, String> {
+        filter(&log(level), overriding).map(|filter| filter.to_string())
     }
 
     #[test]
@@ -273,21 +250,23 @@ mod tests {
 
     #[test]
     fn audit_lines_have_one_place() {
-        let now = |audit_file| Now {
+        let wanted = |audit_file| Wanted {
             level: "debug".to_owned(),
             audit_file,
         };
-        let shown = |now: Now| now.filter("here").map(|filter| filter.to_string());
-        assert_eq!(shown(now(None)).as_deref(), Ok("debug"));
+        let shown = |it: Wanted| it.filter("here").map(|filter| filter.to_string());
+        assert_eq!(shown(wanted(None)).as_deref(), Ok("debug"));
         assert_eq!(
-            shown(now(Some("audit.jsonl".into()))).as_deref(),
+            shown(wanted(Some("audit.jsonl".into()))).as_deref(),
             Ok("pgusher::audit=off,debug")
         );
     }
 
     #[test]
     fn a_log_that_does_not_run_cannot_be_changed() {
-        assert!(set_level("debug").is_err());
-        assert_eq!(level(), "off");
+        assert_eq!(
+            apply(&log("debug")),
+            Err("the log has not been started".to_owned())
+        );
     }
 }

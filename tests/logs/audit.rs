@@ -149,7 +149,7 @@ fn the_console_is_watched() {
         ),
         (
             "seen on the console",
-            "level=DEBUG event=command user=app command=SHOW TENANTS LIMIT 100000 kind=-",
+            "level=DEBUG event=command user=app command=SHOW TENANTS kind=-",
         ),
         (
             "permission denied to KILL on the console",

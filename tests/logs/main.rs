@@ -15,6 +15,7 @@ mod support;
 
 mod audit;
 mod connections;
+mod reload;
 mod slow;
 mod storms;
 
