@@ -203,7 +203,14 @@ fn a_pause_that_is_not_waited_for_is_over() {
     let mut client = pgusher.raw(&database.name);
     // Canceled.
     let mut admin = console(&pgusher);
+    let mut watch = console(&pgusher);
+    let mut is_paused = || {
+        eventually("it is paused", || {
+            standing(&mut watch, &database.name) == ["1", "0"]
+        });
+    };
     admin.send(&query("PAUSE"));
+    is_paused();
     client.send(&query("SELECT 1"));
     assert!(!client.hears_within(Duration::from_millis(100)));
     admin.cancel();
@@ -211,6 +218,7 @@ fn a_pause_that_is_not_waited_for_is_over() {
     assert_eq!(types(&mut client), "T D C Z:I");
     // Left alone.
     admin.send(&query("PAUSE"));
+    is_paused();
     client.send(&query("SELECT 1"));
     assert!(!client.hears_within(Duration::from_millis(100)));
     drop(admin);
@@ -219,6 +227,7 @@ fn a_pause_that_is_not_waited_for_is_over() {
     let (mut admin, mut other) = (console(&pgusher), console(&pgusher));
     let pause = format!("PAUSE {}", database.name);
     admin.send(&query(&pause));
+    is_paused();
     client.send(&query("SELECT 1"));
     assert!(!client.hears_within(Duration::from_millis(100)));
     done(&mut other, "RESUME");
