@@ -10,6 +10,7 @@ use toml::de::DeTable;
 
 use super::duration::Timeout;
 use super::extras::Extras;
+use super::naming::NamePattern;
 use super::overlay::Overlay;
 use super::problems::Problems;
 use super::schema::{Named, read_table, section};
@@ -167,6 +168,15 @@ section! {
         /// keep one more is refused (53400). What is found only when it is there (a lock that a `DO`
         /// block took) is counted and not refused.
         max_pinned: Limit = Limit(None);
+        /// What server connections call themselves while they work for a client, as it can be seen in
+        /// `pg_stat_activity`: `{name}` is what the client calls itself, `{tenant}` the tenant that it
+        /// connected for, then there are `{user}`, `{database}` and `{address}`. The client sees it
+        /// too, and can change it with SET. Clients that differ in it need one more setting to be
+        /// sent, with their query, when one gets the connection that another had.
+        application_name: Option<NamePattern> = None, unset "what the client calls itself" example r#""pgusher:{tenant}:{name}""#;
+        /// Servers are told `pgusher.version` as a setting of the session, by which an application can
+        /// find out that it is behind pgusher: `SELECT current_setting('pgusher.version', true)`.
+        announce: bool = false;
         flatten timeouts: Overrides;
     }
 }

@@ -12,6 +12,7 @@ pub mod duration;
 pub mod extras;
 pub mod file;
 pub mod listing;
+pub mod naming;
 pub mod overlay;
 pub mod problems;
 pub mod reference;

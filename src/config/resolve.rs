@@ -198,6 +198,8 @@ pub(super) fn with_upstream(
             fair: limits.fairness,
             adaptive: limits.adaptive,
         },
+        application_name: typed.application_name.clone(),
+        announce: typed.announce,
         max_db_connections: typed.max_db_connections.0,
         max_clients: typed.max_clients.0,
         timeouts,

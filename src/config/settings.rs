@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use super::listing::Setting;
+pub use super::naming::{NamePattern, Named};
 pub use super::traces::{Endpoint, Ratio};
 use crate::auth::{Password, Secret};
 pub use crate::{
@@ -259,6 +260,11 @@ pub struct Database {
     pub pins: PinRules,
     /// Sizes of each of its pools.
     pub pool: PoolSizes,
+    /// What server connections call themselves while they work for a client; `None` = what the
+    /// client calls itself.
+    pub application_name: Option<NamePattern>,
+    /// Servers are told that it is pgusher that connects.
+    pub announce: bool,
     /// Most server connections over all pools of this database; `None` = no limit.
     pub max_db_connections: Option<usize>,
     /// Most clients of this database; `None` = no limit.

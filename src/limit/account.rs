@@ -44,6 +44,14 @@ impl Who {
         }
     }
 
+    /// The tenant's id, if it is one.
+    pub fn tenant(&self) -> Option<&str> {
+        match self {
+            Self::Tenant(id) => Some(id.as_str()),
+            Self::User(_) => None,
+        }
+    }
+
     /// Which of the two it is.
     pub const fn kind(&self) -> &'static str {
         match self {

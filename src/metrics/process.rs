@@ -91,7 +91,7 @@ fn reloads(lobby: &Lobby, page: &mut Page) {
     }
     page.only(table::RELOAD_WORKED, u8::from(reloads.is_well));
     let read = reloads.read.duration_since(SystemTime::UNIX_EPOCH);
-    page.only(table::RELOADED, read.unwrap_or_default().as_secs());
+    page.only(table::RELOADED, seconds(read.unwrap_or_default()));
 }
 
 #[cfg(feature = "traces")]

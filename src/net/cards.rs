@@ -13,11 +13,7 @@ use std::{
 };
 
 use super::{cancel::Flight, stream::Stream};
-use crate::{
-    limit::{Account, Who},
-    session::Holds,
-    sync::Mutex,
-};
+use crate::{limit::Account, session::Holds, sync::Mutex};
 
 /// What a connection does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -229,10 +225,12 @@ impl ClientCard {
 
     /// The tenant that its last transaction belonged to, if it was one.
     pub(crate) fn tenant(&self) -> Option<String> {
-        match self.account.lock().as_ref()?.who() {
-            Who::Tenant(id) => Some(id.as_str().to_owned()),
-            Who::User(_) => None,
-        }
+        self.account
+            .lock()
+            .as_ref()?
+            .who()
+            .tenant()
+            .map(str::to_owned)
     }
 
     /// Statements that it has prepared by name.

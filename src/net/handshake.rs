@@ -25,7 +25,7 @@ use crate::{
         client::{Exchange, Proof, Random, Step},
         upstream::Credential,
     },
-    config::settings::{CONSOLES, Config, User},
+    config::settings::{CONSOLES, Config, Named, User},
     error::{Error, Kind, Severity},
     session::{Profile, Session, Start, Tenant, printable},
     tenant::TenantId,
@@ -370,8 +370,19 @@ async fn take_a_seat(
         directory.introduce(&account, &bell).await?;
     }
     let presence = account.come_in(Instant::now())?;
-    let profile = Profile::new(own);
+    let mut profile = Profile::new(own);
     let application = profile.get(b"application_name").map(printable);
+    if let Some(pattern) = &offered.application_name {
+        let ip = dialogue.ends().peer.map(|peer| peer.ip().to_string());
+        let named = Named {
+            name: application.as_deref().unwrap_or_default(),
+            user: &user,
+            tenant: presence.account().who().tenant().unwrap_or_default(),
+            database,
+            address: ip.as_deref().unwrap_or("local"),
+        };
+        profile = profile.with(b"application_name", pattern.fill(&named).as_bytes());
+    }
     let welcome = welcome::welcome(
         membership.pool(),
         &bell,

@@ -65,21 +65,13 @@ impl<'a> About<'a> {
     /// A client that has logged in, in whose name it does what the line is about.
     pub(crate) fn of(card: &'a ClientCard, who: &'a Who) -> Self {
         Self {
-            tenant: tenant_of(who),
+            tenant: who.tenant(),
             ..Self::visitor(card)
         }
     }
 
     fn client(&self) -> Option<u32> {
         (self.client != 0).then_some(self.client)
-    }
-}
-
-/// The tenant's id, if it is one that stands behind the account.
-fn tenant_of(who: &Who) -> Option<&str> {
-    match who {
-        Who::Tenant(id) => Some(id.as_str()),
-        Who::User(_) => None,
     }
 }
 

@@ -127,21 +127,25 @@ async fn open(
         .unwrap_or(Duration::MAX);
     match tokio::time::timeout(limit, connect_and_log_in(pool, worker, generation)).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(pool.way(&pool.db.config().upstream).unreachable(&format!(
+        Err(_) => Err(pool.way(&pool.db.config()).unreachable(&format!(
             "no answer within {limit:?} (server_connect_timeout)"
         ))),
     }
 }
 
+/// How a server is told that it is pgusher that connects.
+const ANNOUNCEMENT: &[(&str, &str)] = &[("pgusher.version", env!("CARGO_PKG_VERSION"))];
+
 impl Pool {
-    fn way<'a>(&'a self, upstream: &'a settings::Upstream) -> Way<'a> {
+    fn way<'a>(&'a self, config: &'a settings::Database) -> Way<'a> {
+        let upstream = &config.upstream;
         Way {
             what: format!("the database server of \"{}\"", self.db.name),
             address: &upstream.address,
             user: upstream.user.as_ref().unwrap_or(&self.user),
             credential: self.credential(),
             database: upstream.database.as_ref().unwrap_or(&self.db.name),
-            settings: &[],
+            settings: if config.announce { ANNOUNCEMENT } else { &[] },
             keys: &self.db.keys,
         }
     }
@@ -153,7 +157,7 @@ async fn connect_and_log_in(
     generation: Generation,
 ) -> Result<Box<ServerConn>, Failure> {
     let config = pool.db.config();
-    let way = pool.way(&config.upstream);
+    let way = pool.way(&config);
     let Opened {
         mut dialogue,
         reported,

@@ -100,6 +100,14 @@ impl Profile {
         }
     }
 
+    /// The same, with this setting.
+    #[must_use]
+    pub fn with(self, name: &[u8], value: &[u8]) -> Self {
+        let entries = self.entries.into_iter();
+        let entries = entries.map(|(name, value)| (name.into_vec(), value.into_vec()));
+        Self::new(entries.chain([(name.to_vec(), value.to_vec())]))
+    }
+
     /// Appends the SQL that brings a session from `current` to `self`; nothing if they are equal.
     ///
     /// `set_config` takes a value as a startup packet does: `SET search_path = 'a, b'` would be one
