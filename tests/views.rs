@@ -10,12 +10,13 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, process::Command};
 
 use support::{
     Pgusher, Raw, Version, eventually,
     message::{bind, describe, execute, extended, lossy, parse, query, sync},
     pgusher::Builder,
+    postgres::psql,
 };
 
 const CONFIG: &str = r#"
@@ -461,4 +462,51 @@ fn what_is_held_up_is_shown() {
     assert_eq!(state(&mut admin, "DISABLE postgres"), "active,ready 1 1");
     assert_eq!(state(&mut admin, "RESUME postgres"), "active,ready 0 1");
     assert_eq!(state(&mut admin, "ENABLE postgres"), "active,ready 0 0");
+}
+
+#[test]
+fn psql_shows_all_of_it() {
+    let pgusher = builder().start();
+    pgusher.raw("postgres").rows("SELECT 1");
+    let says = |sql: &str| {
+        let mut psql = Command::new(psql().expect("psql"));
+        psql.env("PGPASSWORD", "s").args([
+            "-h",
+            "127.0.0.1",
+            "-U",
+            "stats",
+            "-d",
+            "pgbouncer",
+            "-X",
+        ]);
+        let output = psql
+            .args(["-p", &pgusher.port().to_string(), "-xAc", sql])
+            .output()
+            .unwrap();
+        assert_eq!(lossy(&output.stderr), "", "{sql}");
+        lossy(&output.stdout)
+    };
+    for view in [
+        "CLIENTS",
+        "SERVERS",
+        "STATS",
+        "DATABASES",
+        "TOTALS",
+        "MEM",
+        "LIMITS",
+    ] {
+        assert_ne!(says(&format!("SHOW {view};")), "", "{view}");
+    }
+    let pool = says("show pools");
+    let lines: Vec<&str> = pool.lines().take(4).collect();
+    assert_eq!(
+        lines,
+        [
+            "database|postgres",
+            "user|app",
+            "cl_active|0",
+            "cl_waiting|0"
+        ]
+    );
+    assert!(pool.contains("\nsv_idle|1\n"), "{pool}");
 }

@@ -34,6 +34,12 @@ psql -h 127.0.0.1 -p 6432 -U admin pgusher -c 'SHOW TENANTS LIMIT 10'
 - What drivers say by themselves is answered: the usual settings (`SET extra_float_digits = 3`, `SHOW
   transaction_isolation`), `BEGIN`, `COMMIT`, `SELECT 1`. Nothing is set by it, and there are no
   transactions: a command that was done stays done after a `ROLLBACK`.
+- What PgBouncer shows is shown with the columns of PgBouncer 1.25: their names, their types, their
+  order. Columns that only pgusher has stand behind them. What PgBouncer has and pgusher has not is
+  there and empty, so that tools find it. Prometheus's
+  [pgbouncer_exporter](https://github.com/prometheus-community/pgbouncer_exporter) reads it unchanged
+  (`make drivers ARGS=console_exporter`); Debian's `prometheus-pgbouncer-exporter` 1.7 is another program,
+  which asks for columns that PgBouncer gave up in 1.8 and 1.24.
 - Simple and extended protocol, values in text and binary form; no parameters.
 - Each command that changes something is logged with the user's name. What it changed lasts until
   pgusher ends.

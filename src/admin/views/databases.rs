@@ -263,3 +263,20 @@ const USER: &[Field<User>] = &[
         |it| Value::Bool(it.config.bypass),
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_has_a_directory_and_a_port() {
+        let place = |path: &str| place(&Address::Unix(path.into()));
+        let run = "/run/postgresql";
+        let expected = (run.to_owned(), 5432);
+        assert_eq!(place("/run/postgresql/.s.PGSQL.5432"), expected);
+        // No server of PostgreSQL's would be there.
+        assert_eq!(place("/run/postgresql/socket"), (run.to_owned(), 0));
+        let tcp = Address::Tcp("db".to_owned(), 6000);
+        assert_eq!(super::place(&tcp), ("db".to_owned(), 6000));
+    }
+}

@@ -15,7 +15,9 @@ pub(super) fn timestamp(at: SystemTime) -> String {
 
 /// The date so many days after 1970-01-01.
 fn date(days: u64) -> (u64, u64, u64) {
-    let is_leap = |year: u64| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let is_leap = |year: u64| {
+        (year.is_multiple_of(4) && !year.is_multiple_of(100)) || year.is_multiple_of(400)
+    };
     // The 400 years after which all begins again have this many days.
     const CYCLE: u64 = 146_097;
     let mut year = 1970 + days / CYCLE * 400;
