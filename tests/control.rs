@@ -14,7 +14,7 @@ mod support;
 use std::{io::Read as _, time::Duration};
 
 use support::{
-    Pgusher, Raw, Transcript, Version, both_versions, eventually,
+    Message, Pgusher, Raw, Transcript, Version, both_versions, eventually,
     message::{query, terminate},
     patience,
     pgusher::{Builder, eventually_refused},
@@ -60,6 +60,43 @@ fn refused(console: &mut Raw, command: &str) -> (String, String) {
     (messages[0].sqlstate(), messages[0].text())
 }
 
+/// `paused` and `disabled` of a database.
+#[track_caller]
+fn standing(console: &mut Raw, database: &str) -> [String; 2] {
+    console.send(&query("SHOW DATABASES"));
+    let messages = console.until_ready();
+    let names = names(&messages[0]);
+    let at = |name: &str| names.iter().position(|it| it == name).unwrap();
+    let rows = messages.iter().filter(|message| message.tag == b'D');
+    let text = |bytes: &Option<Vec<u8>>| String::from_utf8(bytes.clone().unwrap()).unwrap();
+    for columns in rows.map(Message::columns) {
+        if text(&columns[0]) == database {
+            return [at("paused"), at("disabled")].map(|at| text(&columns[at]));
+        }
+    }
+    panic!("{database} is not listed");
+}
+
+/// The names of columns in a RowDescription.
+fn names(description: &Message) -> Vec<String> {
+    let mut rest = &description.body[2..];
+    let mut names = Vec::new();
+    while !rest.is_empty() {
+        let end = rest.iter().position(|byte| *byte == 0).unwrap();
+        names.push(String::from_utf8(rest[..end].to_vec()).unwrap());
+        rest = &rest[end + 1 + 18..];
+    }
+    names
+}
+
+/// What pgusher as a whole is: the first that holds.
+#[track_caller]
+fn state(console: &mut Raw) -> String {
+    let mut rows = console.rows("SHOW STATE").into_iter();
+    let row = rows.find(|row| row[1].as_deref() == Some("yes"));
+    row.unwrap()[0].clone().unwrap()
+}
+
 /// The error that ends the connection.
 #[track_caller]
 fn farewell(client: &mut Raw) -> String {
@@ -102,6 +139,8 @@ both_versions!(
         let mut new = pgusher.raw(&database.name);
         new.send(&query("SELECT 5"));
         done(&mut admin, &pause);
+        assert_eq!(standing(&mut admin, &database.name), ["1", "0"]);
+        assert_eq!(state(&mut admin), "active");
         done(&mut admin, &format!("RESUME {}", database.name));
         for client in [&mut idle, &mut new] {
             assert_eq!(types(client), "T D C Z:I");
@@ -122,6 +161,7 @@ both_versions!(
         let mut client = pgusher.raw(&database.name);
         client.rows("SELECT 1");
         done(&mut admin, "PAUSE");
+        assert_eq!(state(&mut admin), "paused");
         client.send(&query("SELECT 2"));
         server.stop_fast();
         let mut second = pgusher.raw(&database.name);
@@ -244,6 +284,7 @@ fn a_disabled_database_lets_nobody_in() {
     let refusal = Raw::try_login(pgusher.port(), "app", "", &database.name).map(drop);
     let expected = format!("FATAL:57P03: database {:?} is disabled", database.name);
     assert_eq!(refusal, Err(expected));
+    assert_eq!(standing(&mut admin, &database.name), ["0", "1"]);
     assert_eq!(client.value("SELECT 1"), "1");
     // It is not forgotten for being unused.
     drop(client);

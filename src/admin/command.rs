@@ -173,6 +173,13 @@ pub const COMMANDS: &[About] = &[
         columns: Vec::new,
     },
     About {
+        heads: &["SET"],
+        grammar: "SET key = value",
+        rights: Rights::Change,
+        about: "Gives a key of the configuration another value, until pgusher ends: a key as `SHOW CONFIG` has it (`timeouts.query_timeout`, `databases.app.pool_size`) or one of PgBouncer's names for the same. The rest of the file is read again, as by RELOAD. `DEFAULT` is what the file says. Secrets, and what takes effect at the start only, are refused.",
+        columns: Vec::new,
+    },
+    About {
         heads: &["SHUTDOWN"],
         grammar: "SHUTDOWN [WAIT_FOR_SERVERS | WAIT_FOR_CLIENTS]",
         rights: Rights::Change,
@@ -269,6 +276,10 @@ fn own(rest: &mut Rest<'_>) -> Result<Option<Command>, Error> {
     };
     rest.grammar = Some(about.grammar.to_owned());
     rest.words = behind;
+    if verb.is("SET") && is_head("SET") && !behind.first().is_some_and(is_subject) {
+        let assignment = control::assignment(rest)?;
+        return Ok(assignment.map(Command::Control));
+    }
     if about.heads.iter().all(|head| !head.contains(' ')) {
         return control::read(verb, rest).map(|it| Some(Command::Control(it)));
     }
@@ -287,6 +298,11 @@ fn own(rest: &mut Rest<'_>) -> Result<Option<Command>, Error> {
         Command::ShowAccount(rest.subject()?)
     };
     Ok(Some(command))
+}
+
+/// Whether an account is named here.
+fn is_subject(word: &Word<'_>) -> bool {
+    word.is("TENANT") || word.is("USER")
 }
 
 /// The words that have not been read yet, of a command that is known.
@@ -323,6 +339,15 @@ impl<'w> Rest<'w> {
     pub(super) fn name(&mut self) -> Result<String, Error> {
         let word = self.expect(|word| word.name().is_some_and(|name| !name.is_empty()))?;
         Ok(word.name().unwrap_or_default().to_owned())
+    }
+
+    /// The next word, unless it is one of those.
+    pub(super) fn next_unless(
+        &mut self,
+        is_it: impl Fn(&Word<'_>) -> bool,
+    ) -> Option<&'w Word<'w>> {
+        let is_next = self.words.first().is_some_and(|word| !is_it(word));
+        is_next.then(|| self.next()).flatten()
     }
 
     /// A name, or the end.

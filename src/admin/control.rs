@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{command::Rest, perform::Office, words::Word};
 use crate::{
+    config::overlay::{self, Fixed, Place, Typed},
     error::{Error, Kind},
     net::{control::Shutdown, lobby::Lobby, pool::Db},
     ops::reload::Reloaded,
@@ -36,6 +37,8 @@ pub enum Control {
     KillClient(u32),
     /// Read the configuration again.
     Reload,
+    /// Give a key of the configuration another value; `None`: the file's.
+    Set(Key, Option<Typed>),
     /// End.
     Shutdown(End),
 }
@@ -109,6 +112,7 @@ impl Control {
             Self::Kill(_) => "KILL",
             Self::KillClient(_) => "KILL_CLIENT",
             Self::Reload => "RELOAD",
+            Self::Set(..) => "SET",
             Self::Shutdown(_) => "SHUTDOWN",
         }
     }
@@ -131,7 +135,86 @@ impl fmt::Display for Control {
             Self::KillClient(id) => write!(f, " {id}"),
             Self::Shutdown(End::WaitForServers) => f.write_str(" WAIT_FOR_SERVERS"),
             Self::Shutdown(End::WaitForClients) => f.write_str(" WAIT_FOR_CLIENTS"),
+            // A value may be long, or wrong, or in the wrong place.
+            Self::Set(key, _) => write!(f, " {}", key.name),
             Self::Suspend | Self::Reload | Self::Shutdown(End::AtOnce) => Ok(()),
+        }
+    }
+}
+
+/// A key of the configuration, as it was typed and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    name: String,
+    place: Place,
+}
+
+/// `key = value`, behind SET; `None` if it is no key of ours.
+pub(super) fn assignment(rest: &mut Rest<'_>) -> Result<Option<Control>, Error> {
+    let (mut parts, mut name) = (Vec::new(), String::new());
+    let is_end = |word: &Word<'_>| *word == Word::Equals || word.is("TO");
+    while let Some(word) = rest.next_unless(is_end) {
+        let is_joined = name.is_empty() || name.ends_with('.') || word.is_dotted();
+        match word {
+            // `SET SESSION name`, say.
+            _ if !is_joined => return Ok(None),
+            Word::Plain(text) => {
+                let plain = text.split('.').filter(|part| !part.is_empty());
+                parts.extend(plain.map(str::to_owned));
+            }
+            Word::Quoted(text) => parts.push(text.to_string()),
+            Word::Equals | Word::Comma => return Ok(None),
+        }
+        name += &word.to_string();
+    }
+    let (place, alias) = match overlay::place(&parts) {
+        Ok(found) => found,
+        // Drivers set what is not ours to know.
+        Err(Fixed::Unknown) if parts.len() < 2 => return Ok(None),
+        Err(why) => return Err(cannot_change(&name, why)),
+    };
+    rest.expect(is_end)?;
+    let value = rest.expect(|word| word.name().is_some())?;
+    let value = match value {
+        Word::Plain(text) if text.eq_ignore_ascii_case("DEFAULT") => None,
+        Word::Plain(text) => Some(Typed::Plain((*text).to_owned())),
+        other => Some(Typed::Quoted(other.name().unwrap_or_default().to_owned())),
+    };
+    let value = match alias {
+        Some(alias) if alias.seconds => value.map(in_seconds),
+        _ => value,
+    };
+    Ok(Some(Control::Set(Key { name, place }, value)))
+}
+
+/// PgBouncer's numbers are seconds.
+fn in_seconds(value: Typed) -> Typed {
+    let (Typed::Quoted(text) | Typed::Plain(text)) = &value;
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..1e9).contains(&seconds) => {
+            let millis = Duration::from_secs_f64(seconds).as_millis();
+            Typed::Quoted(format!("{millis}ms"))
+        }
+        _ => value,
+    }
+}
+
+fn cannot_change(name: &str, why: Fixed) -> Error {
+    match why {
+        Fixed::Unknown => {
+            let message = format!("there is no setting {name}");
+            let hint = "SHOW CONFIG lists all settings.";
+            Error::new(Kind::ConsoleUnknown, message).hint(hint)
+        }
+        Fixed::Secret => {
+            let message = format!("{name} is a secret, which is not for the console");
+            let hint = "Change the file, and RELOAD.";
+            Error::new(Kind::ConsoleRefused, message).hint(hint)
+        }
+        Fixed::AtStart => {
+            let message = format!("{name} takes effect at the start only");
+            let hint = "Change the file, and start pgusher again.";
+            Error::new(Kind::ConsoleRefused, message).hint(hint)
         }
     }
 }
@@ -184,6 +267,14 @@ impl Office {
                     reloaded,
                     "the configuration is wrong, and nothing has changed",
                 )
+            }
+            Control::Set(key, value) => {
+                let reloaded = self.reloader.set(lobby, &key.place, value.as_ref()).await;
+                let refusal = format!(
+                    "{} cannot have this value, and nothing has changed",
+                    key.name
+                );
+                self.took_over(reloaded, &refusal)
             }
             // Whoever asked for it hears first that it is done.
             Control::Shutdown(end) => {

@@ -30,6 +30,11 @@ impl Word<'_> {
         matches!(self, Self::Plain(word) if word.eq_ignore_ascii_case(keyword))
     }
 
+    /// It goes on what stands in front of it: `."name"` has two words.
+    pub(super) fn is_dotted(&self) -> bool {
+        matches!(self, Self::Plain(word) if word.starts_with('.'))
+    }
+
     /// The name that it can be.
     pub(super) fn name(&self) -> Option<&str> {
         match self {

@@ -7,6 +7,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
+use super::listing::Entry;
 use super::problems::{Problems, nearest};
 use super::schema::{Shape, Typed, below};
 use super::value::not_a;
@@ -25,6 +26,9 @@ impl Typed for Extras {
     fn show(&self) -> Option<String> {
         Some("{}".to_owned())
     }
+
+    // They are the database's settings, not ours.
+    fn entries(&self, _: &[&str], _: &mut Vec<Entry>) {}
 
     fn read(
         value: &Spanned<DeValue<'_>>,

@@ -10,6 +10,7 @@ use toml::de::DeTable;
 
 use super::duration::Timeout;
 use super::extras::Extras;
+use super::overlay::Overlay;
 use super::problems::Problems;
 use super::schema::{Named, read_table, section};
 use super::secret::Hidden;
@@ -22,8 +23,8 @@ use super::value::{Addresses, Limit, SourceList, TlsMode};
 use crate::tenant::{Format, SettingName};
 
 /// Reads the text; `None` if it is not TOML, which is noted.
-pub fn read(text: &str, problems: &mut Problems<'_>) -> Option<File> {
-    let (table, errors) = DeTable::parse_recoverable(text);
+pub fn read(text: &str, overlay: &Overlay, problems: &mut Problems<'_>) -> Option<File> {
+    let (mut table, errors) = DeTable::parse_recoverable(text);
     // The message only: printed whole, the error would show the line, and passwords stand in lines.
     for error in &errors {
         problems.syntax(
@@ -31,9 +32,11 @@ pub fn read(text: &str, problems: &mut Problems<'_>) -> Option<File> {
             error.message().to_owned(),
         );
     }
-    errors
-        .is_empty()
-        .then(|| read_table(table.get_ref(), "", problems))
+    if !errors.is_empty() {
+        return None;
+    }
+    overlay.lay_over(table.get_mut());
+    Some(read_table(table.get_ref(), "", problems))
 }
 
 section! {

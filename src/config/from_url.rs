@@ -76,6 +76,7 @@ pub(super) fn from_database_url(text: &str) -> Result<Config, ConfigErrors> {
         tenants_query: None,
         console: Console::default(),
         max_tenants: file.metrics.max_tenants,
+        listing: Vec::new(),
         tenancy: 0,
         warnings,
     })

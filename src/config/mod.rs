@@ -11,6 +11,8 @@
 pub mod duration;
 pub mod extras;
 pub mod file;
+pub mod listing;
+pub mod overlay;
 pub mod problems;
 pub mod reference;
 pub mod schema;
@@ -34,6 +36,7 @@ mod tests;
 
 use std::path::Path;
 
+use self::overlay::Overlay;
 pub use self::problems::ConfigErrors;
 use self::problems::Problems;
 pub use self::settings::Config;
@@ -47,9 +50,17 @@ impl Config {
     /// # Errors
     /// All mistakes that are found in it, or why it cannot be read.
     pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        Self::load_under(path, &Overlay::default())
+    }
+
+    /// The same, under what was changed on the console.
+    ///
+    /// # Errors
+    /// All mistakes that are found in both.
+    pub fn load_under(path: &Path, overlay: &Overlay) -> Result<Self, ConfigErrors> {
         let text = secret::read_text(path, MAX_FILE_BYTES)
             .map_err(|reason| ConfigErrors::one(path, format!("the file {reason}")))?;
-        Self::parse(&text, path, &|name| std::env::var(name).ok())
+        Self::parse_under(&text, overlay, path, &|name| std::env::var(name).ok())
     }
 
     /// Reads the configuration in `text`. `origin` is the file's name, for messages and for the
@@ -62,8 +73,17 @@ impl Config {
         origin: &Path,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigErrors> {
+        Self::parse_under(text, &Overlay::default(), origin, env)
+    }
+
+    fn parse_under(
+        text: &str,
+        overlay: &Overlay,
+        origin: &Path,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigErrors> {
         let mut problems = Problems::new(text);
-        let Some(file) = file::read(text, &mut problems) else {
+        let Some(file) = file::read(text, overlay, &mut problems) else {
             return Err(problems.into_errors(origin));
         };
         unsupported::unsupported(&file, &mut problems);

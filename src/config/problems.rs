@@ -105,10 +105,14 @@ impl<'a> Problems<'a> {
                 .get(&(section.to_owned(), key.to_owned()))
                 .copied()
         };
-        find(key).or_else(|| find(""))
+        find(key).or_else(|| find("")).filter(|line| *line > 0)
     }
 
+    /// The line; 0 for what does not stand in the text.
     fn line_at(&self, offset: usize) -> usize {
+        if offset > self.text.len() {
+            return 0;
+        }
         1 + self
             .text
             .bytes()

@@ -17,7 +17,7 @@ use super::settings::{
     Timeouts, Traces, Upstream, User,
 };
 use super::url::DatabaseUrl;
-use super::{limits, tenants};
+use super::{limits, listing, tenants};
 
 /// Room for some hundred thousand users; what is larger is not a list of users.
 const MAX_USERLIST_BYTES: u64 = 64 << 20;
@@ -58,6 +58,7 @@ pub(super) fn resolve(file: &File, sources: &Sources<'_>, problems: &mut Problem
         tenants_query: limits::tenants_query(file, sources, problems),
         max_tenants: file.metrics.max_tenants,
         console: file.console.as_ref().map(console).unwrap_or_default(),
+        listing: listing::listing(file),
         tenancy: tenants::fingerprint(file),
         warnings: Vec::new(),
     }

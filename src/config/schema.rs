@@ -11,6 +11,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
+use super::listing::Entry;
 use super::problems::{Problems, nearest, quoted};
 
 /// A key of a section, as the reference shows it.
@@ -64,6 +65,9 @@ pub trait Typed: Sized {
     /// As it would be typed; `None` if it is no value.
     fn show(&self) -> Option<String>;
 
+    /// The values that stand at this place and below.
+    fn entries(&self, place: &[&str], entries: &mut Vec<Entry>);
+
     /// Reads it, or notes what is wrong with it.
     fn read(
         value: &Spanned<DeValue<'_>>,
@@ -98,6 +102,10 @@ impl<T: Scalar> Typed for T {
         Scalar::show(self)
     }
 
+    fn entries(&self, place: &[&str], entries: &mut Vec<Entry>) {
+        entries.push(Entry::new::<T>(place, Scalar::show(self)));
+    }
+
     fn read(
         value: &Spanned<DeValue<'_>>,
         section: &str,
@@ -120,6 +128,14 @@ impl<T: Typed> Typed for Option<T> {
         self.as_ref().and_then(T::show)
     }
 
+    fn entries(&self, place: &[&str], entries: &mut Vec<Entry>) {
+        match (self, T::shape()) {
+            (Some(value), _) => value.entries(place, entries),
+            (None, Shape::Value(kind)) => entries.push(Entry::of_kind(kind, place, None)),
+            (None, _) => {}
+        }
+    }
+
     fn read(
         value: &Spanned<DeValue<'_>>,
         section: &str,
@@ -133,13 +149,19 @@ impl<T: Typed> Typed for Option<T> {
 /// Sections with names of the operator's choice.
 pub type Named<T> = BTreeMap<String, T>;
 
-impl<T: Section> Typed for Named<T> {
+impl<T: Section + Typed> Typed for Named<T> {
     fn shape() -> Shape {
         Shape::Named(T::keys())
     }
 
     fn show(&self) -> Option<String> {
         None
+    }
+
+    fn entries(&self, place: &[&str], entries: &mut Vec<Entry>) {
+        for (name, one) in self {
+            one.entries(&[place, &[name]].concat(), entries);
+        }
     }
 
     fn read(
@@ -322,6 +344,18 @@ macro_rules! section {
 
             fn show(&self) -> Option<String> {
                 None
+            }
+
+            fn entries(
+                &self,
+                place: &[&str],
+                entries: &mut Vec<$crate::config::listing::Entry>,
+            ) {
+                $(
+                    let below = [place, &[stringify!($key)]].concat();
+                    $crate::config::schema::Typed::entries(&self.$key, &below, entries);
+                )*
+                $( $crate::config::schema::Typed::entries(&self.$flat, place, entries); )?
             }
 
             fn read(

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use super::listing::Setting;
 pub use super::traces::{Endpoint, Ratio};
 use crate::auth::{Password, Secret};
 pub use crate::{
@@ -45,6 +46,8 @@ pub struct Config {
     pub console: Console,
     /// Tenants with series of their own among the metrics.
     pub max_tenants: usize,
+    /// All settings as they were typed, for people to look at.
+    pub listing: Vec<Setting>,
     /// Whether there are tenants, under which setting and with which ids: a number to be compared.
     pub tenancy: u64,
     /// What the operator should hear at the start: whole lines, with the place in the file.

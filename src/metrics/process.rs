@@ -1,6 +1,6 @@
 //! The process itself: its version, its clients, what it refused, and what the system knows of it.
 
-use std::time::UNIX_EPOCH;
+use std::time::SystemTime;
 
 use prometheus::{core::Collector as _, process_collector::ProcessCollector, proto};
 
@@ -24,6 +24,7 @@ pub(super) fn write(lobby: &Lobby, page: &mut Page) {
     clients(&Clients::of(lobby), page);
     page.only(table::CLIENTS_MOST, config.listen.max_clients);
     refusals(lobby, page);
+    reloads(lobby, page);
     #[cfg(feature = "traces")]
     spans(lobby, page);
     system(page);
@@ -81,6 +82,18 @@ fn refusals(lobby: &Lobby, page: &mut Page) {
     }
 }
 
+fn reloads(lobby: &Lobby, page: &mut Page) {
+    const METRIC: &Metric = table::RELOADS;
+    let reloads = lobby.reloads();
+    page.family(METRIC);
+    for (result, count) in [("success", reloads.worked), ("failure", reloads.failed)] {
+        page.sample(METRIC, &Labels::of(METRIC, &[result]), count);
+    }
+    page.only(table::RELOAD_WORKED, u8::from(reloads.is_well));
+    let read = reloads.read.duration_since(SystemTime::UNIX_EPOCH);
+    page.only(table::RELOADED, read.unwrap_or_default().as_secs());
+}
+
 #[cfg(feature = "traces")]
 fn spans(lobby: &Lobby, page: &mut Page) {
     const METRIC: &Metric = table::SPANS;
@@ -92,20 +105,6 @@ fn spans(lobby: &Lobby, page: &mut Page) {
     for (result, count) in [("sent", sent), ("dropped", dropped)] {
         page.sample(METRIC, &Labels::of(METRIC, &[result]), count);
     }
-}
-
-fn reloads(lobby: &Lobby, page: &mut Page) {
-    let reloads = lobby.reloads();
-    page.family(table::RELOADS);
-    let worked = reloads.count - reloads.failed;
-    for (result, count) in [("success", worked), ("failure", reloads.failed)] {
-        let labels = Labels::of(table::RELOADS, &[result]);
-        page.sample(table::RELOADS, &labels, count);
-    }
-    let last_worked = reloads.last.is_none_or(|(_, worked)| worked);
-    page.only(table::RELOAD_WORKED, u8::from(last_worked));
-    let read = reloads.read.duration_since(UNIX_EPOCH);
-    page.only(table::RELOADED, seconds(read.unwrap_or_default()));
 }
 
 /// What the operating system knows of the process.

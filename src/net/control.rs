@@ -62,6 +62,11 @@ impl Db {
         self.books.lock().disable(disabled);
     }
 
+    /// Whether new clients are refused.
+    pub(crate) fn is_disabled(&self) -> bool {
+        self.books.lock().is_disabled()
+    }
+
     /// Each server connection is closed as soon as nobody has it.
     pub(crate) fn reconnect(self: &Arc<Self>, now: Instant) {
         let (idle, work) = {

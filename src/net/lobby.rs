@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
@@ -133,7 +133,7 @@ impl Lobby {
             visitors: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             closing: AtomicBool::new(false),
-            reloads: Mutex::new(Reloads::none(SystemTime::now())),
+            reloads: Mutex::new(Reloads::none()),
             shutdown: Mutex::default(),
             ordered: Notify::new(),
         })

@@ -20,24 +20,24 @@ use crate::{
 /// What became of the attempts to read the configuration again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reloads {
-    /// How many were made.
-    pub(crate) count: u64,
-    /// How many of them failed: nothing changed then.
+    /// How many of them worked.
+    pub(crate) worked: u64,
+    /// How many did not: nothing changed then.
     pub(crate) failed: u64,
-    /// When the last one was made, and whether it worked.
-    pub(crate) last: Option<(SystemTime, bool)>,
+    /// The last one worked, or there was none.
+    pub(crate) is_well: bool,
     /// When the configuration was read that holds now.
     pub(crate) read: SystemTime,
 }
 
 impl Reloads {
-    /// The first configuration has been read.
-    pub(crate) fn none(now: SystemTime) -> Self {
+    /// It has just been read for the first time.
+    pub(super) fn none() -> Self {
         Self {
-            count: 0,
+            worked: 0,
             failed: 0,
-            last: None,
-            read: now,
+            is_well: true,
+            read: SystemTime::now(),
         }
     }
 }
@@ -51,12 +51,12 @@ impl Lobby {
     /// The configuration was read again, and could be taken over or not.
     pub(crate) fn was_reloaded(&self, works: bool) {
         let mut reloads = self.reloads.lock();
-        reloads.count += 1;
-        reloads.failed += u64::from(!works);
-        let now = SystemTime::now();
-        reloads.last = Some((now, works));
+        reloads.is_well = works;
         if works {
-            reloads.read = now;
+            reloads.worked += 1;
+            reloads.read = SystemTime::now();
+        } else {
+            reloads.failed += 1;
         }
     }
 
@@ -79,6 +79,7 @@ impl Lobby {
         if let (Some(directory), Some(query)) = (&self.directory, &new.tenants_query) {
             directory.revise(query.clone());
         }
+        list(&old, &mut new);
         self.journal.apply(&new.log);
         self.reports.apply(&new.log);
         let new = Arc::new(new);
@@ -148,6 +149,15 @@ fn keep(old: &Config, new: &mut Config) {
     new.max_tenants = old.max_tenants;
     if old.tenants_query.is_some() != new.tenants_query.is_some() {
         new.tenants_query.clone_from(&old.tenants_query);
+    }
+}
+
+/// What takes effect at the next start is listed with the value that it has now.
+fn list(old: &Config, new: &mut Config) {
+    for setting in new.listing.iter_mut().filter(|it| !it.changeable) {
+        if let Some(known) = old.listing.iter().find(|it| it.key == setting.key) {
+            setting.value.clone_from(&known.value);
+        }
     }
 }
 

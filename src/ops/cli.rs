@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, ConfigErrors};
+use crate::config::{Config, ConfigErrors, overlay::Overlay};
 use crate::tenant::SettingName;
 use crate::tenant::row_security::{ColumnType, Identifier, Starter, Table};
 
@@ -119,8 +119,20 @@ impl Source {
     /// # Errors
     /// When there is none, or it is wrong.
     pub fn load(&self, database_url: Option<&str>) -> Result<Config, NoConfig> {
+        self.load_under(database_url, &Overlay::default())
+    }
+
+    /// The same, under what was changed on the console.
+    ///
+    /// # Errors
+    /// When there is none, or it is wrong.
+    pub fn load_under(
+        &self,
+        database_url: Option<&str>,
+        overlay: &Overlay,
+    ) -> Result<Config, NoConfig> {
         let loaded = match (&self.config, database_url.filter(|url| !url.is_empty())) {
-            (Some(path), _) => Config::load(path),
+            (Some(path), _) => Config::load_under(path, overlay),
             (None, Some(url)) => Config::from_database_url(url),
             (None, None) => return Err(NoConfig::NotGiven),
         };

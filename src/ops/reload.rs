@@ -8,15 +8,21 @@ use super::{
     cli::{NoConfig, Source},
     log,
 };
-use crate::{config::Config, net::lobby::Lobby};
+use crate::{
+    config::{
+        Config,
+        overlay::{Overlay, Place, Typed},
+    },
+    net::lobby::Lobby,
+};
 
 /// Where the configuration comes from.
 pub struct Reloader {
     source: Source,
     /// What stands for a file.
     url: Option<String>,
-    /// One at a time: what is read later holds.
-    turn: tokio::sync::Mutex<()>,
+    /// What was changed on the console. One reload at a time: what is read later holds.
+    overlay: tokio::sync::Mutex<Overlay>,
 }
 
 /// What there is to say about a configuration that was taken over, or why it was not; line by line.
@@ -35,17 +41,54 @@ impl Reloader {
         Arc::new(Self {
             source,
             url,
-            turn: tokio::sync::Mutex::default(),
+            overlay: tokio::sync::Mutex::default(),
         })
     }
 
     /// Reads the configuration again and takes it over.
     pub(crate) async fn reload(&self, lobby: &Lobby) -> Reloaded {
-        let _turn = self.turn.lock().await;
+        let mut overlay = self.overlay.lock().await;
+        let same = overlay.clone();
+        self.take(lobby, &mut overlay, vec![same]).await
+    }
+
+    /// Gives a key another value, which goes before the file's, or the file's own again.
+    pub(crate) async fn set(
+        &self,
+        lobby: &Lobby,
+        place: &Place,
+        value: Option<&Typed>,
+    ) -> Reloaded {
+        let mut overlay = self.overlay.lock().await;
+        let meant = match value {
+            Some(value) => overlay.with(place, value),
+            None => vec![overlay.without(place)],
+        };
+        self.take(lobby, &mut overlay, meant).await
+    }
+
+    /// Takes over the file under the first of these that is right.
+    async fn take(&self, lobby: &Lobby, own: &mut Overlay, meant: Vec<Overlay>) -> Reloaded {
         let (source, url) = (self.source.clone(), self.url.clone());
-        let reading = tokio::task::spawn_blocking(move || read(&source, url.as_deref()));
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut least: Option<Vec<String>> = None;
+            for overlay in meant {
+                match read(&source, url.as_deref(), &overlay) {
+                    Ok(config) => return Ok((config, overlay)),
+                    // What was meant is nearest to being right.
+                    Err(problems) => match &least {
+                        Some(least) if least.len() <= problems.len() => {}
+                        _ => least = Some(problems),
+                    },
+                }
+            }
+            Err(least.unwrap_or_default())
+        });
         let reloaded = match reading.await {
-            Ok(Ok(config)) => Ok(take_over(lobby, config)),
+            Ok(Ok((config, overlay))) => {
+                *own = overlay;
+                Ok(take_over(lobby, config))
+            }
             Ok(Err(problems)) => Err(problems),
             Err(_) => Err(vec!["pgusher is shutting down".to_owned()]),
         };
@@ -55,11 +98,13 @@ impl Reloader {
 }
 
 /// The configuration, if all of it is right.
-fn read(source: &Source, url: Option<&str>) -> Result<Config, Vec<String>> {
-    let config = source.load(url).map_err(|error| match error {
-        NoConfig::Wrong(errors) => errors.lines().to_vec(),
-        error @ NoConfig::NotGiven => vec![error.to_string()],
-    })?;
+fn read(source: &Source, url: Option<&str>, overlay: &Overlay) -> Result<Config, Vec<String>> {
+    let config = source
+        .load_under(url, overlay)
+        .map_err(|error| match error {
+            NoConfig::Wrong(errors) => errors.lines().to_vec(),
+            error @ NoConfig::NotGiven => vec![error.to_string()],
+        })?;
     // The last thing that can be wrong, and it changes nothing then.
     log::apply(&config.log).map_err(|error| vec![error])?;
     Ok(config)

@@ -10,6 +10,7 @@ use crate::{
         lobby::Lobby,
         pool::{Db, Filling},
     },
+    pool::Hold,
 };
 
 /// `SHOW DATABASES`
@@ -162,11 +163,11 @@ const DATABASE: &[Field<Database>] = &[
     small("current_client_connections", "Clients now.", |it| {
         Value::count(it.clients)
     }),
-    small("paused", "1 = no server connection is given out.", |_| {
-        Value::Int(0)
+    small("paused", "1 = no server connection is given out.", |it| {
+        Value::Int((it.db.held() != Hold::Off).into())
     }),
-    small("disabled", "1 = no new client is let in.", |_| {
-        Value::Int(0)
+    small("disabled", "1 = no new client is let in.", |it| {
+        Value::Int(it.db.is_disabled().into())
     }),
     // Ours.
     small(

@@ -5,6 +5,7 @@ use crate::{
     admin::tables::{self, Field, Type, Value, field},
     config::settings::Rights,
     net::lobby::Lobby,
+    pool::Hold,
 };
 
 /// `SHOW LISTS`
@@ -73,10 +74,12 @@ const STATES: &[Field<(&'static str, bool)>] = &[
 ];
 
 fn states(lobby: &Lobby) -> [(&'static str, bool); 5] {
+    // Of all databases; single ones are in `SHOW DATABASES`.
+    let hold = lobby.held_new();
     [
-        ("active", true),
-        ("paused", false),
-        ("suspended", false),
+        ("active", hold == Hold::Off),
+        ("paused", hold == Hold::Paused),
+        ("suspended", hold == Hold::Suspended),
         ("ready", lobby.readiness().is_ok()),
         ("stopping", lobby.is_stopping()),
     ]

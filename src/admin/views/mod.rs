@@ -6,6 +6,7 @@ use super::tables::{Column, Row, Table};
 use crate::{config::settings::Rights, net::lobby::Lobby};
 
 pub(super) mod accounts;
+mod config;
 mod databases;
 mod lists;
 mod pins;
@@ -32,6 +33,7 @@ pub struct View {
 /// All views, as they are listed.
 pub static VIEWS: &[View] = &[
     accounts::TENANTS,
+    config::CONFIG,
     accounts::LIMITS,
     pools::POOLS,
     pins::PINS,
