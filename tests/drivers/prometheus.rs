@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use pgusher::metrics::table::{ALL, Kind, Metric};
 use serde_json::Value;
 
 use crate::{
@@ -367,8 +368,9 @@ fn look(prometheus: &Prometheus, pg: &Postgres) {
         .iter()
         .filter_map(|it| it["metric"]["__name__"].as_str())
         .collect();
-    for metric in pgusher::metrics::table::ALL {
-        let histogram = metric.kind == pgusher::metrics::table::Kind::Histogram;
+    let always = |it: &&&Metric| !it.about.contains("Only with ");
+    for metric in ALL.iter().filter(always) {
+        let histogram = metric.kind == Kind::Histogram;
         let series = format!("{}{}", metric.name, if histogram { "_bucket" } else { "" });
         assert!(
             names.contains(&&*series),
