@@ -397,6 +397,9 @@ fn look(prometheus: &Prometheus, pg: &Postgres) {
     assert_eq!(prometheus.state_of("PgusherServerUnreachable"), Ok(None));
     assert_eq!(prometheus.state_of("PgusherDown"), Ok(None));
 
+    // Its database has no policies at all.
+    prometheus.until_state("PgusherRowSecurity", Some("firing"));
+
     let mut empty = Vec::new();
     for expression in dashboard_queries() {
         let samples = prometheus.query(&expression).unwrap();

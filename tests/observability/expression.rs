@@ -3,20 +3,20 @@
 
 /// What is named in an expression.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Expression {
+pub(crate) struct Expression {
     /// The series that it takes.
-    pub selectors: Vec<Selector>,
+    pub(crate) selectors: Vec<Selector>,
     /// The labels in `by`, `without`, `on`, `ignoring`, `group_left` and `group_right`.
-    pub grouping: Vec<String>,
+    pub(crate) grouping: Vec<String>,
 }
 
 /// One of them.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Selector {
+pub(crate) struct Selector {
     /// Its name, with the suffix of a histogram's part.
-    pub metric: String,
+    pub(crate) metric: String,
     /// Labels and what they shall be, whether equal or not.
-    pub matchers: Vec<(String, String)>,
+    pub(crate) matchers: Vec<(String, String)>,
 }
 
 const GROUPING: [&str; 6] = [
@@ -30,13 +30,13 @@ const GROUPING: [&str; 6] = [
 const OPERATORS: [&str; 5] = ["and", "or", "unless", "bool", "offset"];
 
 /// Can this stand in a name?
-pub fn is_name(c: char) -> bool {
+pub(crate) fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
 impl Expression {
     /// Reads it.
-    pub fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         let mut found = Self::default();
         let mut rest = text;
         while let Some(c) = rest.chars().next() {

@@ -2,23 +2,23 @@
 
 /// A rule.
 #[derive(Debug, Default)]
-pub struct Rule {
+pub(crate) struct Rule {
     /// The alert's name, or that of the series that is recorded.
-    pub name: String,
+    pub(crate) name: String,
     /// The expression, in one line.
-    pub expr: String,
+    pub(crate) expr: String,
     /// How long it must hold.
-    pub wait: String,
+    pub(crate) wait: String,
     /// How bad it is.
-    pub severity: String,
+    pub(crate) severity: String,
     /// In one line.
-    pub summary: String,
+    pub(crate) summary: String,
     /// What to do.
-    pub description: String,
+    pub(crate) description: String,
 }
 
 /// All rules of a file.
-pub fn read(text: &str) -> Vec<Rule> {
+pub(crate) fn read(text: &str) -> Vec<Rule> {
     let mut rules: Vec<Rule> = Vec::new();
     // The key of a text that goes on in the next lines, and how far it is indented.
     let mut open: Option<(String, usize)> = None;
