@@ -35,7 +35,7 @@ postgres: ## find or install the PostgreSQL versions of the tests
 	@echo "== PostgreSQL $(POSTGRES)"
 	@scripts/postgres.sh $(POSTGRES)
 
-drivers: rust postgres ## drivers and ORMs against pgusher (ARGS=orms: those; needs python3, npm, java, ruby; their own tests: suites)
+drivers: rust postgres ## drivers and ORMs against pgusher (ARGS=orms: those; needs python3, npm, java, ruby, chromium; SCREENSHOTS=1: docs/img; their own tests: suites)
 	@scripts/drivers.sh
 	$(CARGO) test --locked --test drivers -- --ignored --test-threads 2 $(ARGS)
 

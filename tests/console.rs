@@ -167,7 +167,7 @@ fn who_may_look_changes_nothing() {
     let suspend = [extended("SUSPEND TENANT acme", &[]), sync()].concat();
     assert_eq!(stats.ask(&suspend).types(), "1 2 n E:42501 Z:I");
     assert_eq!(tenants(&mut stats), Vec::<String>::new());
-    assert_eq!(stats.rows("SHOW HELP").len(), 18);
+    assert!(stats.rows("SHOW HELP").len() > 25);
     assert_eq!(
         stats.ask(&query("SET extra_float_digits = 3")).types(),
         "C Z:I"

@@ -15,9 +15,9 @@
     reason = "what is not as expected ends the test, and what a driver says is shown"
 )]
 
-mod support;
 #[path = "drivers/prometheus.rs"]
 mod prometheus_;
+mod support;
 #[path = "drivers/tokio_postgres.rs"]
 mod tokio_postgres_;
 

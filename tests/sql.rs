@@ -33,11 +33,14 @@ proptest! {
     ) {
         let mut text = String::new();
         for (form, noise, between) in parts {
-            text += &format!(" {} {between} ", FORMS[form](&noise));
+            text += &format!(" {}, {between} ", FORMS[form](&noise));
         }
-        let shown = mask(text.as_bytes(), Dialect::default(), most);
-        prop_assert!(!shown.contains(SECRET) && !shown.contains("4711"), "{text}\n{shown}");
-        prop_assert!(shown.len() <= most);
+        // Whatever the server takes a backslash for: who writes the log may be wrong about it.
+        for dialect in &properties::DIALECTS[..2] {
+            let shown = mask(text.as_bytes(), *dialect, most);
+            prop_assert!(!shown.contains(SECRET) && !shown.contains("4711"), "{text}\n{shown}");
+            prop_assert!(shown.len() <= most);
+        }
         // Nor if the text is cut anywhere before it is looked at.
         let cut = text.floor_char_boundary(most);
         let shown = mask(&text.as_bytes()[..cut], Dialect::default(), 1000);

@@ -142,7 +142,7 @@ pub(crate) struct ClientCard {
     pub(crate) ends: Ends,
     pace: Pace,
     /// Whom its last transaction belonged to.
-    account: Mutex<Arc<Account>>,
+    account: Mutex<Option<Arc<Account>>>,
     /// The number of that account, to see whether it is another's turn.
     number: AtomicU64,
     /// What it keeps on a server connection.
@@ -162,7 +162,8 @@ pub(crate) struct Introduction<'a> {
     pub(crate) login: &'a str,
     pub(crate) application: &'a str,
     pub(crate) ends: Ends,
-    pub(crate) account: Arc<Account>,
+    /// On the console nobody's: looking costs no tenant anything.
+    pub(crate) account: Option<Arc<Account>>,
 }
 
 impl ClientCard {
@@ -175,7 +176,7 @@ impl ClientCard {
             application: of.application.into(),
             ends: of.ends,
             pace: Pace::new(Instant::now()),
-            number: AtomicU64::new(of.account.number()),
+            number: AtomicU64::new(of.account.as_ref().map_or(0, |it| it.number())),
             account: Mutex::new(of.account),
             holds: AtomicU16::new(0),
             keeping_since: AtomicU64::new(0),
@@ -194,7 +195,7 @@ impl ClientCard {
         self.pace.link.store(server.id, Ordering::Relaxed);
         if self.number.load(Ordering::Relaxed) != account.number() {
             self.number.store(account.number(), Ordering::Relaxed);
-            *self.account.lock() = Arc::clone(account);
+            *self.account.lock() = Some(Arc::clone(account));
         }
         self.pace.does(Doing::Active);
         server.serves(self.id);
@@ -226,14 +227,9 @@ impl ClientCard {
         self.pace.glimpse()
     }
 
-    /// Whom its last transaction belonged to.
-    pub(crate) fn account(&self) -> Arc<Account> {
-        Arc::clone(&self.account.lock())
-    }
-
-    /// The tenant that this was, if it was one.
+    /// The tenant that its last transaction belonged to, if it was one.
     pub(crate) fn tenant(&self) -> Option<String> {
-        match self.account.lock().who() {
+        match self.account.lock().as_ref()?.who() {
             Who::Tenant(id) => Some(id.as_str().to_owned()),
             Who::User(_) => None,
         }

@@ -29,7 +29,6 @@ pub(crate) struct Visitor {
 
 /// Who a visitor is.
 pub(crate) struct Badge {
-    pub(crate) user: String,
     pub(crate) rights: Rights,
     /// As it is seen.
     pub(crate) card: Arc<ClientCard>,

@@ -387,7 +387,7 @@ async fn take_a_seat(
         login: &login,
         application: application.as_deref().unwrap_or_default(),
         ends: dialogue.ends(),
-        account: Arc::clone(presence.account()),
+        account: Some(Arc::clone(presence.account())),
     });
     registration.show(&card);
 
@@ -453,12 +453,11 @@ fn visit(
         login: "",
         application: "",
         ends: dialogue.ends(),
-        account: lobby.config().accounts.of_user(user)?,
+        account: None,
     });
     registration.show(&card);
     Ok(Badge {
         card,
-        user: user.to_owned(),
         rights,
         registration,
         visit: lobby.visit(),

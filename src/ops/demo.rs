@@ -76,6 +76,7 @@ The user's name may end with it, too:
 
 Behind the scene:
   psql 'postgres://postgres@127.0.0.1:{postgres}/app'    directly, as the superuser, who sees all
+  http://127.0.0.1:{http}/                             the dashboard: what happens, as it happens
   curl http://127.0.0.1:{http}/readyz                  is it ready for clients?
 pgusher keeps at most {pool} server connections, whatever the number of clients:
   SELECT pid, state, query FROM pg_stat_activity WHERE usename = 'app';

@@ -41,11 +41,17 @@ impl Default for PinRules {
 }
 
 /// The pinned connections of a pool.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pins {
     /// What the rules say; each text that might pin asks.
     allowed: AtomicBool,
     taken: Mutex<Taken>,
+}
+
+impl Default for Pins {
+    fn default() -> Self {
+        Self::new(PinRules::default())
+    }
 }
 
 #[derive(Debug, Default)]

@@ -5,8 +5,8 @@
 //! hold anything and is left out. From where a text cannot be read for certain nothing is shown: what
 //! lies behind a quote that was never closed may be a password.
 //!
-//! The dialect must be the one that the server reads the text by: with another, the inside of a
-//! string may look like its outside.
+//! Nor is anything shown from where the two ways to read `'…\'…'` part: which of them the server
+//! took may have been changed by a statement that was still on its way.
 
 use super::lexer::{Dialect, Lexer, Token, TokenKind};
 
@@ -35,6 +35,7 @@ pub fn mask(text: &[u8], dialect: Dialect, most: usize) -> String {
             TokenKind::Comment => continue,
             TokenKind::End => return shown.text,
             TokenKind::Doubt => return shown.and_more(apart),
+            _ if is_ambiguous(lexer.bytes(token)) => return shown.and_more(apart),
             _ => {}
         }
         let room = shown.text.len();
@@ -96,6 +97,16 @@ impl Shown {
         }
         self.text
     }
+}
+
+/// A plain string, which ends elsewhere if backslashes mean the other thing in it.
+fn is_ambiguous(token: &[u8]) -> bool {
+    let is_odd = |quote: usize| {
+        let before = token.get(..quote).unwrap_or_default();
+        let backslashes = before.iter().rev().take_while(|byte| **byte == b'\\');
+        backslashes.count() % 2 == 1
+    };
+    token.first() == Some(&b'\'') && memchr::memchr_iter(b'\'', token).any(is_odd)
 }
 
 fn is_literal(kind: TokenKind) -> bool {
@@ -178,13 +189,22 @@ mod tests {
     }
 
     #[test]
-    fn strings_are_read_as_the_server_reads_them() {
-        let text = br"select 'a\'secret', 'b' from t";
-        let escaping = Dialect {
-            standard_strings: false,
-            ..Dialect::default()
-        };
-        assert_eq!(mask(text, escaping, 100), "select $?, $? from t");
+    fn it_does_not_matter_what_a_backslash_means() {
+        for standard_strings in [true, false] {
+            let dialect = Dialect {
+                standard_strings,
+                ..Dialect::default()
+            };
+            for (text, expected) in [
+                (r"select 'a\b\\', 'b' from t", "select $?, $? from t"),
+                (r"select E'a\'b', 'c' from t", "select $?, $? from t"),
+                (r"select 1, 'a\'secret', 'b' from t", "select $?, …"),
+                (r"select 1, 'a\', ' secret ' from t", "select $?, …"),
+                ("select 'a'\n 'b\\' secret '", "select …"),
+            ] {
+                assert_eq!(mask(text.as_bytes(), dialect, 100), expected, "{text}");
+            }
+        }
     }
 
     #[test]

@@ -88,6 +88,7 @@ EXPECTED = {
     "PEERS": columns(peer_id=INT4, host=TEXT, port=INT4, pool_size=INT4),
     "MEM": columns(name=TEXT, size=INT4, used=INT4, free=INT4, memtotal=INT4),
     "STATE": texts("key", "value"),
+    "CONFIG": texts("key", "value", "default", "changeable"),
     "DNS_HOSTS": columns(hostname=TEXT, ttl=INT8, addrs=TEXT),
     "DNS_ZONES": columns(zonename=TEXT, serial=INT8, count=INT4),
     "VERSION": texts("version"),
@@ -115,7 +116,7 @@ ROWS = {
 }
 
 # Columns that had another name, and types that were others, before 1.25.
-ONCE_CALLED = {("DATABASES", "reserve_pool"), ("STATS", "total_requests")}
+ONCE_CALLED = {("DATABASES", "reserve_pool")}
 ONCE_TYPES = {INT4: {INT4, INT8}, NUMERIC: {NUMERIC, INT8}, TEXT: {TEXT, INT4}}
 
 

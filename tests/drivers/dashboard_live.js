@@ -5,6 +5,7 @@ const assert = require('node:assert');
 const { setTimeout: sleep } = require('node:timers/promises');
 const { Client } = require('pg');
 const { url, runAll } = require('./checks.js');
+const { World } = require('./dashboard_mock.js');
 const { open, fits, picture, texts } = require('./dashboard.js');
 
 const http = process.env.DASHBOARD_URL;
@@ -15,6 +16,9 @@ const httpCredentials = { username: 'anybody', password };
 
 const urlOf = (tenant, database) =>
   url.replace('//app:', `//app.${encodeURIComponent(tenant)}:`).replace(/\/[^/]*$/, database ? `/${database}` : '$&');
+
+const authorization = `Basic ${Buffer.from(`x:${password}`).toString('base64')}`;
+const state = async () => (await fetch(new URL('api/state', http), { headers: { authorization } })).text();
 
 // Clients that do something again and again, until `stop` is called.
 class Load {
@@ -125,6 +129,75 @@ async function aHostileNameIsText() {
   await closed();
 }
 
+// What has which keys of which types; of a list its first item counts, and null goes for anything.
+function shape(value) {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return value.length ? [shape(value.find((it) => it !== null) ?? null)] : [];
+  if (typeof value !== 'object') return typeof value;
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, shape(one)]));
+}
+
+function differences(made, real, at = 'state') {
+  if (made === 'null' || real === 'null') return [];
+  if (Array.isArray(made) && Array.isArray(real)) {
+    return made.length && real.length ? differences(made[0], real[0], `${at}[]`) : [];
+  }
+  if (typeof made === 'object' && typeof real === 'object') {
+    const keys = new Set([...Object.keys(made), ...Object.keys(real)]);
+    return [...keys].flatMap((key) =>
+      key in made && key in real ? differences(made[key], real[key], `${at}.${key}`) : [`${at}.${key} only ${key in made ? 'made up' : 'real'}`]);
+  }
+  return made === real ? [] : [`${at}: made up as ${made}, is ${real}`];
+}
+
+// The page is shown to work with made-up data: they must be like the real ones.
+async function whatIsMadeUpIsLikeThis() {
+  const holder = new Client({ connectionString: urlOf('acme') });
+  await holder.connect();
+  await holder.query('LISTEN news');
+  const load = new Load();
+  load.add('glutton', 2, 'SELECT 1');
+  load.add('noisy', 12, nap(20));
+  let real;
+  // All lists have something in them, sooner or later.
+  do {
+    await sleep(200);
+    real = JSON.parse(await state());
+  } while (![real.pools, real.pinned, real.slow, real.tenants.by_server_time, real.tenants.by_waiting, real.tenants.by_refusals].every((it) => it.length));
+  await load.stop();
+  await holder.end();
+  assert.deepStrictEqual(differences(shape(new World().state()), shape(real)), []);
+}
+
+// If a name got into the page as a tag all the same, the browser would still not run it.
+async function thePageMayDoNothingElse() {
+  const { page, requests, closed } = await open(http, { httpCredentials }, /Content Security Policy/);
+  const refused = await page.evaluate(async () => {
+    const violations = [];
+    document.addEventListener('securitypolicyviolation', (event) => violations.push(event.effectiveDirective));
+    const parsed = new DOMParser().parseFromString(
+      '<img src="http://127.0.0.1:1/x" onerror="window.owned=1"><p style="color:red" onclick="window.owned=2">x</p>' +
+      '<iframe src="/"></iframe><form action="http://127.0.0.1:1/"><button>x</button></form>', 'text/html');
+    document.querySelector('main').append(...parsed.body.children);
+    const script = document.createElement('script');
+    script.textContent = 'window.owned=3';
+    document.body.append(script);
+    document.querySelector('main > p[onclick]').click();
+    document.querySelector('main form button').click();
+    await fetch('http://127.0.0.1:1/').catch(() => {});
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    return [...new Set(violations)].sort();
+  });
+  assert.deepStrictEqual(refused, ['connect-src', 'form-action', 'frame-src', 'img-src', 'script-src-attr', 'script-src-elem', 'style-src-attr']);
+  // Nor may it be put into a page of somebody else's.
+  const answer = await fetch(http, { headers: { authorization } });
+  assert.match(answer.headers.get('content-security-policy'), /frame-ancestors 'none'/);
+  assert.strictEqual(answer.headers.get('x-content-type-options'), 'nosniff');
+  assert.strictEqual(answer.headers.get('referrer-policy'), 'no-referrer');
+  requests.length = 0;
+  await closed();
+}
+
 async function nobodyGetsInWithoutThePassword() {
   for (const path of ['', 'api/state', 'metrics']) {
     const answer = await fetch(new URL(path, http));
@@ -149,8 +222,6 @@ async function pictures() {
   await listener.connect();
   await listener.query('LISTEN orders');
   // Somebody looks all the time, as at a dashboard on a wall.
-  const authorization = `Basic ${Buffer.from(`x:${password}`).toString('base64')}`;
-  const state = async () => (await fetch(new URL('api/state', http), { headers: { authorization } })).text();
   const watching = setInterval(state, 1000);
   const minute = process.env.SCREENSHOTS ? 62_000 : 3000;
   await sleep(minute * 0.6);
@@ -185,4 +256,5 @@ async function pictures() {
 }
 pictures.limit = 120_000;
 
-runAll([pictures, aNoisyTenantComesToTheTop, whatIsPinnedHasItsTenant, whatIsSlowHasItsTenant, aHostileNameIsText, nobodyGetsInWithoutThePassword]);
+runAll([pictures, aNoisyTenantComesToTheTop, whatIsPinnedHasItsTenant, whatIsSlowHasItsTenant, whatIsMadeUpIsLikeThis, aHostileNameIsText,
+  thePageMayDoNothingElse, nobodyGetsInWithoutThePassword]);

@@ -104,10 +104,10 @@ fn texts_are_masked_and_only_shown_if_asked_for() {
     assert_eq!(some_lines(&pgusher, SLOW, 2)[1]["statement"], masked);
     // A client that reads strings as they used to be.
     client.rows("SET standard_conforming_strings = off");
-    client.rows(r"SELECT pg_sleep(0.6), '\'secret', 'x'");
+    client.rows(r"SELECT pg_sleep(0.6), E'\'secret', '\\', '\'secret'");
     assert_eq!(
         some_lines(&pgusher, SLOW, 3)[2]["statement"],
-        "SELECT pg_sleep($?), $?, $?"
+        "SELECT pg_sleep($?), $?, $?, …"
     );
     assert!(!pgusher.log_contains("secret") && !pgusher.log_contains("boss"));
 }

@@ -111,6 +111,13 @@ fn masked(text: &[u8], dialect: Dialect) {
     }
 }
 
+/// What a backslash means decides where this string ends.
+fn ends_in_two_ways(token: &[u8]) -> bool {
+    let pairs = token.split(|byte| *byte == b'\'');
+    let odd = |part: &[u8]| part.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
+    token.starts_with(b"'") && pairs.rev().skip(1).any(odd)
+}
+
 /// What of a text is to be shown: its tokens, each literal as a mask.
 fn kept(text: &[u8], dialect: Dialect) -> Vec<String> {
     let mut lexer = Lexer::new(text, dialect);
@@ -119,6 +126,7 @@ fn kept(text: &[u8], dialect: Dialect) -> Vec<String> {
         let token = lexer.token();
         kept.push(match token.kind {
             TokenKind::End | TokenKind::Doubt => return kept,
+            _ if ends_in_two_ways(lexer.bytes(token)) => return kept,
             TokenKind::Text
             | TokenKind::TextEscaped
             | TokenKind::TextUnicode

@@ -163,18 +163,15 @@ const DATABASE: &[Field<Database>] = &[
     small("current_client_connections", "Clients now.", |it| {
         Value::count(it.clients)
     }),
-    small("paused", "1 = no server connection is given out.", |it| {
-        Value::Int((it.db.held() != Hold::Off).into())
-    }),
+    small(
+        "paused",
+        "1 = no server connection is given out (`PAUSE`, `SUSPEND`, `KILL`).",
+        |it| Value::Int((it.db.held() != Hold::Off).into()),
+    ),
     small("disabled", "1 = no new client is let in.", |it| {
         Value::Int(it.db.is_disabled().into())
     }),
     // Ours.
-    small(
-        "reserve_pool",
-        "`reserve_pool_size`, as PgBouncer called it before 1.24 and old exporters still do.",
-        |it| Value::count(it.config.pool.reserve_pool_size),
-    ),
     text(
         "failure",
         "Why its server cannot be reached; NULL = it can.",

@@ -61,7 +61,7 @@ fn lists(lobby: &Lobby) -> Vec<(&'static str, usize)> {
 pub(super) const STATE: View = View {
     name: "STATE",
     rights: Rights::Look,
-    about: "Whether pgusher is active, paused or suspended; and, ours, ready or stopping.",
+    about: "Whether pgusher as a whole is active, paused or suspended (`SHOW DATABASES` says it of each); and, ours, whether it is ready or stopping.",
     columns: || tables::columns(STATES),
     rows: |lobby, _| tables::rows(STATES, states(lobby)),
 };

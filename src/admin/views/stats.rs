@@ -174,11 +174,6 @@ const BOTH: &[Number] = &[
     number("avg_error_count", "A second.", |it| {
         Value::count(it.average.errors)
     }),
-    number(
-        "total_requests",
-        "`total_query_count`, as PgBouncer called it before 1.8 and old exporters still do.",
-        |it| Value::count(it.total.queries),
-    ),
 ];
 
 const IN_ALL: &[Number] = &[

@@ -203,8 +203,7 @@ fn tenants_and_users_are_in_their_tiers() {
     assert_eq!(users, [("app", "slow"), ("usual", "default")]);
 
     let accounts = &config.accounts;
-    let name =
-        |account: Arc<crate::limit::Account>| account.statement().tier.name.clone();
+    let name = |account: Arc<crate::limit::Account>| account.statement().tier.name.clone();
     assert_eq!(&*name(accounts.of_tenant(&id("acme")).unwrap()), "gold");
     assert_eq!(
         &*name(accounts.of_tenant(&id("initech")).unwrap()),

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{file, problems::Problems, url::DatabaseUrl};
+use crate::config::{file, overlay::Overlay, problems::Problems, url::DatabaseUrl};
 
 /// All that is ever said about a configuration.
 fn said(text: &str) -> String {
@@ -16,7 +16,7 @@ fn said(text: &str) -> String {
 
 fn typed(text: &str) -> String {
     let mut problems = Problems::new(text);
-    format!("{:?}", file::read(text, &mut problems))
+    format!("{:?}", file::read(text, &Overlay::default(), &mut problems))
 }
 
 proptest! {

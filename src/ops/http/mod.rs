@@ -26,6 +26,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    sync::Semaphore,
     task::{AbortHandle, JoinSet},
     time::timeout,
 };
@@ -58,6 +59,10 @@ const WRONG_GUESS: Duration = Duration::from_millis(500);
 
 /// Wrong passwords are logged once in this time.
 const QUIET: Duration = Duration::from_secs(10);
+
+/// Answers that are written at once; the others wait for their turn. However many ask, clients
+/// keep nearly all of the machine.
+const MOST_WRITERS: usize = 2;
 
 /// Longer answers are compressed on a thread of their own.
 const QUICK_GZIP: usize = 64 * 1024;
@@ -103,6 +108,8 @@ pub(crate) struct Http {
 struct Site<H> {
     house: H,
     access: Access,
+    /// Whose turn it is to have an answer written that is work.
+    turns: Semaphore,
     /// When a wrong password was last logged.
     wrong: Mutex<Option<Instant>>,
 }
@@ -138,6 +145,7 @@ impl Http {
         let site = Arc::new(Site {
             house,
             access: self.access,
+            turns: Semaphore::new(MOST_WRITERS),
             wrong: Mutex::new(None),
         });
         let mut answering = Answering::default();
@@ -229,6 +237,7 @@ impl<H: House> Site<H> {
             },
             "/api/state" => match self.admit(Room::Dashboard, request, peer).await {
                 Ok(()) => {
+                    let _turn = self.turns.acquire().await;
                     let state = self.house.state().await;
                     compressed("application/json", state, request).await
                 }
@@ -236,6 +245,7 @@ impl<H: House> Site<H> {
             },
             "/metrics" => match self.admit(Room::Metrics, request, peer).await {
                 Ok(()) => {
+                    let _turn = self.turns.acquire().await;
                     let (form, text) = self.house.metrics(&request.accept).await;
                     compressed(form, text, request).await
                 }
