@@ -66,7 +66,7 @@ fi
 if ! command -v prometheus >/dev/null && [ ! -x "$cache/prometheus/usr/bin/prometheus" ]; then
     work=$(mktemp -d)
     chmod 755 "$work"
-    if (cd "$work" && apt-get download -qq prometheus && dpkg-deb -x ./*.deb new); then
+    if (cd "$work" && apt-get download -qq -o APT::Sandbox::User=root prometheus && dpkg-deb -x ./*.deb new); then
         rm -rf "$cache/prometheus"
         mv "$work/new" "$cache/prometheus"
     else
