@@ -62,6 +62,13 @@ if [ -z "${CHROMIUM:-}" ] && ! command -v chromium >/dev/null && ! command -v go
         chromium fonts-inter >/dev/null || echo "no Chromium for the dashboard's checks: install it" >&2
 fi
 
+# What the console is compared with and read by. PgBouncer is not installed here, because its package
+# starts a service: a program of that name is used if there is one (or PGBOUNCER).
+exporter=github.com/prometheus-community/pgbouncer_exporter@v0.12.1
+if command -v go >/dev/null && [ ! -x "$cache/go/bin/pgbouncer_exporter" ]; then
+    GOBIN=$cache/go/bin go install "$exporter" || echo "no $exporter: its checks are left out"
+fi
+
 # Prometheus and its promtool: only unpacked, so that no service of that name is started.
 if ! command -v prometheus >/dev/null && [ ! -x "$cache/prometheus/usr/bin/prometheus" ]; then
     work=$(mktemp -d)

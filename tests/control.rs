@@ -174,6 +174,7 @@ both_versions!(
     }
 );
 
+// H6
 #[test]
 fn who_waits_in_a_pause_waits_no_longer_than_it_may() {
     let pg = support::postgres(Version::V18);
@@ -191,6 +192,7 @@ fn who_waits_in_a_pause_waits_no_longer_than_it_may() {
     assert!(["E:57014 Z:I", "E:53300 Z:I"].contains(&types(&mut client).as_str()));
 }
 
+// H6
 #[test]
 fn a_pause_that_is_not_waited_for_is_over() {
     let pg = support::postgres(Version::V18);
@@ -355,7 +357,9 @@ both_versions!(
     }
 );
 
-both_versions!(a_killed_database_is_empty_and_paused, |pg| {
+both_versions!(
+    /// H6
+    a_killed_database_is_empty_and_paused, |pg| {
     let (database, other) = (pg.fresh_database(), pg.fresh_database());
     let pgusher = in_front_of(pg).pool_size(2).start();
     let mut admin = console(&pgusher);
@@ -499,7 +503,7 @@ fn shutdown_at_once_waits_for_nobody() {
             false => done(&mut console(&pgusher), "SHUTDOWN"),
         }
         assert_eq!(pgusher.wait_exit(patience()).code(), Some(0));
-        assert!(pgusher.log_contains("stopped at once"));
+        pgusher.wait_for_log("stopped at once");
         open.expect_eof();
     }
 }

@@ -163,6 +163,20 @@ fn console_holds(command: impl Fn() -> Command) {
     }
 }
 
+/// Runs a tool that was made for PgBouncer, with PostgreSQL behind a pool of two.
+#[track_caller]
+fn tool_likes_the_console(command: impl Fn() -> Command) {
+    let pgusher = Pgusher::in_front_of(support::postgres(Version::V18))
+        .auth("scram-sha-256")
+        .only("postgres")
+        .pool_size(2)
+        .config("[console]\nadmin_users = [\"app\"]")
+        .start();
+    if let Err(said) = run(&command, Version::V18, &pgusher.url("pgbouncer")) {
+        panic!("{said}");
+    }
+}
+
 /// Runs a driver's checks of limits; tests/drivers/limits.py says what the tiers are for.
 #[track_caller]
 fn limits_hold(command: impl Fn() -> Command) {
@@ -376,6 +390,24 @@ fn console_node() {
 #[ignore = "needs drivers: make drivers"]
 fn console_jdbc() {
     console_holds(|| java("ConsoleJdbc"));
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn console_pgbouncer() {
+    tool_likes_the_console(|| python("console_pgbouncer.py"));
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn console_exporter() {
+    tool_likes_the_console(|| {
+        let mut command = python("console_exporter.py");
+        if std::env::var_os("EXPORTER").is_none() {
+            command.env("EXPORTER", here(".cache/drivers/go/bin/pgbouncer_exporter"));
+        }
+        command
+    });
 }
 
 #[test]

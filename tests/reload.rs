@@ -107,6 +107,7 @@ both_versions!(users_change, |pg| {
     assert_eq!(client.value("SELECT 1"), "1");
 });
 
+// H1
 #[test]
 fn a_wrong_file_changes_nothing() {
     let pg = support::postgres(Version::V18);
@@ -241,6 +242,7 @@ fn a_database_is_logged_in_to_as_somebody_else() {
     assert_eq!(new.value("SELECT current_user"), "reload_other");
 }
 
+// H1
 #[test]
 fn pools_become_larger_and_smaller() {
     let pg = support::postgres(Version::V18);

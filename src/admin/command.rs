@@ -462,7 +462,8 @@ impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tag = self.tag();
         match self {
-            Self::Show(view, most) => write!(f, "{tag} {} LIMIT {most}", view.name),
+            Self::Show(view, MOST_ROWS) => f.write_str(&view.grammar()),
+            Self::Show(view, most) => write!(f, "{} LIMIT {most}", view.grammar()),
             Self::ShowAccount(subject)
             | Self::Suspend(subject)
             | Self::Resume(subject)

@@ -292,7 +292,7 @@ fn the_list_is_true() {
         for head in about.heads {
             let text = match *head {
                 "SET TENANT" | "SET USER" => format!("{head} x tier = y"),
-                "SUSPEND" | "SHUTDOWN" => head.to_string(),
+                "SUSPEND" | "SHUTDOWN" | "RELOAD" => head.to_string(),
                 "KILL_CLIENT" => format!("{head} 7"),
                 head => format!("{head} x"),
             };

@@ -9,6 +9,7 @@ use super::{
 
 mod limits;
 mod mistakes;
+mod overlaid;
 mod secrets;
 mod sources;
 mod tenants;

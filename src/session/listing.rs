@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::catalogue::{Catalogue, Statement};
+use super::{
+    catalogue::{Catalogue, Statement},
+    printable,
+};
 use crate::sql::{Dialect, mask};
 
 /// How much of a text is shown.
@@ -40,7 +43,7 @@ impl Listed {
     /// What it is called on servers.
     pub fn name(&self) -> String {
         let name = Statement::server_name(self.id());
-        String::from_utf8_lossy(name.bytes()).into_owned()
+        printable(name.bytes())
     }
 
     fn text(&self) -> &[u8] {

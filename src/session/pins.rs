@@ -86,9 +86,13 @@ impl Drop for Seat {
 impl Pins {
     /// Those of a pool with these rules.
     pub fn new(rules: PinRules) -> Self {
-        let pins = Self::default();
-        pins.revise(rules);
-        pins
+        Self {
+            allowed: AtomicBool::new(rules.allowed),
+            taken: Mutex::new(Taken {
+                rules,
+                ..Taken::default()
+            }),
+        }
     }
 
     /// Other rules hold from now on, for who does not pin yet.

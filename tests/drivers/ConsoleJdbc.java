@@ -1,5 +1,6 @@
 // The console with JDBC: what it sets when it connects, named statements, fetch sizes, transactions.
 
+import java.math.BigDecimal;
 import java.net.URI;
 import java.sql.*;
 
@@ -8,6 +9,18 @@ public class ConsoleJdbc {
         if (!expected.equals(found)) {
             throw new AssertionError("expected " + expected + ", found " + found);
         }
+    }
+
+    /** What stands in a column of the row that has this text in another. */
+    static Object value(Connection conn, String show, String key, String text, String column) throws SQLException {
+        try (PreparedStatement statement = conn.prepareStatement(show); ResultSet rows = statement.executeQuery()) {
+            while (rows.next()) {
+                if (text.equals(rows.getString(key))) {
+                    return rows.getObject(column);
+                }
+            }
+        }
+        throw new AssertionError(show + " has no " + text);
     }
 
     static void talk(Connection conn) throws SQLException {
@@ -34,6 +47,12 @@ public class ConsoleJdbc {
                     same(rows.wasNull(), true);
                 }
             }
+        }
+        // Of each type: integer, numeric, text.
+        for (int i = 0; i < 10; i++) {
+            same(value(conn, "SHOW LISTS", "list", "peers", "items"), 0);
+            same(value(conn, "SHOW TOTALS", "name", "avg_wait_time", "value"), BigDecimal.ZERO);
+            same(value(conn, "SHOW STATE", "key", "active", "value"), "yes");
         }
         try (Statement statement = conn.createStatement()) {
             statement.setFetchSize(3);

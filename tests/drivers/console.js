@@ -13,6 +13,11 @@ async function nodePostgres() {
   const { rows } = await client.query({ name: 'show', text: 'SHOW TENANT node' });
   assert.deepStrictEqual([rows[0].name, rows[0].suspended, rows[0].clients], ['node', true, '0']);
   await assert.rejects(client.query('SHOW ME'), { code: '42601' });
+  // Integers are numbers, and what may be larger is a text.
+  const lists = (await client.query('SHOW LISTS')).rows;
+  assert.strictEqual(lists.find((row) => row.list === 'peers').items, 0);
+  const totals = (await client.query({ name: 'totals', text: 'SHOW TOTALS' })).rows;
+  assert.strictEqual(totals.find((row) => row.name === 'avg_wait_time').value, '0');
   await client.query('BEGIN');
   const results = await client.query('SHOW VERSION; SHOW HELP');
   assert.match(results[0].rows[0].version, /^pgusher /);

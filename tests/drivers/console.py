@@ -1,10 +1,26 @@
 """The console with Python's drivers: their transactions, their types, their ways to connect."""
 
+from decimal import Decimal
+
 import asyncpg
 import psycopg
 import psycopg2
+import psycopg2.extras
 import sqlalchemy
 from checks import URL, check, run_all
+
+
+def views(rows):
+    """Views that have rows whatever happens: `rows` gives those of a SHOW as dictionaries."""
+    lists = {row["list"]: row["items"] for row in rows("SHOW LISTS")}
+    assert lists["used_clients"] >= 1 and lists["peers"] == 0, lists
+    totals = {row["name"]: row["value"] for row in rows("SHOW TOTALS")}
+    assert totals["avg_wait_time"] == 0 and isinstance(totals["avg_wait_time"], Decimal), totals
+    assert {"key": "active", "value": "yes"} in rows("SHOW STATE")
+    visitors = [row for row in rows("SHOW CLIENTS") if row["database"] == "pgbouncer"]
+    assert visitors and all(isinstance(row["port"], int) for row in visitors), visitors
+    for view in ["POOLS", "STATS", "SERVERS", "SOCKETS", "DATABASES", "USERS", "PINS", "LIMITS"]:
+        rows(f"SHOW {view}")
 
 
 @check
@@ -24,6 +40,9 @@ def psycopg3():
         for _ in range(10):
             row = conn.execute("SHOW TENANT psycopg3", binary=True).fetchone()
             assert row[3:5] == (False, 0), row
+    with psycopg.connect(URL, row_factory=psycopg.rows.dict_row) as conn:
+        for binary in [False, True]:
+            views(lambda sql: conn.execute(sql, binary=binary).fetchall())
     with psycopg.connect(URL, autocommit=True) as conn, conn.pipeline():
         first, second = conn.execute("SHOW VERSION"), conn.execute("SELECT 1")
         assert first.fetchone()[0].startswith("pgusher ")
@@ -37,6 +56,9 @@ def psycopg2_():
         cursor.execute("SHOW TENANT %s", ("psycopg2",))
         assert cursor.fetchone()[:4] == ("tenant", "psycopg2", "default", True)
         conn.commit()
+    with conn.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
+        views(lambda sql: cursor.execute(sql) or list(map(dict, cursor.fetchall())))
+    conn.commit()
     conn.set_session(readonly=True, autocommit=True)
     conn.set_client_encoding("UTF8")
     with conn.cursor() as cursor:
@@ -52,6 +74,9 @@ async def asyncpg_():
     # It reads binary values.
     row = await conn.fetchrow("SHOW TENANT asyncpg")
     assert (row["name"], row["suspended"], row["clients"], row["burst"]) == ("asyncpg", True, 0, None)
+    shows = [row["command"] for row in await conn.fetch("SHOW HELP")]
+    shows = [show for show in shows if show.startswith("SHOW ") and "{" not in show]
+    views({show: list(map(dict, await conn.fetch(show))) for show in shows}.get)
     async with conn.transaction():
         assert [row async for row in conn.cursor("SHOW HELP", prefetch=3)]
     try:
