@@ -409,6 +409,7 @@ fn unknown(words: &[Word<'_>]) -> Error {
     let verb = upper.split(' ').next().unwrap_or_default();
     let near = |typed| nearest(typed, heads.iter().map(String::as_str));
     let hint = match near(&upper).or_else(|| near(verb)) {
+        Some("SET") => "SHOW CONFIG lists what can be set, SHOW HELP all commands.".to_owned(),
         Some(near) => format!("Is {near} meant? SHOW HELP lists all commands."),
         None => "SHOW HELP lists all commands.".to_owned(),
     };

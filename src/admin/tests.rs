@@ -159,7 +159,7 @@ fn what_is_no_command_is_answered_with_one() {
         (
             "SET pool_size = 5",
             "\"SET pool_size\" is no command of the console",
-            lists.to_owned(),
+            "SHOW CONFIG lists what can be set, SHOW HELP all commands.".to_owned(),
         ),
         (
             "= ,",
@@ -293,6 +293,7 @@ fn the_list_is_true() {
             let text = match *head {
                 "SET TENANT" | "SET USER" => format!("{head} x tier = y"),
                 "SUSPEND" | "SHUTDOWN" | "RELOAD" => head.to_string(),
+                "SET" => "SET timeouts.query_timeout = '5s'".to_owned(),
                 "KILL_CLIENT" => format!("{head} 7"),
                 head => format!("{head} x"),
             };

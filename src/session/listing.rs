@@ -108,7 +108,7 @@ mod tests {
             .collect();
         let expected = [
             ("pgusher_1", 2, 19, "select $?, $1"),
-            ("pgusher_2", 1, 19, "…"),
+            ("pgusher_2", 1, 19, "select …"),
             ("pgusher_3", 1, 19, "…"),
             ("pgusher_4", 0, 8, "select $?"),
         ];
