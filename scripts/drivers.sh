@@ -73,9 +73,12 @@ fi
 if ! command -v prometheus >/dev/null && [ ! -x "$cache/prometheus/usr/bin/prometheus" ]; then
     work=$(mktemp -d)
     chmod 755 "$work"
-    (cd "$work" && apt-get download -qq prometheus && dpkg-deb -x ./*.deb new)
-    rm -rf "$cache/prometheus"
-    mv "$work/new" "$cache/prometheus"
+    if (cd "$work" && apt-get download -qq -o APT::Sandbox::User=root prometheus && dpkg-deb -x ./*.deb new); then
+        rm -rf "$cache/prometheus"
+        mv "$work/new" "$cache/prometheus"
+    else
+        echo "no Prometheus for its checks: install it" >&2
+    fi
     rm -rf "$work"
 fi
 

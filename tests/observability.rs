@@ -15,15 +15,12 @@ mod expression;
 #[path = "observability/rules.rs"]
 mod rules;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use expression::{Expression, is_name};
 use pgusher::{
     error::Kind,
+    meter::classes,
     metrics::table::{ALL, Kind as Type},
 };
 use rules::Rule;
@@ -33,7 +30,7 @@ use serde_json::Value;
 const TARGET: [&str; 2] = ["job", "instance"];
 
 /// Metrics that are not ours, and those of the process, which docs/metrics.md promises.
-const FOREIGN: [&str; 8] = [
+const FOREIGN: [&str; 7] = [
     "up",
     "scrape_duration_seconds",
     "process_cpu_seconds_total",
@@ -41,7 +38,6 @@ const FOREIGN: [&str; 8] = [
     "process_max_fds",
     "process_resident_memory_bytes",
     "process_start_time_seconds",
-    "process_threads",
 ];
 
 fn read(path: &str) -> String {
@@ -68,7 +64,7 @@ fn labels_of(series: &str) -> Option<(Vec<&'static str>, &'static str)> {
 }
 
 /// What is wrong with an expression, as far as names go.
-fn faults(text: &str, recorded: &BTreeSet<String>) -> Vec<String> {
+fn faults(text: &str) -> Vec<String> {
     let expression = Expression::read(text);
     let mut faults = Vec::new();
     let mut known: BTreeSet<&str> = TARGET.into();
@@ -76,9 +72,6 @@ fn faults(text: &str, recorded: &BTreeSet<String>) -> Vec<String> {
         faults.push("no metric in it".to_owned());
     }
     for selector in &expression.selectors {
-        if recorded.contains(&selector.metric) {
-            continue;
-        }
         let Some((labels, about)) = labels_of(&selector.metric) else {
             faults.push(format!("no metric is called {}", selector.metric));
             continue;
@@ -117,7 +110,7 @@ fn is_known_value(metric: &str, label: &str, value: &str, about: &str) -> bool {
             ["tenant", "user", "other"].contains(&value)
         }
         "kind" => Kind::ALL.iter().any(|kind| kind.name() == value),
-        "class" => pgusher::meter::classes().any(|class| class == value),
+        "class" => classes().any(|class| class == value),
         _ => false,
     }
 }
@@ -131,21 +124,17 @@ fn recording() -> Vec<Rule> {
 }
 
 #[track_caller]
-fn assert_no_faults(faults: BTreeMap<String, Vec<String>>) {
-    let faults: BTreeMap<_, _> = faults
-        .into_iter()
-        .filter(|(_, it)| !it.is_empty())
-        .collect();
-    assert!(faults.is_empty(), "{faults:#?}");
+fn assert_no_faults(mut found: Vec<(String, Vec<String>)>) {
+    found.retain(|(_, faults)| !faults.is_empty());
+    assert!(found.is_empty(), "{found:#?}");
 }
 
 #[test]
 fn rules_name_what_exists() {
     let recording = recording();
     assert!(recording.len() > 3, "{recording:#?}");
-    let none = BTreeSet::new();
     let found = alerts().into_iter().chain(recording).map(|rule| {
-        let faults = faults(&rule.expr, &none);
+        let faults = faults(&rule.expr);
         (rule.name, faults)
     });
     assert_no_faults(found.collect());
@@ -199,18 +188,18 @@ fn dashboard() -> Value {
     serde_json::from_str(&read("config/grafana/pgusher.json")).expect("JSON")
 }
 
-/// All panels, those in folded rows too.
-fn panels(dashboard: &Value) -> Vec<&Value> {
+/// The panels that are shown together: those outside, and those of each folded row.
+fn groups(dashboard: &Value) -> Vec<&Vec<Value>> {
     let outer = dashboard["panels"].as_array().expect("panels");
-    let inside = |panel: &'_ Value| panel["panels"].as_array().is_some_and(|it| !it.is_empty());
-    let mut all = Vec::new();
-    for panel in outer {
-        all.push(panel);
-        if inside(panel) {
-            all.extend(panel["panels"].as_array().into_iter().flatten());
-        }
-    }
-    all
+    let folded = outer.iter().filter_map(|row| row["panels"].as_array());
+    [outer].into_iter().chain(folded).collect()
+}
+
+/// All panels, by number and title.
+fn panels(dashboard: &Value) -> Vec<(String, &Value)> {
+    let name = |panel: &Value| format!("{} {}", panel["id"], text(panel, "title"));
+    let all = groups(dashboard).into_iter().flatten();
+    all.map(|panel| (name(panel), panel)).collect()
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
@@ -220,13 +209,12 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 #[test]
 fn the_dashboard_names_what_exists() {
     let dashboard = dashboard();
-    let mut found = BTreeMap::new();
-    let none = BTreeSet::new();
-    for panel in panels(&dashboard) {
+    let mut found = Vec::new();
+    for (name, panel) in panels(&dashboard) {
         let mut faulty = Vec::new();
         for target in panel["targets"].as_array().into_iter().flatten() {
             let expr = text(target, "expr");
-            faulty.extend(faults(expr, &none));
+            faulty.extend(faults(expr));
             let expression = Expression::read(expr);
             let labels: BTreeSet<&str> = expression
                 .selectors
@@ -244,7 +232,12 @@ fn the_dashboard_names_what_exists() {
                 }
             }
         }
-        found.insert(text(panel, "title").to_owned(), faulty);
+        found.push((name, faulty));
+    }
+    for marks in dashboard["annotations"]["list"].as_array().expect("marks") {
+        if let Some(expr) = marks["expr"].as_str() {
+            found.push((text(marks, "name").to_owned(), faults(expr)));
+        }
     }
     for variable in dashboard["templating"]["list"]
         .as_array()
@@ -257,92 +250,98 @@ fn the_dashboard_names_what_exists() {
                 .trim_end_matches(')')
                 .rsplit_once(',')
                 .expect("a label");
-            let mut faulty = faults(metric, &none);
+            let mut faulty = faults(metric);
             let series = Expression::read(metric).selectors.remove(0).metric;
             let (labels, _) = labels_of(&series).expect("a metric");
             if !labels.contains(&label.trim()) && !TARGET.contains(&label.trim()) {
                 faulty.push(format!("{series} has no label {label}"));
             }
-            found.insert(format!("variable {}", text(variable, "name")), faulty);
+            found.push((format!("variable {}", text(variable, "name")), faulty));
         }
     }
     assert_no_faults(found);
 }
 
-#[test]
-fn the_dashboard_is_one_that_grafana_can_show() {
-    let dashboard = dashboard();
-    assert!(
-        dashboard["id"].is_null(),
-        "it has another one where it is imported"
-    );
-    assert_eq!(text(&dashboard, "uid"), "pgusher");
-    let variables: BTreeSet<&str> = dashboard["templating"]["list"]
-        .as_array()
-        .expect("variables")
-        .iter()
-        .map(|it| text(it, "name"))
-        .collect();
-    let panels = panels(&dashboard);
-    let mut found = BTreeMap::new();
-    let (mut ids, mut used) = (BTreeSet::new(), BTreeSet::new());
-    let mut places: Vec<(&str, [u64; 4])> = Vec::new();
-    for panel in &panels {
-        let title = text(panel, "title");
-        let mut faults = Vec::new();
-        if title.is_empty() || !ids.insert(panel["id"].as_u64().expect("an id")) {
-            faults.push("it has no title, or another one's id".to_owned());
-        }
-        let place =
-            ["x", "y", "w", "h"].map(|key| panel["gridPos"][key].as_u64().expect("a place"));
-        if place[0] + place[2] > 24 {
-            faults.push("it is beyond the right edge".to_owned());
-        }
-        for (other, there) in &places {
-            let apart = |at: usize| {
-                place[at] + place[at + 2] <= there[at] || there[at] + there[at + 2] <= place[at]
-            };
-            if !apart(0) && !apart(1) {
-                faults.push(format!("it lies over {other:?}"));
-            }
-        }
-        places.push((title, place));
-        if text(panel, "type") != "row" {
-            if text(panel, "description").is_empty() {
-                faults.push("no description".to_owned());
-            }
-            if text(&panel["fieldConfig"]["defaults"], "unit").is_empty() {
-                faults.push("no unit".to_owned());
-            }
-            let targets = panel["targets"].as_array().expect("targets");
-            let mut names = BTreeSet::new();
-            for target in targets {
-                if !names.insert(text(target, "refId")) {
-                    faults.push("two queries have one name".to_owned());
-                }
-                if text(&target["datasource"], "uid") != "${datasource}" {
-                    faults.push("a query has its own data source".to_owned());
-                }
-            }
-        }
-        for part in panel.to_string().split('$').skip(1) {
-            let part = part.trim_start_matches('{');
-            let name: String = part.chars().take_while(|c| is_name(*c)).collect();
-            if variables.contains(name.as_str()) {
-                used.insert(name);
-            } else if !name.starts_with("__") {
-                faults.push(format!("there is no variable {name}"));
-            }
-        }
-        found.insert(title.to_owned(), faults);
+/// What is missing in a panel.
+fn gaps(panel: &Value) -> Vec<&'static str> {
+    let mut gaps = Vec::new();
+    if text(panel, "title").is_empty() {
+        gaps.push("no title");
     }
-    assert_no_faults(found);
-    assert_eq!(used, variables.iter().map(|it| (*it).to_owned()).collect());
+    if text(panel, "type") == "row" {
+        return gaps;
+    }
+    if text(panel, "description").is_empty() {
+        gaps.push("no description");
+    }
+    if text(&panel["fieldConfig"]["defaults"], "unit").is_empty() {
+        gaps.push("no unit");
+    }
+    let mut names = BTreeSet::new();
+    for target in panel["targets"].as_array().expect("targets") {
+        if !names.insert(text(target, "refId")) {
+            gaps.push("two queries have one name");
+        }
+        if text(&target["datasource"], "uid") != "${datasource}" {
+            gaps.push("a query has a data source of its own");
+        }
+    }
+    gaps
+}
+
+#[test]
+fn the_dashboard_is_complete() {
+    let dashboard = dashboard();
+    // It gets another one where it is imported.
+    assert!(dashboard["id"].is_null());
+    assert_eq!(text(&dashboard, "uid"), "pgusher");
+    let all = panels(&dashboard);
+    let ids: BTreeSet<_> = all.iter().map(|(_, it)| it["id"].as_u64()).collect();
+    assert_eq!(ids.len(), all.len(), "two panels have one id");
+    for (name, panel) in all {
+        assert_eq!(gaps(panel), [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn the_dashboards_variables_are_all_there_and_all_used() {
+    let dashboard = dashboard();
+    let mut used = BTreeSet::new();
+    for part in dashboard["panels"].to_string().split('$').skip(1) {
+        let part = part.trim_start_matches('{');
+        let name: String = part.chars().take_while(|c| is_name(*c)).collect();
+        // Grafana's own begin so.
+        if !name.starts_with("__") {
+            used.insert(name);
+        }
+    }
+    let variables = dashboard["templating"]["list"].as_array().expect("a list");
+    let there = variables.iter().map(|it| text(it, "name").to_owned());
+    assert_eq!(used, there.collect());
+}
+
+#[test]
+fn the_dashboards_panels_lie_beside_each_other() {
+    for group in groups(&dashboard()) {
+        let mut places: Vec<(&str, [u64; 4])> = Vec::new();
+        for panel in group {
+            let title = text(panel, "title");
+            let number = |key| panel["gridPos"][key].as_u64().expect("a place");
+            let here = ["x", "y", "w", "h"].map(number);
+            assert!(here[0] + here[2] <= 24, "{title}: beyond the right edge");
+            for (other, there) in &places {
+                let apart = |at: usize| {
+                    here[at] + here[at + 2] <= there[at] || there[at] + there[at + 2] <= here[at]
+                };
+                assert!(apart(0) || apart(1), "{title} lies over {other}");
+            }
+            places.push((title, here));
+        }
+    }
 }
 
 #[test]
 fn names_that_do_not_exist_are_found() {
-    let none = BTreeSet::new();
     for (expression, fault) in [
         (
             "sum(rate(pgusher_transaction_total[5m]))",
@@ -371,10 +370,10 @@ fn names_that_do_not_exist_are_found() {
         ("vector(1)", "no metric in it"),
     ] {
         assert!(
-            faults(expression, &none).contains(&fault.to_owned()),
+            faults(expression).contains(&fault.to_owned()),
             "{expression}: {fault}"
         );
     }
     let fine = "histogram_quantile(0.99, sum by (le, tier) (rate(pgusher_tier_wait_duration_seconds_bucket{tier=~\"$tier\"}[$__rate_interval]))) > bool 1 and on (job) up";
-    assert_eq!(faults(fine, &none), Vec::<String>::new());
+    assert_eq!(faults(fine), Vec::<String>::new());
 }
