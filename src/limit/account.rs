@@ -408,11 +408,12 @@ impl Account {
     }
 
     /// Looks at it, as one observer does now and then: the score is of what has happened since,
-    /// and half of what it was.
-    pub fn observe(&self) -> Observation {
+    /// and of what it was before a part of `kept`, in 65,536ths.
+    pub fn observe(&self, kept: u16) -> Observation {
         let books = &mut *self.books.lock();
         let weight = books.used.weight();
-        books.score = books.score / 2 + weight.saturating_sub(books.weighed);
+        let before = (books.score >> 16).saturating_mul(u64::from(kept));
+        books.score = before + weight.saturating_sub(books.weighed);
         books.weighed = weight;
         Observation {
             score: books.score,

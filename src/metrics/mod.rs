@@ -28,6 +28,10 @@ use crate::{config::settings, net::lobby::Lobby, sync::Mutex};
 /// How often the history gets a new point.
 pub(crate) const STEP: Duration = Duration::from_secs(1);
 
+/// How often tenants are looked at if nobody asks, so that whoever does finds the rates of the last
+/// seconds.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// Everything that can be seen.
 pub(crate) struct Observatory {
     lobby: Arc<Lobby>,
@@ -77,7 +81,9 @@ impl Observatory {
         let here = Arc::clone(self);
         let written = spawn_blocking(move || {
             let mut tenants = here.tenants.lock();
-            tenants.look(&here.lobby);
+            if tenants.are_older_than(STEP / 2, &here.lobby) {
+                tenants.look(&here.lobby);
+            }
             state::write(&here.lobby, &tenants, &here.history.lock())
         });
         written.await.unwrap_or_default()
@@ -90,6 +96,12 @@ impl Observatory {
         loop {
             steps.tick().await;
             self.history.lock().step(&self.lobby);
+            let is_due = self.tenants.lock().are_older_than(LOOK, &self.lobby);
+            if is_due {
+                let here = Arc::clone(&self);
+                let looked = spawn_blocking(move || here.tenants.lock().look(&here.lobby));
+                let _ = looked.await;
+            }
         }
     }
 }

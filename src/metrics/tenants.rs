@@ -28,8 +28,11 @@ const REMEMBERED: usize = 10;
 /// Whoever is shown is taken for so many times as busy: two that are alike would take turns.
 const LOYALTY: u64 = 2;
 
-/// Who looks again before this has passed sees the same.
-const FRESH: Duration = Duration::from_millis(500);
+/// To look at so many takes some hundredths of a second.
+const MANY: usize = 100_000;
+
+/// After this time what was seen of somebody counts half.
+const HALF_LIFE: Duration = Duration::from_secs(10);
 
 /// Rates are of the time since a mark that is one to two of these old.
 const MARK: Duration = Duration::from_secs(15);
@@ -150,25 +153,43 @@ impl Tenants {
     /// Looks at all accounts, and chooses who is shown.
     pub(super) fn look(&mut self, lobby: &Lobby) {
         let now = Instant::now();
-        let is_fresh = |at: Instant| now.saturating_duration_since(at) < FRESH;
-        if self.looked.is_some_and(is_fresh) {
-            return;
-        }
-        self.looked = Some(now);
         let config = lobby.config();
         self.see(&config.accounts, config.max_tenants, now);
         self.stand(lobby);
     }
 
+    /// How much of the scores is left since the last time.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a part of one, in 65,536ths"
+    )]
+    fn kept(&self, now: Instant) -> u16 {
+        let passed = self.looked.map(|at| now.saturating_duration_since(at));
+        let halves = passed.unwrap_or_default().as_secs_f64() / HALF_LIFE.as_secs_f64();
+        (0.5_f64.powf(halves) * f64::from(u16::MAX)) as u16
+    }
+
+    /// Whether it was last looked at longer ago than this, or a multiple of it where there are very
+    /// many accounts.
+    pub(super) fn are_older_than(&self, age: Duration, lobby: &Lobby) -> bool {
+        let many = lobby.config().accounts.len() / MANY;
+        let times = u32::try_from(many).unwrap_or(u32::MAX).saturating_add(1);
+        let passed = self.looked.map(|at| at.elapsed());
+        passed.is_none_or(|passed| passed >= age.saturating_mul(times))
+    }
+
     /// Looks at these accounts, and chooses so many.
     fn see(&mut self, accounts: &Accounts, most: usize, now: Instant) {
+        let kept = self.kept(now);
+        self.looked = Some(now);
         // Asked first: who is forgotten from now on is missed, and not counted twice.
         let mut all = accounts.forgotten();
         let mut clients = 0;
         let mut candidates = Vec::new();
         self.known = 0;
         accounts.each(|account| {
-            let seen = account.observe();
+            let seen = account.observe(kept);
             all = all.plus(&seen.used);
             clients += seen.clients;
             self.known += 1;

@@ -43,6 +43,11 @@ impl Audited {
         Arc::clone(&self.found.lock())
     }
 
+    /// It is to be asked once more: something may have been mended.
+    pub(crate) fn ask_again(&self) {
+        self.asked.store(false, Ordering::Relaxed);
+    }
+
     /// Whether it is to be asked now; true once.
     fn is_due(&self) -> bool {
         self.wanted.load(Ordering::Relaxed) && !self.asked.swap(true, Ordering::Relaxed)

@@ -73,6 +73,9 @@ impl Db {
             let mut books = self.books.lock();
             (books.reconnect(), books.work(now))
         };
+        for pool in self.all_pools() {
+            pool.audited.ask_again();
+        }
         for conn in idle {
             conn.close();
         }

@@ -333,7 +333,7 @@ impl Session {
 
     /// Answers the request that begins with `tag` with `error`, as PostgreSQL would; says whether the frame is thereby done with.
     pub(super) fn fail_request(&mut self, tag: u8, error: &Error, out: &mut Output) {
-        out.tell(&error);
+        out.tell(error);
         match tag {
             b'Q' | b'F' | b'S' => self.say_ready(out),
             _ => self.skipping = true,

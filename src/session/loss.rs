@@ -103,7 +103,7 @@ impl Session {
     fn answer_all(&mut self, backend: &mut Backend, error: &Error, out: &mut Output) -> Answered {
         let mut answered = Answered::Nothing;
         if self.returning.forget() {
-            out.tell(&error);
+            out.tell(error);
             self.say_ready(out);
             answered = Answered::Unit;
         }
@@ -116,14 +116,14 @@ impl Session {
                 Request::Query | Request::Function if answered == Answered::InBatch => {}
                 Request::Query | Request::Function | Request::Sync => {
                     if answered != Answered::InBatch {
-                        out.tell(&error);
+                        out.tell(error);
                     }
                     self.say_ready(out);
                     answered = Answered::Unit;
                 }
                 _ if answered == Answered::InBatch => {}
                 _ => {
-                    out.tell(&error);
+                    out.tell(error);
                     answered = Answered::InBatch;
                 }
             }
