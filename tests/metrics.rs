@@ -97,6 +97,11 @@ fn what_was_done_is_what_was_counted() {
         client.rows("COMMIT");
         client.send(&support::message::query("SELECT nothing FROM nowhere"));
         client.until_ready();
+        // The client has its answer a moment before its server connection is back.
+        let idle = series("pool_servers", database, ",state=\"idle\"");
+        eventually("the server connection is back", || {
+            Page::plain(pgusher).get(&idle) == Some(1.0)
+        });
         let page = Page::plain(pgusher);
         page.is(&series("transactions_total", database, ""), 4.0);
         page.is(&series("queries_total", database, ""), 6.0);
@@ -156,6 +161,9 @@ fn who_works_and_who_waits_is_seen_at_once() {
     );
     works.rows("COMMIT");
     waits.until_ready();
+    eventually("both are idle", || {
+        Page::plain(&pgusher).get(&clients("idle")) == Some(2.0)
+    });
     let page = Page::plain(&pgusher);
     page.is(&clients("waiting"), 0.0);
     page.is(&oldest, 0.0);
