@@ -322,6 +322,15 @@ both_versions!(
         done(&mut admin, &format!("RECONNECT {}", database.name));
         let new = pid(&mut idle);
         assert!(new != held && new != used);
+        // SHOW SERVERS says which of them must go: by process, whether it is to be closed.
+        let mut seen: Vec<_> = admin
+            .rows("SHOW SERVERS")
+            .into_iter()
+            .map(|row| (row[16].clone().unwrap(), row[13].clone().unwrap()))
+            .collect();
+        let mut expected = vec![(held.clone(), "1".to_owned()), (new, "0".to_owned())];
+        (seen.sort(), expected.sort());
+        assert_eq!(seen, expected);
         admin.send(&query("WAIT_CLOSE"));
         assert!(!admin.hears_within(Duration::from_millis(100)));
         assert_eq!(pid(&mut open), held);

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{cancel::Flight, stream::Stream};
-use crate::{limit::Account, session::Holds, sync::Mutex};
+use crate::{limit::Account, pool::Generation, session::Holds, sync::Mutex};
 
 /// What a connection does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -259,18 +259,25 @@ pub(crate) struct ServerCard {
     pub(crate) ends: Ends,
     pace: Pace,
     cancelling: Arc<Flight>,
+    generation: Generation,
     /// Statements that it has parsed.
     prepared: AtomicUsize,
 }
 
 impl ServerCard {
-    pub(super) fn new(pid: u32, ends: Ends, cancelling: Arc<Flight>) -> Arc<Self> {
+    pub(super) fn new(
+        pid: u32,
+        ends: Ends,
+        cancelling: Arc<Flight>,
+        generation: Generation,
+    ) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Arc::new(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             pid,
             ends,
             cancelling,
+            generation,
             pace: Pace::new(Instant::now()),
             prepared: AtomicUsize::new(0),
         })
@@ -301,6 +308,11 @@ impl ServerCard {
 
     pub(crate) fn is_being_cleaned(&self) -> bool {
         self.pace.doing() == Doing::Cleaning
+    }
+
+    /// It is closed as soon as nobody has it.
+    pub(crate) fn is_to_be_closed(&self) -> bool {
+        self.generation.is_over()
     }
 
     /// A cancel request is on its way to it.

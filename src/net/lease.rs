@@ -69,7 +69,8 @@ impl ServerConn {
     ) -> Box<Self> {
         let cancelling: Arc<Flight> = Arc::default();
         let pid = cancel_key.as_ref().map_or(0, |key| key.pid);
-        let card = ServerCard::new(pid, Ends::of(side.stream()), Arc::clone(&cancelling));
+        let ends = Ends::of(side.stream());
+        let card = ServerCard::new(pid, ends, Arc::clone(&cancelling), generation.clone());
         Box::new(Self {
             card,
             side,

@@ -267,7 +267,14 @@ const SOCKET: &[Field<Socket>] = &[
     small("wait_us", "and microseconds.", |it| {
         Value::count(it.wait().subsec_micros())
     }),
-    small("close_needed", "Always 0.", |_| Value::Int(0)),
+    small(
+        "close_needed",
+        "Of a server: 1 = it is closed when nobody has it any more. Of a client: 0.",
+        |it| match &it.kind {
+            Kind::Client(_) => Value::Int(0),
+            Kind::Server(server) => Value::Int(i64::from(server.card.is_to_be_closed())),
+        },
+    ),
     text("ptr", "Its name here.", |it| {
         Value::Text(match &it.kind {
             Kind::Client(card) => client_ptr(card.id),
