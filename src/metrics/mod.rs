@@ -17,7 +17,13 @@ mod process;
 mod state;
 mod tenants;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::task::spawn_blocking;
 
@@ -37,6 +43,8 @@ pub(crate) struct Observatory {
     lobby: Arc<Lobby>,
     tenants: Mutex<Tenants>,
     history: Mutex<History>,
+    /// About as long is a page.
+    room: AtomicUsize,
 }
 
 impl Observatory {
@@ -45,6 +53,7 @@ impl Observatory {
         Arc::new(Self {
             tenants: Mutex::new(Tenants::default()),
             history: Mutex::new(History::new()),
+            room: AtomicUsize::new(64 * 1024),
             lobby,
         })
     }
@@ -67,13 +76,16 @@ impl Observatory {
     }
 
     fn write(&self, format: Format) -> String {
-        let mut page = Page::new(format);
+        let mut page = Page::new(format, self.room.load(Ordering::Relaxed));
         process::write(&self.lobby, &mut page);
         pools::write(&self.lobby, &mut page);
         let mut tenants = self.tenants.lock();
         tenants.look(&self.lobby);
         tenants.write(&mut page);
-        page.finish()
+        let page = page.finish();
+        self.room
+            .store(page.len() + page.len() / 8, Ordering::Relaxed);
+        page
     }
 
     /// The state for the dashboard, in JSON.

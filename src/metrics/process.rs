@@ -18,7 +18,7 @@ pub(super) fn write(lobby: &Lobby, page: &mut Page) {
     let config = lobby.config();
     page.family(table::BUILD);
     let version = Labels::of(table::BUILD, &[env!("CARGO_PKG_VERSION")]);
-    page.sample(table::BUILD, &version, 1);
+    page.sample(table::BUILD, &version, 1_u8);
     page.only(table::READY, u8::from(lobby.readiness().is_ok()));
     page.only(table::WORKERS, lobby.workers.len());
     clients(&Clients::of(lobby), page);

@@ -49,7 +49,19 @@ all series is always the whole. `kind` is `tenant`, or `user` for a user that wo
 "#;
 
 const TAIL: &str = r#"
-Beside these there are the usual `process_*` metrics: CPU seconds, resident and virtual memory, open
+## What it costs
+
+Counting a transaction takes 40 ns (`cargo run --release --bin metering` in `benches/counts`). With all that is noted of
+clients, tenants and tiers beside it, pgusher executes 600 to 820 instructions more for a transaction than before there were
+metrics, of about 10,000 (callgrind, pgbench's point read, simple and prepared, with a tenant and without); in processor time
+that was less than what one run differs from the next. An account takes 566 bytes, 48 of them for what metrics need.
+
+A scrape with 6,000 tenants in memory took 6 ms at the default of 1,000 series (700 kB), and 15 ms with
+`max_tenants = 10000` (4 MB), the transfer included, on a machine with two processors. It runs on a thread that relays nothing.
+
+## The process
+
+Beside all these there are the usual `process_*` metrics: CPU seconds, resident and virtual memory, open
 files and their limit, threads, start time.
 "#;
 

@@ -5,7 +5,7 @@
 //! others. So neither goes back, and neither jumps, when one takes another's place.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -289,29 +289,26 @@ impl Tenants {
         page.only(table::TENANTS_SHOWN, self.shown.len());
         let label = |kind, name| Labels::of(table::TENANT_TRANSACTIONS, &[kind, name]);
         // In order, so that two pages can be compared.
-        let mut lines: BTreeMap<&Who, Line> = BTreeMap::new();
-        for series in self.shown.values() {
-            let who = series.account.who();
-            let labels = label(who.kind(), who.name());
-            let said = series.said();
-            let (clients, standing) = (series.clients, series.standing);
-            lines.insert(
-                who,
+        let mut shown: Vec<&Series> = self.shown.values().collect();
+        shown.sort_unstable_by_key(|series| series.account.number());
+        let mut lines: Vec<Line> = shown
+            .into_iter()
+            .map(|series| {
+                let who = series.account.who();
                 Line {
-                    labels,
-                    said,
-                    clients,
-                    standing,
-                },
-            );
-        }
-        let others = Line {
+                    labels: label(who.kind(), who.name()),
+                    said: series.said(),
+                    clients: series.clients,
+                    standing: series.standing,
+                }
+            })
+            .collect();
+        lines.push(Line {
             labels: label("other", "_other"),
             said: self.others.said,
             clients: self.others.clients,
             standing: self.others.standing,
-        };
-        let lines: Vec<Line> = lines.into_values().chain([others]).collect();
+        });
         let mut each = |metric: &Metric, write: &dyn Fn(&mut Page, &Line)| {
             page.family(metric);
             lines.iter().for_each(|line| write(page, line));
@@ -353,6 +350,8 @@ fn keep_best(candidates: &mut Vec<Candidate>, most: usize) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
