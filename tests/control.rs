@@ -329,7 +329,8 @@ both_versions!(
             .map(|row| (row[16].clone().unwrap(), row[13].clone().unwrap()))
             .collect();
         let mut expected = vec![(held.clone(), "1".to_owned()), (new, "0".to_owned())];
-        (seen.sort(), expected.sort());
+        seen.sort();
+        expected.sort();
         assert_eq!(seen, expected);
         admin.send(&query("WAIT_CLOSE"));
         assert!(!admin.hears_within(Duration::from_millis(100)));
