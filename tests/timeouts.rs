@@ -396,12 +396,15 @@ both_versions!(
         for _ in 0..300 {
             client.rows("BEGIN");
             let slow = client.ask(&query(&format!("SELECT pg_sleep({seconds})")));
+            let asked = Instant::now();
             let next = client.ask(&query("SELECT 1"));
+            // On a busy machine it may be this one's own time that has passed.
+            let is_late = asked.elapsed() >= Duration::from_millis(20);
             match slow.types().as_str() {
                 "T D C Z:T" => {
                     ended += 1;
                     seconds += 0.000_3;
-                    assert_eq!(next.types(), "T D C Z:T", "{next:?}");
+                    assert!(is_late || next.types() == "T D C Z:T", "{next:?}");
                 }
                 "T E:57014 Z:E" | "T D E:57014 Z:E" => {
                     cancelled += 1;
