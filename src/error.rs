@@ -20,6 +20,18 @@ pub enum Blame {
     Operator,
 }
 
+impl Blame {
+    /// As it stands in the documentation and among the metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Database => "database",
+            Self::Limit => "limit",
+            Self::Operator => "operator",
+        }
+    }
+}
+
 /// What happens to the client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {

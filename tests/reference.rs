@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs, path::Path};
 use pgusher::{
     admin,
     config::{Config, reference},
-    error::{Blame, Kind, Severity},
+    error::{Kind, Severity},
     metrics,
 };
 
@@ -33,12 +33,7 @@ fn errors() -> String {
             Severity::Error => "ERROR",
             Severity::Fatal => "FATAL",
         };
-        let blame = match kind.blame() {
-            Blame::Client => "client",
-            Blame::Database => "database",
-            Blame::Limit => "limit",
-            Blame::Operator => "operator",
-        };
+        let blame = kind.blame().name();
         let (code, name, about) = (kind.code(), kind.name(), kind.about().replace('|', "\\|"));
         let _ = writeln!(
             out,

@@ -26,9 +26,8 @@ pub(super) struct Seen {
 /// All pools that exist, by database and user.
 pub(super) fn seen(lobby: &Lobby) -> Vec<Seen> {
     let mut all: Vec<Seen> = lobby
-        .databases()
-        .iter()
-        .flat_map(|db| db.all_pools())
+        .pools()
+        .into_iter()
         .map(|pool| Seen {
             name: Name {
                 database: pool.db.name.clone(),

@@ -9,7 +9,6 @@ use super::{
     table::{self, Metric},
 };
 use crate::{
-    error::Blame,
     limit::tier::nanos,
     net::{cards::Doing, lobby::Lobby},
 };
@@ -43,7 +42,7 @@ impl Clients {
     pub(super) fn of(lobby: &Lobby) -> Self {
         let mut clients = Self::default();
         for card in lobby.cards() {
-            match card.glimpse().doing {
+            match card.doing() {
                 Doing::Active | Doing::Cleaning => clients.active += 1,
                 Doing::Waiting => clients.waiting += 1,
                 Doing::Idle => clients.idle += 1,
@@ -71,13 +70,7 @@ fn refusals(lobby: &Lobby, page: &mut Page) {
     const METRIC: &Metric = table::REFUSALS;
     page.family(METRIC);
     for (kind, count) in lobby.meters.refusals.all() {
-        let blame = match kind.blame() {
-            Blame::Client => "client",
-            Blame::Database => "database",
-            Blame::Limit => "limit",
-            Blame::Operator => "operator",
-        };
-        let labels = Labels::of(METRIC, &[kind.name(), kind.code(), blame]);
+        let labels = Labels::of(METRIC, &[kind.name(), kind.code(), kind.blame().name()]);
         page.sample(METRIC, &labels, count);
     }
 }

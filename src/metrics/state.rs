@@ -321,9 +321,7 @@ struct Pinned {
 }
 
 fn pinned(lobby: &Lobby) -> (Vec<Pinned>, usize) {
-    let mut cards = lobby.cards();
-    cards.retain(|card| !card.holds().is_empty());
-    cards.sort_by_key(|card| Reverse(card.kept_for()));
+    let mut cards = lobby.pinned();
     let more = cards.len().saturating_sub(MOST_PINNED);
     cards.truncate(MOST_PINNED);
     let rows = cards.iter().map(|card| Pinned {
@@ -332,7 +330,7 @@ fn pinned(lobby: &Lobby) -> (Vec<Pinned>, usize) {
         user: card.user.to_string(),
         tenant: card.tenant(),
         for_s: card.kept_for().as_secs(),
-        what: card.holds().names().collect::<Vec<_>>().join(", "),
+        what: card.holds().listed(),
     });
     (rows.collect(), more)
 }

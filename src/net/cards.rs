@@ -66,10 +66,14 @@ impl Pace {
         self.doing.store(what as u8, Ordering::Relaxed);
     }
 
-    fn since(&self, now: Instant) {
+    /// A moment, in microseconds after it began.
+    fn moment(&self, now: Instant) -> u64 {
         let micros = now.saturating_duration_since(self.began).as_micros();
-        self.since
-            .store(u64::try_from(micros).unwrap_or(u64::MAX), Ordering::Relaxed);
+        u64::try_from(micros).unwrap_or(u64::MAX)
+    }
+
+    fn since(&self, now: Instant) {
+        self.since.store(self.moment(now), Ordering::Relaxed);
     }
 
     fn doing(&self) -> Doing {
@@ -213,14 +217,18 @@ impl ClientCard {
         }
         self.holds.store(what.number(), Ordering::Relaxed);
         if before.is_empty() {
-            let micros = self.pace.began.elapsed().as_micros();
-            let micros = u64::try_from(micros).unwrap_or(u64::MAX);
-            self.keeping_since.store(micros, Ordering::Relaxed);
+            let now = self.pace.moment(Instant::now());
+            self.keeping_since.store(now, Ordering::Relaxed);
         }
     }
 
     pub(crate) fn glimpse(&self) -> Glimpse {
         self.pace.glimpse()
+    }
+
+    /// What it does, without asking the time.
+    pub(crate) fn doing(&self) -> Doing {
+        self.pace.doing()
     }
 
     /// The tenant that its last transaction belonged to, if it was one.

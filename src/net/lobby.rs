@@ -1,6 +1,7 @@
 //! What all connections share: the configuration, the databases, who is in and under which key.
 
 use std::{
+    cmp::Reverse,
     collections::HashMap,
     sync::{
         Arc,
@@ -201,6 +202,12 @@ impl Lobby {
         Ok(db)
     }
 
+    /// All pools of all databases.
+    pub(crate) fn pools(&self) -> Vec<Arc<Pool>> {
+        let databases = self.databases();
+        databases.iter().flat_map(|db| db.all_pools()).collect()
+    }
+
     /// All databases that are known now.
     pub(crate) fn databases(&self) -> Vec<Arc<Db>> {
         let databases = self.databases.lock();
@@ -313,6 +320,14 @@ impl Lobby {
     pub(crate) fn cards(&self) -> Vec<Arc<ClientCard>> {
         let sessions = self.sessions.lock();
         sessions.iter().filter_map(|it| it.card.clone()).collect()
+    }
+
+    /// The cards of those who keep a server connection, the longest first.
+    pub(crate) fn pinned(&self) -> Vec<Arc<ClientCard>> {
+        let mut cards = self.cards();
+        cards.retain(|card| !card.holds().is_empty());
+        cards.sort_by_key(|card| Reverse(card.kept_for()));
+        cards
     }
 
     /// Somebody asks to cancel what the session with this key does. Nobody is told whether there is one.

@@ -107,6 +107,11 @@ impl Holds {
             .filter(move |(kind, _)| self.has(*kind));
         held.map(|(_, name)| name)
     }
+
+    /// All of it in words.
+    pub fn listed(self) -> String {
+        self.names().collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// A setting that a statement may set for the session.

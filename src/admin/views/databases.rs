@@ -192,7 +192,7 @@ fn users(lobby: &Lobby) -> Vec<User> {
         *clients.entry(card.user.to_string()).or_default() += 1;
     }
     let mut servers: HashMap<String, usize> = HashMap::new();
-    for pool in lobby.databases().iter().flat_map(|db| db.all_pools()) {
+    for pool in lobby.pools() {
         *servers.entry(pool.user.clone()).or_default() += connections(&pool.filling());
     }
     let count = |of: &HashMap<String, usize>, name: &String| of.get(name).copied().unwrap_or(0);

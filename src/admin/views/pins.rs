@@ -14,13 +14,8 @@ use crate::{
     },
     config::settings::Rights,
     net::{cards::ClientCard, lobby::Lobby, report::Slow},
-    session::{Holds, Listed},
+    session::Listed,
 };
-
-/// What is held, in words.
-pub(super) fn what(holds: Holds) -> String {
-    holds.names().collect::<Vec<_>>().join(", ")
-}
 
 /// `SHOW PINS`
 pub(super) const PINS: View = View {
@@ -37,14 +32,11 @@ struct Pin {
 }
 
 fn pins(lobby: &Lobby, most: usize) -> Vec<Pin> {
-    let mut cards = lobby.cards();
-    cards.retain(|card| !card.holds().is_empty());
-    cards.sort_by_key(|card| Reverse(card.kept_for()));
     let pin = |card: Arc<ClientCard>| Pin {
         tenant: card.tenant(),
         card,
     };
-    cards.into_iter().take(most).map(pin).collect()
+    lobby.pinned().into_iter().take(most).map(pin).collect()
 }
 
 const PIN: &[Field<Pin>] = &[
@@ -61,7 +53,7 @@ const PIN: &[Field<Pin>] = &[
         Value::any(it.tenant.as_deref().map(Value::text))
     }),
     field("what", Type::Text, "What it keeps.", |it| {
-        Value::Text(what(it.card.holds()))
+        Value::Text(it.card.holds().listed())
     }),
     field(
         "pinned_for",
@@ -102,7 +94,7 @@ struct Statement {
 }
 
 fn statements(lobby: &Lobby, most: usize) -> Vec<Statement> {
-    let pools = lobby.databases().into_iter().flat_map(|db| db.all_pools());
+    let pools = lobby.pools().into_iter();
     let statements = pools.flat_map(|pool| {
         let (database, user) = (pool.db.name.clone(), pool.user.clone());
         let listed = pool.catalogue.listed().into_iter();

@@ -35,7 +35,7 @@ struct Pool {
 fn all(lobby: &Arc<Lobby>) -> Vec<Pool> {
     let mut waiting: HashMap<(String, String), usize> = HashMap::new();
     for card in lobby.cards() {
-        if card.glimpse().doing == Doing::Waiting {
+        if card.doing() == Doing::Waiting {
             let name = (card.database.to_string(), card.login.to_string());
             *waiting.entry(name).or_default() += 1;
         }
@@ -43,9 +43,8 @@ fn all(lobby: &Arc<Lobby>) -> Vec<Pool> {
     let now = Instant::now();
     let config = lobby.config();
     let mut all: Vec<Pool> = lobby
-        .databases()
-        .iter()
-        .flat_map(|db| db.all_pools())
+        .pools()
+        .into_iter()
         .map(|pool| {
             let name = (pool.db.name.clone(), pool.user.clone());
             let own = config.users.get(&pool.user).and_then(|user| user.pool_mode);

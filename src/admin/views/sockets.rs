@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{View, pins, time::timestamp};
+use super::{View, time::timestamp};
 use crate::{
     admin::tables::{self, Column, Field, Row, Type, Value, field},
     config::settings::Rights,
@@ -103,7 +103,7 @@ pub(super) fn clients(lobby: &Lobby) -> Vec<Arc<ClientCard>> {
 }
 
 fn servers(lobby: &Lobby) -> Vec<Server> {
-    let pools = lobby.databases().into_iter().flat_map(|db| db.all_pools());
+    let pools = lobby.pools().into_iter();
     let servers = pools.flat_map(|pool| {
         let of_pool = |card| Server {
             card,
@@ -348,7 +348,7 @@ const CLIENT: &[Field<Socket>] = &[
         |it| {
             let holds = it.client().map(ClientCard::holds);
             let holds = holds.filter(|holds| !holds.is_empty());
-            Value::any(holds.map(|holds| Value::Text(pins::what(holds))))
+            Value::any(holds.map(|holds| Value::Text(holds.listed())))
         },
     ),
     text("server_user", "Who logs in to the server for it.", |it| {
