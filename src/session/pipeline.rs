@@ -79,6 +79,8 @@ pub struct Entry {
     pub(super) journaled: bool,
     /// It was not sent: pgusher itself answers it when its turn comes (C6).
     pub(super) local: bool,
+    /// The client did not name the statement, and the server has it by a number: see `reuse`.
+    pub(super) reused: bool,
     /// Its text is not the client's own: see `rewritten`.
     pub(super) rewritten: bool,
     /// It was made to fail, in the place of what the client sent.
@@ -107,6 +109,7 @@ impl Entry {
             unnamed: false,
             journaled: false,
             local: false,
+            reused: false,
             rewritten: false,
             refused: false,
             gives_context: false,
@@ -347,6 +350,7 @@ impl Pipeline {
     }
 
     /// Takes the next request if it is one that pgusher answers itself.
+    #[inline]
     pub(super) fn take_local(&mut self) -> Option<Entry> {
         if !self.has_local {
             return None;

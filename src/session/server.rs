@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{
     Backend, Entry, Meaning, Next, Output, Progress, Request, Session, Status, WINDOW, Whose,
-    client::LongFrame, loss, settings::Reading, shape::PLAN_CHANGED,
+    client::LongFrame, loss, reuse::refused_reused, settings::Reading, shape::PLAN_CHANGED,
 };
 use crate::{
     error::{Error, Kind},
@@ -43,6 +43,7 @@ impl Session {
             if rest.len() < header.size.min(WINDOW) {
                 break Next::Read;
             }
+            self.answer_locally(backend, out);
             if header.tag == b'D' && header.size <= WINDOW && backend.pipeline.has_rows_for_client()
             {
                 // Most of what servers say. Nothing is to be learnt from it.
@@ -252,7 +253,11 @@ impl Session {
                     // Perhaps by somebody who did not go through here (C12).
                     self.catalogue.schema().has_changed();
                 }
-                match self.in_own_names(fields.code, body) {
+                let reused = entry.is_some_and(|entry| entry.reused);
+                if reused && entry.is_some_and(|entry| entry.request != Request::Parse) {
+                    refused_reused(statement, fields.code, backend);
+                }
+                match self.in_own_names(fields.code, body, reused) {
                     Some(own) => {
                         out.to_client
                             .own(|bytes| write::frame(bytes, b'E', |it| it.extend(own)));

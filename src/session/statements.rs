@@ -77,8 +77,24 @@ struct Unnamed {
     meaning: Option<Meaning>,
     /// How it was read.
     dialect: Dialect,
-    /// What followed the empty name in its Parse; nothing, if that was too long to be kept.
-    text: Vec<u8>,
+    text: Text,
+}
+
+/// What followed the empty name in the Parse of an unnamed statement.
+pub(super) enum Text {
+    /// Nothing, if that was too long to be kept.
+    Own(Vec<u8>),
+    /// Servers have it by a number.
+    Shared(Arc<Statement>),
+}
+
+impl Text {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Own(text) => text,
+            Self::Shared(statement) => &statement.body,
+        }
+    }
 }
 
 /// Room for the text of an unnamed statement that a client keeps to use it again.
@@ -271,6 +287,16 @@ impl Names {
         let mut text = std::mem::take(&mut self.spare);
         text.clear();
         text.extend_from_slice(body);
+        self.set_unnamed_to(Text::Own(text), meaning, dialect)
+    }
+
+    /// The same, with a text that is kept already.
+    pub(super) fn set_unnamed_to(
+        &mut self,
+        text: Text,
+        meaning: Option<Meaning>,
+        dialect: Dialect,
+    ) -> UnnamedTag {
         self.generation += 1;
         let generation = self.generation;
         let unnamed = Some(Unnamed {
@@ -288,7 +314,7 @@ impl Names {
     /// name their statements parse the same one again and again.
     pub(super) fn known_act(&self, body: &[u8], dialect: Dialect) -> Option<&Act> {
         let unnamed = self.unnamed.as_ref()?;
-        let same = unnamed.text == body && unnamed.dialect == dialect;
+        let same = unnamed.text.bytes() == body && unnamed.dialect == dialect;
         unnamed.meaning.as_ref().filter(|_| same).map(|it| &it.act)
     }
 
@@ -305,9 +331,10 @@ impl Names {
     /// The oldest change of the unnamed statement was answered.
     pub(super) fn confirm_unnamed(&mut self) {
         if let Some(Some(old)) = self.earlier.pop_front()
-            && old.text.capacity() <= SPARE_ROOM
+            && let Text::Own(text) = old.text
+            && text.capacity() <= SPARE_ROOM
         {
-            self.spare = old.text;
+            self.spare = text;
         }
     }
 
@@ -331,7 +358,16 @@ impl Names {
 
     pub(super) fn unnamed(&self) -> Option<(UnnamedTag, &[u8])> {
         let unnamed = self.unnamed.as_ref()?;
-        Some((self.tag(unnamed.generation), unnamed.text.as_slice()))
+        Some((self.tag(unnamed.generation), unnamed.text.bytes()))
+    }
+
+    /// The unnamed statement, if servers have it by a number; and what it means.
+    pub(super) fn shared_unnamed(&self) -> Option<(&Arc<Statement>, Option<&Meaning>)> {
+        let unnamed = self.unnamed.as_ref()?;
+        match &unnamed.text {
+            Text::Own(_) => None,
+            Text::Shared(statement) => Some((statement, unnamed.meaning.as_ref())),
+        }
     }
 
     fn tag(&self, generation: u64) -> UnnamedTag {
