@@ -146,15 +146,17 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// Of a pool of the database with this schema.
-    pub fn new(schema: Arc<Schema>) -> Self {
+    /// Of a pool of the database with this schema; whether statements that clients do not name are
+    /// kept to be used again.
+    pub fn new(schema: Arc<Schema>, reuses: bool) -> Self {
         Self {
             schema,
+            reuses: AtomicBool::new(reuses),
             ..Self::default()
         }
     }
 
-    /// From now on, whether statements that clients do not name are kept to be used again.
+    /// From now on, statements that clients do not name are kept to be used again, or not.
     pub fn reuse_unnamed(&self, reuses: bool) {
         self.reuses.store(reuses, Ordering::Relaxed);
     }

@@ -263,6 +263,10 @@ impl Session {
             b'B' => Request::Bind,
             b'D' => Request::Describe,
             b'E' => {
+                if backend.pipeline.ends_with_local() {
+                    // Rows come next, and nobody looks at what stands in front of those.
+                    self.answer_locally(backend, out);
+                }
                 let entry = self.before_execute(body);
                 backend.pipeline.push(entry);
                 return Verdict::Forward;

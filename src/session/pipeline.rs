@@ -349,8 +349,17 @@ impl Pipeline {
         }
     }
 
+    /// There may be requests that pgusher answers itself.
+    pub(super) fn may_have_local(&self) -> bool {
+        self.has_local
+    }
+
+    /// The last one is a request that pgusher answers itself.
+    pub(super) fn ends_with_local(&self) -> bool {
+        self.has_local && self.queue.back().is_some_and(|entry| entry.local)
+    }
+
     /// Takes the next request if it is one that pgusher answers itself.
-    #[inline]
     pub(super) fn take_local(&mut self) -> Option<Entry> {
         if !self.has_local {
             return None;

@@ -96,7 +96,9 @@ fn fingerprint(text: &[u8]) -> u64 {
         let mixed = print.rotate_left(5) ^ u64::from_le_bytes(*word);
         // The high half of the product knows what the low one does not.
         let product = u128::from(mixed) * FACTOR;
-        (product >> 64) as u64 ^ product as u64
+        let halves = [product >> 64, product & u128::from(u64::MAX)];
+        let [high, low] = halves.map(|half| u64::try_from(half).unwrap_or(0));
+        high ^ low
     })
 }
 
@@ -236,7 +238,7 @@ impl Session {
 
 /// The server has refused to bind or to describe a statement that was parsed before: perhaps because it
 /// was, and would not have refused it now. Who comes next has it parsed anew.
-pub(super) fn refused_reused(statement: u64, code: &[u8], backend: &mut Backend) {
+pub(super) fn refused_reused(statement: u64, code: &[u8], backend: &Backend) {
     // The transaction has failed before, or somebody had enough of it.
     if !matches!(code, b"25P02" | b"57014") {
         backend.prepared.outdates(statement);

@@ -43,13 +43,16 @@ impl Session {
             if rest.len() < header.size.min(WINDOW) {
                 break Next::Read;
             }
-            self.answer_locally(backend, out);
             if header.tag == b'D' && header.size <= WINDOW && backend.pipeline.has_rows_for_client()
             {
                 // Most of what servers say. Nothing is to be learnt from it.
                 out.to_client.input(used..used + header.size);
                 used += header.size;
                 continue;
+            }
+            // Only what is answered in front of a reply costs no write of its own.
+            if backend.pipeline.may_have_local() {
+                self.answer_locally(backend, out);
             }
             let seen = header.size.min(WINDOW);
             let body = rest.get(HEADER..seen).unwrap_or_default();
@@ -61,7 +64,7 @@ impl Session {
                 out.to_client.input(used..used + seen);
             }
             self.long_reply = LongFrame::after(header.size, seen, forward);
-            if self.long_reply.is_none() {
+            if self.long_reply.is_none() && backend.pipeline.may_have_local() {
                 self.answer_locally(backend, out);
             }
             used += seen;

@@ -75,6 +75,30 @@ fn a_flush_has_its_answer() {
     );
 }
 
+// C6: a portal that was bound before has rows, and nothing stands in front of them.
+#[test]
+fn rows_do_not_overtake_it() {
+    with_one().play(
+        "
+        c: Q begin
+          lease
+        lease
+          >s Q begin
+        s: C BEGIN | Z T
+          >c C BEGIN | Z T
+        c: P  select b | B p - | S
+          >s P select b | B p | S
+        s: 1 | 2 | Z T
+          >c 1 | 2 | Z T
+        c: P  select a | E | S
+          >s E | S
+          >c 1
+        s: D one | C SELECT 1 | Z T
+          >c D one | C SELECT 1 | Z T
+        ",
+    );
+}
+
 #[test]
 fn it_is_off_unless_it_is_on() {
     let one = "
