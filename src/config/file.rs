@@ -168,7 +168,7 @@ section! {
         /// `pg_prepared_statements` call it `pgusher_…`; and tables that are changed past pgusher may
         /// make one execution fail with 0A000, or with another error at its Bind, before the text is parsed anew. Has
         /// no meaning in session mode without tenants, nor with `server_reset = "always"`.
-        plan_reuse: bool = false;
+        plan_reuse: bool = true;
         /// May a client keep a server connection for what cannot be carried to another one: temporary
         /// tables, LISTEN, advisory locks of the session, cursors WITH HOLD, PREPARE in SQL, LOAD, a
         /// prepared text of more than 32 KiB? `off` refuses such statements (0A000), and what a `DO`
