@@ -159,15 +159,11 @@ section! {
         /// PostgreSQL does not report, is only undone by `always`; statements that were prepared are
         /// parsed again after each reset.
         server_reset: ServerReset = ServerReset::Dirty;
-        /// Is a statement without a name that comes again parsed only once on each server connection, as
-        /// prepared statements are? Most drivers send a Parse in front of each query; a text is kept
-        /// when it comes a second time, if it is a query or a change, lists its columns (no `*`) and has no literal like
-        /// `'today'`. What a client sees is the same but for this: PostgreSQL may settle on one plan for
-        /// all values after five executions, which it never does for a statement without a name
-        /// (`plan_cache_mode = force_custom_plan` on the server prevents it); its log and
-        /// `pg_prepared_statements` call it `pgusher_…`; and tables that are changed past pgusher may
-        /// make one execution fail with 0A000, or with another error at its Bind, before the text is parsed anew. Has
-        /// no meaning in session mode without tenants, nor with `server_reset = "always"`.
+        /// Is a statement without a name, as most drivers send them, parsed only once on each server
+        /// connection if its text comes again? PostgreSQL may then settle on one plan for all values after
+        /// five executions, as it does for prepared statements; with `plan_cache_mode = force_custom_plan`
+        /// it never does. Has no meaning in session mode without tenants, nor with
+        /// `server_reset = "always"`.
         plan_reuse: bool = true;
         /// May a client keep a server connection for what cannot be carried to another one: temporary
         /// tables, LISTEN, advisory locks of the session, cursors WITH HOLD, PREPARE in SQL, LOAD, a

@@ -150,6 +150,7 @@ impl Session {
             }
             self.catalogue.private(&self.flavour)
         } else if backend.doubts.has_settings()
+            || backend.question.is_some()
             || backend.held.or(backend.doubts.holds).has(Holds::TEMPORARY)
         {
             // What it is parsed under is known only when the server has been asked (C13), and a

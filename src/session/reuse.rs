@@ -11,7 +11,7 @@
 //! does not plan, or settles a part of when it parses it (`sql::is_repeatable`).
 
 use std::sync::{
-    Arc, OnceLock,
+    Arc, OnceLock, Weak,
     atomic::{AtomicU32, Ordering},
 };
 
@@ -59,19 +59,20 @@ impl Sightings {
     }
 }
 
-/// Statements that were found by their texts, each in the place of its text.
+/// Statements that were found by their texts, each in the place of its text. Being here is no use of
+/// them: the catalogue may forget them.
 #[derive(Default)]
-pub(super) struct Recent(Vec<Option<Arc<Statement>>>);
+pub(super) struct Recent(Vec<Weak<Statement>>);
 
 impl Recent {
-    fn at(&self, print: u64) -> Option<&Arc<Statement>> {
-        self.0.get(place_of(print, MOST_RECENT))?.as_ref()
+    fn at(&self, print: u64) -> Option<Arc<Statement>> {
+        self.0.get(place_of(print, MOST_RECENT))?.upgrade()
     }
 
     fn put(&mut self, print: u64, statement: &Arc<Statement>) {
-        self.0.resize(MOST_RECENT, None);
+        self.0.resize_with(MOST_RECENT, Weak::new);
         if let Some(place) = self.0.get_mut(place_of(print, MOST_RECENT)) {
-            *place = Some(Arc::clone(statement));
+            *place = Arc::downgrade(statement);
         }
     }
 }
@@ -165,8 +166,7 @@ impl Session {
             });
         }
         let recent = backend.prepared.recent.at(fingerprint(body));
-        let found = recent.filter(|it| is_it(it)).map(Arc::clone);
-        found.map(Reusable::Other)
+        recent.filter(is_it).map(Reusable::Other)
     }
 
     /// The statement with this body, if it has come before and may be used again.

@@ -283,3 +283,23 @@ both_versions! {
         assert_eq!(ask(&mut client, some, &[Some(b"9")], 1), fine(&["D 1"]));
     }
 }
+
+both_versions! {
+    /// It can be switched off and on while clients are there.
+    switched_by_a_reload, |server| {
+        let database = watched(server, "v int");
+        let pgusher = Pgusher::in_front_of(server).pool_size(1).database("plan_reuse = false").config("[console]\nadmin_users = [\"app\"]").start();
+        let mut client = login(pgusher.port(), "app", &database.name, &[]);
+        let mut console = login(pgusher.port(), "app", "pgusher", &[]);
+        let mut kept = Vec::new();
+        for (nth, line) in ["plan_reuse = true", "plan_reuse = false", "plan_reuse = true"].iter().enumerate() {
+            let text = format!("SELECT v + {nth} FROM watched");
+            ask(&mut client, &text, &[], 4);
+            kept.push(client.value(COUNT));
+            let other = pgusher.config().lines().map(|it| if it.starts_with("plan_reuse") { line } else { it }).collect::<Vec<_>>().join("\n");
+            pgusher.write_config(&other);
+            console.rows("RELOAD");
+        }
+        assert_eq!(kept, ["0", "1", "1"]);
+    }
+}
