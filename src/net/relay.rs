@@ -6,6 +6,7 @@
 
 mod begin;
 mod end;
+mod moving;
 
 use std::{
     future::{Future as _, poll_fn},
@@ -51,10 +52,7 @@ pub(super) struct Parts {
     pub(super) presence: Presence,
     /// As it is seen.
     pub(super) card: Arc<ClientCard>,
-    #[expect(
-        dead_code,
-        reason = "held until the client leaves: dropping it takes the key away"
-    )]
+    /// Held until the client leaves: dropping it takes the key away.
     pub(super) registration: Registration,
     #[expect(
         dead_code,
@@ -96,6 +94,8 @@ pub(crate) struct Client {
     dismissed: Option<Kind>,
     parts: Parts,
     seat: Seat,
+    /// The worker that it is to move to, when it can.
+    moves_to: Option<usize>,
     pass: Pass,
 }
 
@@ -144,6 +144,9 @@ pub(super) async fn run(mut client: Client) {
             Event::ServerTakes => client.server_takes(),
         };
         gone = turn.err();
+        if client.moves_to.is_some() && gone.is_none() && client.can_move() {
+            return client.move_on();
+        }
     }
     client.part(gone.unwrap_or(Gone::CLOSED));
 }
@@ -171,6 +174,7 @@ impl Client {
             dismissed: None,
             parts,
             seat,
+            moves_to: None,
             pass,
         }
     }

@@ -207,6 +207,9 @@ impl Client {
             lease.give_back(now);
         }
         self.parts.card.rests(self.session.statements());
+        if let Some(worker) = self.seat.changes() {
+            self.moves_to = Some(worker);
+        }
         self.leave_if_stopping()
     }
 
