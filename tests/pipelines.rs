@@ -20,7 +20,7 @@ fn pool_of(server: &Postgres, size: usize) -> Builder {
     Pgusher::in_front_of(server)
         .log_level("info")
         .pool_size(size)
-        .config("[runtime]\nworkers = 2")
+        .config("[runtime]\nworkers = 2\nspread = \"even\"")
 }
 
 /// Says all this on a thread of its own: who pipelines much must read while it writes.

@@ -16,7 +16,7 @@ use super::problems::Problems;
 use super::schema::{Named, read_table, section};
 use super::secret::Hidden;
 use super::settings::{
-    self, Address, AuthMethod, LogFormat, Pinning, PoolMode, ServerReset, Unknown,
+    self, Address, AuthMethod, LogFormat, Pinning, PoolMode, ServerReset, Spread, Unknown,
 };
 use super::size::Size;
 use super::traces::{Endpoint, Ratio};
@@ -306,6 +306,10 @@ section! {
     Runtime {
         /// Threads that relay.
         workers: Option<usize> = None, unset "one per core" example "2";
+        /// How clients are spread over them. `load`: over as few as carry it, which costs the least
+        /// for each transaction; when those have no time left, clients move to another thread
+        /// between two transactions. `even`: over all, and each client stays where it was put.
+        spread: Spread = Spread::Load;
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -472,6 +473,17 @@ pub(crate) struct Registration {
 impl Registration {
     pub(crate) fn key(&self) -> &Key {
         &self.key
+    }
+
+    /// From now on this is its client's bell. What the one before was rung for is not lost.
+    pub(crate) fn rehang(&self, bell: &Arc<Bell>) {
+        let mut sessions = self.lobby.sessions.lock();
+        if let Some(guest) = sessions.get_mut(self.key.pid) {
+            let before = std::mem::replace(&mut guest.bell, Arc::clone(bell));
+            if let Poll::Ready(why) = before.poll_rung() {
+                bell.ring(why);
+            }
+        }
     }
 
     /// From now on it can be seen who that is.

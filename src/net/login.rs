@@ -6,7 +6,7 @@
 
 use std::{
     future::poll_fn,
-    io::{self, IoSlice},
+    io::{self},
     time::Duration,
 };
 
@@ -162,7 +162,7 @@ impl Dialogue {
     #[expect(clippy::needless_pass_by_ref_mut, reason = "one writer at a time")]
     pub(crate) async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            match self.stream.write(&[IoSlice::new(bytes)]) {
+            match self.stream.write(bytes) {
                 Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     poll_fn(|cx| self.stream.poll_write_ready(cx)).await?;

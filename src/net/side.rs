@@ -171,34 +171,48 @@ impl Side {
     }
 
     /// Writes what it can of `gather`, whose input is `window`, and keeps the rest.
-    pub(crate) fn send(&mut self, gather: &Gather, window: &[u8]) -> io::Result<()> {
+    pub(crate) fn send(&mut self, gather: &mut Gather, window: &[u8]) -> io::Result<()> {
         if gather.is_empty() || self.deaf {
             return Ok(());
         }
-        let mut written = 0;
-        if self.unsent.is_empty() {
-            written = self.write_once(gather, window)?;
-        }
-        for slice in gather.slices(window) {
-            let skipped = written.min(slice.len());
-            written -= skipped;
-            self.unsent
-                .extend_from_slice(slice.get(skipped..).unwrap_or_default());
+        let written = match self.is_backed_up() {
+            true => 0,
+            false => self.write_once(gather, window)?,
+        };
+        if written < gather.size() {
+            self.keep_unsent(gather, window, written);
         }
         Ok(())
     }
 
-    fn write_once(&self, gather: &Gather, window: &[u8]) -> io::Result<usize> {
+    fn write_once(&self, gather: &mut Gather, window: &[u8]) -> io::Result<usize> {
+        let result = match gather.in_one_piece(window) {
+            Some(piece) => self.stream.write(piece),
+            None => self.write_gathered(gather, window),
+        };
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            result => result,
+        }
+    }
+
+    fn write_gathered(&self, gather: &Gather, window: &[u8]) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); MOST_SLICES];
         let mut count = 0;
         for (slot, slice) in slices.iter_mut().zip(gather.slices(window)) {
             *slot = IoSlice::new(slice);
             count += 1;
         }
-        let result = self.stream.write(slices.get(..count).unwrap_or_default());
-        match result {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-            result => result,
+        self.stream
+            .write_gathered(slices.get(..count).unwrap_or_default())
+    }
+
+    fn keep_unsent(&mut self, gather: &Gather, window: &[u8], mut written: usize) {
+        for slice in gather.slices(window) {
+            let skipped = written.min(slice.len());
+            written -= skipped;
+            self.unsent
+                .extend_from_slice(slice.get(skipped..).unwrap_or_default());
         }
     }
 
@@ -206,12 +220,12 @@ impl Side {
     pub(crate) fn send_own(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut gather = Gather::default();
         gather.own(|own| own.extend_from_slice(bytes));
-        self.send(&gather, &[])
+        self.send(&mut gather, &[])
     }
 
     /// Writes what was left over; the peer can take more now.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        match self.stream.write(&[IoSlice::new(&self.unsent)]) {
+        match self.stream.write(&self.unsent) {
             Ok(written) if written == self.unsent.len() => self.unsent = Vec::new(),
             Ok(written) => {
                 self.unsent.drain(..written);

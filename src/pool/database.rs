@@ -10,8 +10,8 @@ use super::{
     control::{Control, Hold},
     outage::Outage,
     party::{Party, Standing},
-    queue::Ticket,
     single::{Idle, Pool},
+    waiters::Ticket,
 };
 use crate::error::{Error, Kind};
 
