@@ -117,7 +117,7 @@ fn a_statement_behind_the_question_is_shared_with_nobody() {
         s: C SET | Z I
           >s Q ?
           >c C SET | Z I
-        s: row d 0 - | C SELECT 1 | Z I
+        s: row s 0 - | C SELECT 1 | Z I
           release
         c: P q text | S
           lease
