@@ -78,13 +78,14 @@ impl From<Broken> for End {
 
 /// Serves one connection from its first byte to its last.
 pub(crate) async fn serve(pass: Pass, seat: Seat, stream: Stream) {
-    // The login's future is large and short-lived; on the heap it does not weigh on the idle client it becomes.
+    // A future has room for the largest of all that it ever waits for, and keeps it. The login is
+    // large and short, and the client would be in it twice, so both lie beside it.
     if let Some(client) = Box::pin(come_in(pass, seat, stream)).await {
         relay::run(client).await;
     }
 }
 
-async fn come_in(pass: Pass, seat: Seat, stream: Stream) -> Option<Client> {
+async fn come_in(pass: Pass, seat: Seat, stream: Stream) -> Option<Box<Client>> {
     stream.tune();
     let came = Instant::now();
     let mut dialogue = Dialogue::new(stream);
@@ -97,7 +98,7 @@ async fn come_in(pass: Pass, seat: Seat, stream: Stream) -> Option<Client> {
             let side = dialogue.into_side();
             let about = About::of(&parts.card, parts.presence.account().who());
             lobby.journal.connected(&about, Instant::now());
-            Some(Client::new(side, *session, parts, pass, seat))
+            Some(Box::new(Client::new(side, *session, parts, pass, seat)))
         }
         Ok(Arrival::Visit(badge)) => {
             let receive = &lobby.reception;

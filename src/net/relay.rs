@@ -125,7 +125,7 @@ impl From<io::Error> for Gone {
 }
 
 /// Serves the client until it goes.
-pub(super) async fn run(mut client: Client) {
+pub(super) async fn run(mut client: Box<Client>) {
     poll_fn(|cx| {
         client.parts.bell.belongs_to(cx.waker());
         Poll::Ready(())
