@@ -77,8 +77,6 @@ pub(crate) struct Client {
     asked: Instant,
     /// Who pays for its transaction.
     account: Arc<Account>,
-    /// When it came in.
-    came: Instant,
     /// The session wants nothing more of the client until the server has answered.
     held: bool,
     /// A cancel that could not be sent yet.
@@ -160,7 +158,6 @@ impl Client {
             looking: None,
             asked: now,
             account: Arc::clone(parts.presence.account()),
-            came: now,
             held: false,
             cancel_asked: false,
             stopping: false,
