@@ -9,6 +9,7 @@ import subprocess
 import time
 
 from . import machine
+from .crowd import percentile
 from .postgres import PASSWORD
 from .processes import Failed
 
@@ -65,10 +66,10 @@ def measure(server, running, mode, clients, seconds, directory):
     latencies = _latencies(log)
     return Sample(
         tps=float(re.search(r"^tps = ([\d.]+)", output, re.MULTILINE)[1]),
-        p50_ms=_percentile(latencies, 0.50) / 1000,
-        p99_ms=_percentile(latencies, 0.99) / 1000,
-        cpu_us=per_transaction * 1e6 if running.pid else None,
-        login_us=(logins / clients - per_transaction) * 1e6 if running.pid else None,
+        p50_ms=percentile(latencies, 0.50) / 1000,
+        p99_ms=percentile(latencies, 0.99) / 1000,
+        cpu_us=per_transaction * 1e6 if running.pids else None,
+        login_us=(logins / clients - per_transaction) * 1e6 if running.pids else None,
         stolen=stolen / ((time.monotonic() - began) * (os.cpu_count() or 1)),
     )
 
@@ -101,7 +102,3 @@ def _latencies(log):
     if not found:
         raise Failed("pgbench logged no transaction")
     return sorted(found)
-
-
-def _percentile(ordered, share):
-    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
