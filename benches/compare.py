@@ -31,7 +31,7 @@ import tempfile
 sys.dont_write_bytecode = True
 
 # pylint: disable=wrong-import-position
-from compare import contenders, load, noisy, page, plot, statements, usual
+from compare import contenders, load, noisy, page, plot, statements, syscalls, usual
 from compare.bench import Bench
 
 # What runs if its flag is given, and how it is drawn.
@@ -41,6 +41,7 @@ KINDS = {
     "memory": (usual.run_memory, None),
     "statements": (statements.run, None),
     "noisy": (noisy.run, plot.drawing),
+    "syscalls": (syscalls.run, None),
 }
 
 
@@ -72,9 +73,10 @@ def arguments():
     add("--memory", action="store_true", help="no load, 5000 idle clients")
     add("--statements", action="store_true", help="many prepared statements, and nothing else")
     add("--noisy", action="store_true", help="quiet tenants and a noisy one, 10 s of it in a run")
-    usual = ",".join(noisy.USUAL)
-    add("--contenders", type=words, default=usual,
-        help=f"of --noisy: {','.join(noisy.CONTENDERS)} [{usual}]")
+    add("--syscalls", action="store_true", help="calls per transaction by name: perf or strace")
+    usually = ",".join(noisy.USUAL)
+    add("--contenders", type=words, default=usually,
+        help=f"of --noisy: {','.join(noisy.CONTENDERS)} [{usually}]")
     drawn = ", ".join(f"--{kind}" for kind, (_, draw) in KINDS.items() if draw)
     add("--plot", metavar="FILE", help=f"of {drawn}: draws the figures into an SVG, too")
     add("--write", action="store_true", help=f"puts the tables into {page.PATH}, too")
@@ -87,6 +89,9 @@ def arguments():
         parser.set_defaults(rounds=1, seconds=0, clients=[32], idle=500)
     if "--noisy" in sys.argv:
         parser.set_defaults(seconds=2 if "--quick" in sys.argv else 10)
+    if "--syscalls" in sys.argv:
+        # A count is no stopwatch.
+        parser.set_defaults(rounds=1)
     args = parser.parse_args()
     special = [kind for kind in KINDS if getattr(args, kind, False)]
     args.kind = special[0] if special else "compare"

@@ -34,7 +34,7 @@ class Sample:
 
 def warm_up(server, running, mode):
     """Opens the pool's server connections and fills caches before anything is counted."""
-    _pgbench(server, running, mode, clients=32, extra=["-t", "50"])
+    pgbench(server, running, mode, clients=32, extra=["-t", "50"])
 
 
 def measure(server, running, mode, clients, seconds, directory):
@@ -52,15 +52,15 @@ def measure(server, running, mode, clients, seconds, directory):
 
     stolen, start = machine.stolen_seconds(), running.cpu_seconds()
     began = time.monotonic()
-    _pgbench(server, running, mode, clients, ["-t", "1"])
+    pgbench(server, running, mode, clients, ["-t", "1"])
     logged_in = running.cpu_seconds()
     # pgbench counts its logins as part of -T, and 200 SCRAM logins take it a second.
     duration = math.ceil(seconds + time.monotonic() - began)
-    output = _pgbench(server, running, mode, clients, ["-T", str(duration), *extra])
+    output = pgbench(server, running, mode, clients, ["-T", str(duration), *extra])
     end, stolen = running.cpu_seconds(), machine.stolen_seconds() - stolen
     running.check()
 
-    count = int(re.search(r"actually processed: (\d+)", output)[1])
+    count = processed(output)
     logins = logged_in - start
     per_transaction = (end - logged_in - logins) / max(count - clients, 1)
     latencies = _latencies(log)
@@ -74,13 +74,14 @@ def measure(server, running, mode, clients, seconds, directory):
     )
 
 
-def _pgbench(server, running, mode, clients, extra):
+def pgbench(server, running, mode, clients, extra, under=()):
+    """Runs it to its end, `under` another program if that is named; gives what it says."""
     threads = min(clients, 2)
     what = ["-f", running.script] if running.script else ["-S"]
     command = [os.path.join(server.binaries, "pgbench"), "-n", *what, "-M", mode]
     command += ["-c", str(clients), "-j", str(threads), *extra, *server.arguments(running.port)]
     done = subprocess.run(
-        command,
+        [*under, *command],
         env={**os.environ, "PGPASSWORD": PASSWORD, **running.environment},
         capture_output=True,
         text=True,
@@ -91,6 +92,11 @@ def _pgbench(server, running, mode, clients, extra):
         # The last one says which client it was; the one before says why.
         raise Failed(" / ".join(lines[-2:]))
     return done.stdout
+
+
+def processed(output):
+    """How many transactions there were."""
+    return int(re.search(r"actually processed: (\d+)", output)[1])
 
 
 def _latencies(log):
