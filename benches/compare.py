@@ -31,7 +31,7 @@ import tempfile
 sys.dont_write_bytecode = True
 
 # pylint: disable=wrong-import-position
-from compare import contenders, load, noisy, page, plot, statements, syscalls, usual
+from compare import contenders, load, noisy, page, plot, profile, statements, syscalls, usual
 from compare.bench import Bench
 
 # What runs if its flag is given, and how it is drawn.
@@ -42,6 +42,7 @@ KINDS = {
     "statements": (statements.run, None),
     "noisy": (noisy.run, plot.drawing),
     "syscalls": (syscalls.run, None),
+    "profile": (profile.run, None),
 }
 
 
@@ -74,6 +75,7 @@ def arguments():
     add("--statements", action="store_true", help="many prepared statements, and nothing else")
     add("--noisy", action="store_true", help="quiet tenants and a noisy one, 10 s of it in a run")
     add("--syscalls", action="store_true", help="calls per transaction by name: perf or strace")
+    add("--profile", action="store_true", help="where the time goes, by groups: perf")
     usually = ",".join(noisy.USUAL)
     add("--contenders", type=words, default=usually,
         help=f"of --noisy: {','.join(noisy.CONTENDERS)} [{usually}]")

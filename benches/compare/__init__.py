@@ -14,6 +14,10 @@
     statements what many prepared statements cost
     crowd      clients that ask again and again, in a process of their own
     noisy      what a greedy tenant does to quiet ones
+    syscalls   how many system calls a transaction takes
+    tracing    what counts them
+    profile    where the time goes
+    groups     by what: parts of the kernel, of pgusher, of libraries
     svg        what drawings are made of
     plot       the noisy neighbour as a drawing
     report     the tables
