@@ -31,7 +31,7 @@ import tempfile
 sys.dont_write_bytecode = True
 
 # pylint: disable=wrong-import-position
-from compare import contenders, load, noisy, page, plot, profile, statements, syscalls, usual
+from compare import bulk, contenders, load, noisy, page, plot, profile, statements, syscalls, usual
 from compare.bench import Bench
 
 # What runs if its flag is given, and how it is drawn.
@@ -43,6 +43,7 @@ KINDS = {
     "noisy": (noisy.run, plot.drawing),
     "syscalls": (syscalls.run, None),
     "profile": (profile.run, None),
+    "bulk": (bulk.run, None),
 }
 
 
@@ -76,6 +77,8 @@ def arguments():
     add("--noisy", action="store_true", help="quiet tenants and a noisy one, 10 s of it in a run")
     add("--syscalls", action="store_true", help="calls per transaction by name: perf or strace")
     add("--profile", action="store_true", help="where the time goes, by groups: perf")
+    add("--bulk", action="store_true", help="large results, COPY, slow readers")
+    add("--mib", type=int, default=from_env("MIB", 1024), help="of one stream of --bulk [1024]")
     usually = ",".join(noisy.USUAL)
     add("--contenders", type=words, default=usually,
         help=f"of --noisy: {','.join(noisy.CONTENDERS)} [{usually}]")
@@ -91,6 +94,10 @@ def arguments():
         parser.set_defaults(rounds=1, seconds=0, clients=[32], idle=500)
     if "--noisy" in sys.argv:
         parser.set_defaults(seconds=2 if "--quick" in sys.argv else 10)
+    if "--bulk" in sys.argv:
+        parser.set_defaults(seconds=1 if "--quick" in sys.argv else 4)
+        if "--quick" in sys.argv:
+            parser.set_defaults(mib=64)
     if "--syscalls" in sys.argv:
         # A count is no stopwatch.
         parser.set_defaults(rounds=1)

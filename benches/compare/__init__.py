@@ -18,6 +18,8 @@
     tracing    what counts them
     profile    where the time goes
     groups     by what: parts of the kernel, of pgusher, of libraries
+    bulk       large results, COPY, slow readers
+    stream     the rows for that
     svg        what drawings are made of
     plot       the noisy neighbour as a drawing
     report     the tables

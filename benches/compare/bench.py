@@ -88,7 +88,8 @@ class Bench:
     def measure_anew(self, found, kinds, measure):
         """Round by round; each anew, so that it has no statements and no memory of others.
 
-        `kinds` and what each is called; `measure(running, kind, contender)` gives a sample.
+        `kinds` and what each is called; `measure(running, kind, contender)` gives a sample, or
+        nothing if there is nothing to measure.
         """
         results = collections.defaultdict(list)
         for turn in self.turns():
@@ -98,7 +99,8 @@ class Bench:
                         running = contender.start(self.directory)
                         try:
                             sample = measure(running, kind, contender)
-                            results[kind, contender.name].append(sample)
+                            if sample:
+                                results[kind, contender.name].append(sample)
                         finally:
                             running.stop()
                     except (Failed, OSError) as why:

@@ -213,6 +213,15 @@ class Running:
         """Its memory that is in RAM now."""
         return sum(map(processes.resident_bytes, self.pids))
 
+    def forget_peak(self):
+        """From now on `peak_bytes` counts anew."""
+        for pid in self.pids:
+            processes.forget_peak(pid)
+
+    def peak_bytes(self):
+        """The most memory that was in RAM at once."""
+        return sum(map(processes.peak_bytes, self.pids))
+
     def check(self):
         """Fails if it has died."""
         for process in self._processes:

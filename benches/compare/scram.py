@@ -68,7 +68,7 @@ class Client:
     def prepare(self, name, sql):
         """Prepares a statement and keeps it."""
         parse = name.encode() + b"\0" + sql.encode() + b"\0\0\0"
-        self._socket.sendall(_framed(b"P", parse) + _framed(b"S", b""))
+        self._socket.sendall(framed(b"P", parse) + framed(b"S", b""))
         self._until_ready()
 
     def send_execute(self, name, value):
@@ -76,11 +76,19 @@ class Client:
         parameter = struct.pack("!HHI", 0, 1, len(value)) + value.encode() + b"\0\0"
         bind = b"\0" + name.encode() + b"\0" + parameter
         messages = ((b"B", bind), (b"E", b"\0\0\0\0\0"), (b"S", b""))
-        self._socket.sendall(b"".join(_framed(kind, body) for kind, body in messages))
+        self._socket.sendall(b"".join(framed(kind, body) for kind, body in messages))
 
-    def finish_execute(self):
-        """Waits for the rows and throws them away."""
+    def finish(self):
+        """Waits for the end of an answer and throws it away."""
         self._until_ready()
+
+    def send(self, messages):
+        """Sends messages that somebody else has put together."""
+        self._socket.sendall(messages)
+
+    def receive_into(self, buffer):
+        """Reads what has come, whatever it is; gives how many bytes."""
+        return self._socket.recv_into(buffer)
 
     def close(self):
         """Says goodbye."""
@@ -96,7 +104,7 @@ class Client:
         first = f"n=,r={nonce}"
         proof = b""
         while True:
-            kind, body = self._receive()
+            kind, body = self.receive()
             (request,) = struct.unpack("!I", body[:4])
             if kind != b"R":
                 raise Failed(f"unexpected message {kind!r} during login")
@@ -115,7 +123,7 @@ class Client:
     def _until_ready(self):
         value = None
         while True:
-            kind, body = self._receive()
+            kind, body = self.receive()
             if kind == b"D":
                 (length,) = struct.unpack_from("!i", body, 2)
                 value = body[6 : 6 + length].decode() if length >= 0 else None
@@ -123,9 +131,10 @@ class Client:
                 return value
 
     def _send(self, kind, body):
-        self._socket.sendall(_framed(kind, body))
+        self._socket.sendall(framed(kind, body))
 
-    def _receive(self):
+    def receive(self):
+        """The next message: its kind and its body."""
         header = self._exactly(5)
         kind, (length,) = header[:1], struct.unpack("!I", header[1:])
         body = self._exactly(length - 4)
@@ -143,7 +152,8 @@ class Client:
         return parts
 
 
-def _framed(kind, body):
+def framed(kind, body):
+    """A message."""
     return kind + struct.pack("!I", len(body) + 4) + body
 
 

@@ -155,7 +155,7 @@ def _execute(clients):
                 aid = (first + place) * 1987 % (SCALE * 100_000) + 1
                 client.send_execute(f"statement_{nth}", str(aid))
             for client in together:
-                client.finish_execute()
+                client.finish()
 
 
 def _resident(running):
