@@ -31,7 +31,7 @@ import tempfile
 sys.dont_write_bytecode = True
 
 # pylint: disable=wrong-import-position
-from compare import bulk, contenders, load, noisy, page, plot, profile, statements, syscalls, usual
+from compare import bulk, contenders, load, noisy, page, plot, profile, statements, storm, syscalls, usual
 from compare.bench import Bench
 
 # What runs if its flag is given, and how it is drawn.
@@ -44,6 +44,7 @@ KINDS = {
     "syscalls": (syscalls.run, None),
     "profile": (profile.run, None),
     "bulk": (bulk.run, None),
+    "storm": (storm.run, None),
 }
 
 
@@ -79,6 +80,7 @@ def arguments():
     add("--profile", action="store_true", help="where the time goes, by groups: perf")
     add("--bulk", action="store_true", help="large results, COPY, slow readers")
     add("--mib", type=int, default=from_env("MIB", 1024), help="of one stream of --bulk [1024]")
+    add("--storm", action="store_true", help="logins: 1000 at once, one for each query")
     usually = ",".join(noisy.USUAL)
     add("--contenders", type=words, default=usually,
         help=f"of --noisy: {','.join(noisy.CONTENDERS)} [{usually}]")
@@ -94,7 +96,7 @@ def arguments():
         parser.set_defaults(rounds=1, seconds=0, clients=[32], idle=500)
     if "--noisy" in sys.argv:
         parser.set_defaults(seconds=2 if "--quick" in sys.argv else 10)
-    if "--bulk" in sys.argv:
+    if "--bulk" in sys.argv or "--storm" in sys.argv:
         parser.set_defaults(seconds=1 if "--quick" in sys.argv else 4)
         if "--quick" in sys.argv:
             parser.set_defaults(mib=64)

@@ -5,22 +5,17 @@ import os
 import time
 
 from . import bench as contest
-from . import machine, stream
+from . import beside, machine, stream
 from .bench import ONE, PGBOUNCER, TWO
-from .crowd import Crowd, percentile
-from .noisy import POINT_READ, WARM_UP
-from .report import Report, first, median, ratio, shown, skipped_lines
+from .report import FLOOR, PEER, Report, first, median, ratio, shown, skipped_lines
 
 NAMES = ("direct", *contest.FLOORS, PGBOUNCER, ONE, TWO)
 # In between a reader does nothing for so long.
 STALL_SECONDS = 4.0
 # Goes before, so that buffers that are kept are not counted.
 WARM_MIB = 16
-# Clients with small transactions, and how long each thinks on average.
-SMALL_CLIENTS, THINK_SECONDS = 8, 0.005
 # Each time that the stream beside them begins anew.
 BESIDE_MIB = 256
-WARM_SECONDS = 0.5
 
 STALL, BESIDE = "stall", "beside"
 KINDS = {
@@ -46,21 +41,6 @@ class Stall:
 
     grown_mib: float
     stolen: float
-
-
-@dataclasses.dataclass
-class Beside:
-    """Latencies of small transactions."""
-
-    alone_p99_ms: float
-    p99_ms: float
-    stream_mb_per_second: float
-    stolen: float
-
-    @property
-    def times(self):
-        """How much longer they take beside the stream, against a moment before."""
-        return self.p99_ms / self.alone_p99_ms
 
 
 def run(bench):
@@ -112,36 +92,16 @@ def _stall(args, running, _kind):
 
 def _beside(args, running, _kind):
     client = stream.connect(running)
-    logins = [{}] * SMALL_CLIENTS
     try:
-        with Crowd(running.port, logins, POINT_READ, WARM_UP, THINK_SECONDS, True) as small:
-            small.ready()
-            counted = time.monotonic() + WARM_SECONDS
-            come = counted + args.seconds
-            gone = come + args.seconds
-            small.go(counted - WARM_SECONDS, gone)
-            time.sleep(come - time.monotonic())
-            count, began = 0, time.monotonic()
-            while time.monotonic() < gone:
-                count += stream.read(client, "SELECT", BESIDE_MIB)
-            took = time.monotonic() - began
-            asked = small.answers()["asked"]
+        return beside.measure(
+            running, args.seconds, lambda: stream.read(client, "SELECT", BESIDE_MIB) / 1e6
+        )
     finally:
         client.close()
 
-    def p99(start, end):
-        found = sorted(took * 1000 for sent, took in asked if start <= sent < end)
-        return percentile(found, 0.99)
-
-    return {
-        "alone_p99_ms": p99(counted, come),
-        "p99_ms": p99(come, gone),
-        "stream_mb_per_second": count / 1e6 / took,
-    }
-
 
 _MEASURES = {STALL: _stall, BESIDE: _beside}
-_SAMPLES = {STALL: Stall, BESIDE: Beside}
+_SAMPLES = {STALL: Stall, BESIDE: beside.Beside}
 
 
 def _markdown(bench, results):
@@ -157,14 +117,14 @@ def _markdown(bench, results):
             continue
         lines += [
             f"## {kind}", "",
-            "| | MB / s | CPU ms / MB | of PgBouncer | of floor, tokio |", "|---|--:|--:|--:|--:|",
+            f"| | MB / s | CPU ms / MB | of {PEER} | of {FLOOR} |", "|---|--:|--:|--:|--:|",
         ]
         for name, samples in cells.items():
             figures = [
                 f"{median(samples, 'mb_per_second'):.0f}",
                 shown(median(samples, "cpu_ms_per_mb"), ".3f"),
-                shown(ratio(samples, first(cells, "PgBouncer"), "cpu_ms_per_mb")),
-                shown(ratio(samples, first(cells, "floor, tokio"), "cpu_ms_per_mb")),
+                shown(ratio(samples, first(cells, PEER), "cpu_ms_per_mb")),
+                shown(ratio(samples, first(cells, FLOOR), "cpu_ms_per_mb")),
             ]
             lines.append(f"| {name} | {' | '.join(figures)} |")
         lines.append("")
@@ -177,17 +137,16 @@ def _markdown(bench, results):
         ]
     if cells := rows(BESIDE):
         lines += [
-            f"## {SMALL_CLIENTS} clients with small transactions beside one stream", "",
-            f"Point reads, {THINK_SECONDS * 1000:.0f} ms of thinking between them on average; "
-            f"{bench.args.seconds} s alone, then as long beside a SELECT of {BESIDE_MIB} MiB, "
-            "again and again. Without any proxy the stream takes processors from them, too: that "
-            "is the first row.", "",
+            "## Small transactions beside one stream", "",
+            f"{beside.words()} {bench.args.seconds} s alone, then as long beside a SELECT of "
+            f"{BESIDE_MIB} MiB, again and again. Without any proxy the stream takes processors "
+            "from them, too: that is the first row.", "",
             "| | p99 ms alone | beside the stream | times | the stream, MB / s |",
             "|---|--:|--:|--:|--:|",
         ]
         for name, it in cells.items():
             figures = [f"{median(it, field):.2f}" for field in ("alone_p99_ms", "p99_ms")]
-            figures += [f"{median(it, 'times'):.1f}", f"{median(it, 'stream_mb_per_second'):.0f}"]
+            figures += [f"{median(it, 'times'):.1f}", f"{median(it, 'others_per_second'):.0f}"]
             lines.append(f"| {name} | {' | '.join(figures)} |")
         lines.append("")
     return "\n".join([*lines, *skipped_lines(bench.skipped)])

@@ -65,7 +65,7 @@ def measure(server, running, mode, clients, seconds, directory):
     per_transaction = (end - logged_in - logins) / max(count - clients, 1)
     latencies = _latencies(log)
     return Sample(
-        tps=float(re.search(r"^tps = ([\d.]+)", output, re.MULTILINE)[1]),
+        tps=per_second(output),
         p50_ms=percentile(latencies, 0.50) / 1000,
         p99_ms=percentile(latencies, 0.99) / 1000,
         cpu_us=per_transaction * 1e6 if running.pids else None,
@@ -97,6 +97,11 @@ def pgbench(server, running, mode, clients, extra, under=()):
 def processed(output):
     """How many transactions there were."""
     return int(re.search(r"actually processed: (\d+)", output)[1])
+
+
+def per_second(output):
+    """Transactions."""
+    return float(re.search(r"^tps = ([\d.]+)", output, re.MULTILINE)[1])
 
 
 def _latencies(log):

@@ -18,19 +18,21 @@ SASL, SASL_CONTINUE, SASL_FINAL, OK = 10, 11, 12, 0
 
 
 class Client:
-    """A connection that is logged in."""
+    """A connection that is logged in, unless `at_once` says that it will be, by `log_in`."""
 
-    def __init__(self, port, user, password, database, settings=None):
+    def __init__(self, port, user, password, database, settings=None, at_once=True):
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         self._input = self._socket.makefile("rb", buffering=0)
         named = {"user": user, "database": database, **(settings or {})}
         words = [word for pair in named.items() for word in pair]
         startup = struct.pack("!I", 196608) + "\0".join([*words, "", ""]).encode()
         self._socket.sendall(struct.pack("!I", len(startup) + 4) + startup)
-        self._log_in(password)
-        self._until_ready()
+        self._password = password
         # What has come of an answer that `finished` looks for the end of.
         self._answer = b""
+        if at_once:
+            for _ in self.log_in():
+                pass
 
     def query(self, sql):
         """Runs a statement; gives the first value of its last row, if it has one."""
@@ -99,26 +101,27 @@ class Client:
         self._input.close()
         self._socket.close()
 
-    def _log_in(self, password):
+    def log_in(self):
+        """Step by step: each waits for what the server says, and answers."""
         nonce = base64.b64encode(os.urandom(18)).decode()
         first = f"n=,r={nonce}"
-        proof = b""
-        while True:
+        request = None
+        while request != OK:
             kind, body = self.receive()
-            (request,) = struct.unpack("!I", body[:4])
             if kind != b"R":
                 raise Failed(f"unexpected message {kind!r} during login")
+            (request,) = struct.unpack("!I", body[:4])
             if request == SASL:
                 initial = f"n,,{first}".encode()
                 header = b"SCRAM-SHA-256\0" + struct.pack("!I", len(initial))
                 self._send(b"p", header + initial)
+                yield
             elif request == SASL_CONTINUE:
-                proof = _final_message(password, first, body[4:].decode())
-                self._send(b"p", proof)
-            elif request == OK:
-                return
-            elif request != SASL_FINAL:
+                self._send(b"p", _final_message(self._password, first, body[4:].decode()))
+                yield
+            elif request not in (SASL_FINAL, OK):
                 raise Failed(f"unexpected authentication request {request}")
+        self._until_ready()
 
     def _until_ready(self):
         value = None
