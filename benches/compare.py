@@ -31,7 +31,8 @@ import tempfile
 sys.dont_write_bytecode = True
 
 # pylint: disable=wrong-import-position
-from compare import bulk, contenders, load, noisy, page, plot, profile, statements, storm, syscalls, usual
+from compare import bulk, contenders, growth, growth_plot, load, noisy, page, plot, profile, statements
+from compare import storm, syscalls, usual
 from compare.bench import Bench
 
 # What runs if its flag is given, and how it is drawn.
@@ -45,6 +46,7 @@ KINDS = {
     "profile": (profile.run, None),
     "bulk": (bulk.run, None),
     "storm": (storm.run, None),
+    "growth": (growth.run, growth_plot.drawing),
 }
 
 
@@ -81,6 +83,7 @@ def arguments():
     add("--bulk", action="store_true", help="large results, COPY, slow readers")
     add("--mib", type=int, default=from_env("MIB", 1024), help="of one stream of --bulk [1024]")
     add("--storm", action="store_true", help="logins: 1000 at once, one for each query")
+    add("--growth", action="store_true", help="with clients, server connections, tenants")
     usually = ",".join(noisy.USUAL)
     add("--contenders", type=words, default=usually,
         help=f"of --noisy: {','.join(noisy.CONTENDERS)} [{usually}]")
@@ -100,8 +103,8 @@ def arguments():
         parser.set_defaults(seconds=1 if "--quick" in sys.argv else 4)
         if "--quick" in sys.argv:
             parser.set_defaults(mib=64)
-    if "--syscalls" in sys.argv:
-        # A count is no stopwatch.
+    if "--syscalls" in sys.argv or "--growth" in sys.argv:
+        # A count is no stopwatch; and where so many points are to be seen they tell the noise.
         parser.set_defaults(rounds=1)
     args = parser.parse_args()
     special = [kind for kind in KINDS if getattr(args, kind, False)]

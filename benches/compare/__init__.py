@@ -20,8 +20,12 @@
     groups     by what: parts of the kernel, of pgusher, of libraries
     bulk       large results, COPY, slow readers
     stream     the rows for that
+    storm      many logins
+    beside     small transactions beside something large
+    growth     clients, server connections, tenants: more and more
     svg        what drawings are made of
     plot       the noisy neighbour as a drawing
+    growth_plot  how the cost grows, as one
     report     the tables
     page       puts them into docs/performance.md
 """

@@ -18,6 +18,9 @@ MAX_CLIENTS = 10_000
 MAX_PREPARED = 500
 # Since when it knows any in transaction mode.
 PREPARES = (1, 21)
+# Clients that may wait to be let in, as many as pgusher allows: with PgBouncer's usual 128 the kernel
+# makes some of a storm come again after a second.
+BACKLOG = 4096
 TENANT_SETTING = "app.tenant_id"
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -90,7 +93,7 @@ class PgBouncer:
                 f"user={USER} password={PASSWORD}\n"
                 "[pgbouncer]\n"
                 f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
-                f"so_reuseport = {int(self._count > 1)}\n"
+                f"so_reuseport = {int(self._count > 1)}\nlisten_backlog = {BACKLOG}\n"
                 f"auth_type = scram-sha-256\nauth_file = {users}\n"
                 f"pool_mode = transaction\ndefault_pool_size = {self._pool_size}\n"
                 f"max_client_conn = {MAX_CLIENTS}\n"

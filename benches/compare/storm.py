@@ -13,6 +13,8 @@ from .scram import Client
 
 POOLERS = (PGBOUNCER, ONE, TWO)
 CLIENTS = 1000
+# From one storm to the next, for those who work meanwhile.
+EVERY_SECONDS = 1.0
 # Of `pgbench -C`.
 EACH_QUERY = (1, 32)
 
@@ -126,9 +128,12 @@ def _beside(args, running):
 
     def disturb():
         nonlocal failures
+        began = time.monotonic()
         clients = log_in(running.port, CLIENTS)
         failures += CLIENTS - len(clients)
         _leave(clients)
+        # All have the same number of logins, unless one needs longer.
+        time.sleep(max(began + EVERY_SECONDS - time.monotonic(), 0))
         return len(clients)
 
     figures = beside.measure(running, args.seconds, disturb)
@@ -174,7 +179,7 @@ def _markdown(bench, results):
         lines += [
             "## Small transactions beside a storm", "",
             f"{beside.words()} {bench.args.seconds} s alone, then as long beside {CLIENTS} logins "
-            "at once, again and again.", "",
+            f"at once, each {EVERY_SECONDS:.0f} s.", "",
             "| | p99 ms alone | beside the storm | times | logins / s |", "|---|--:|--:|--:|--:|",
         ]
         for name, it in cells.items():
