@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
 """Runs pgusher beside PostgreSQL, PgBouncer and a bare relay, in one go on one machine.
 
-    python3 benches/compare.py            about eight minutes
+    python3 benches/compare.py            about twelve minutes
     python3 benches/compare.py --quick    under a minute: does it work at all?
     python3 benches/compare.py --memory   only what 5000 idle clients hold: half a minute each
     python3 benches/compare.py --tenants  what a tenant's context costs, here and by hand
     python3 benches/compare.py --statements  10,000 prepared statements over a pool of 20
     python3 benches/compare.py --noisy    what one greedy tenant does to quiet ones: ten minutes
+    python3 benches/compare.py --syscalls  calls per transaction by name: three minutes
+    python3 benches/compare.py --profile  where each microsecond goes: five minutes
+    python3 benches/compare.py --bulk     a gigabyte out and in, slow readers: ten minutes
+    python3 benches/compare.py --storm    1000 logins at once, a login for each query: four minutes
+    python3 benches/compare.py --growth   clients, server connections, tenants: five minutes
 
 The unit to look at is CPU microseconds of the proxy per transaction: user and system time of all
 its threads. Throughput on one machine mostly says how client, proxy and server share its
@@ -14,8 +19,9 @@ processors. Contenders take turns, round by round, so that whatever else the mac
 all of them; figures are medians over the rounds.
 
 Needs Python, cargo and PostgreSQL (PG_BIN names its directory). PgBouncer is taken from PGBOUNCER,
-the PATH or Debian, as one that can keep prepared statements if there is one. Everything it starts it ends; its files are in a temporary directory but for
-the results in target/bench/.
+the PATH or Debian, as one that can keep prepared statements if there is one; PGUSHER names a
+pgusher that is built already, PGCAT and PG_DOORMAN other poolers. Everything it starts it ends; its
+files are in a temporary directory but for the results in target/bench/.
 """
 
 import argparse
@@ -31,8 +37,8 @@ import tempfile
 sys.dont_write_bytecode = True
 
 # pylint: disable=wrong-import-position
-from compare import bulk, contenders, growth, growth_plot, load, noisy, page, plot, profile, statements
-from compare import storm, syscalls, usual
+from compare import bulk, contenders, growth, growth_plot, load, noisy, page, plot, profile
+from compare import statements, storm, syscalls, usual
 from compare.bench import Bench
 
 # What runs if its flag is given, and how it is drawn.

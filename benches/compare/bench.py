@@ -5,7 +5,7 @@ import functools
 import statistics
 import sys
 
-from . import contenders, machine, peers, postgres
+from . import contenders, load, machine, peers, postgres
 from .processes import Failed
 
 # What each is called on the command line, by how it is made.
@@ -85,6 +85,45 @@ class Bench:
             print(f"round {turn + 1} of {self.args.rounds} …", file=sys.stderr, flush=True)
             yield turn
 
+    def measure_together(self, running, cells, measure):
+        """Round by round, with all of them there; `cells` are pairs of a mode and of clients.
+
+        `measure(contender, running, mode, clients)` gives a sample.
+        """
+        results, broken = collections.defaultdict(list), set()
+
+        def attempt(mode, contender, work):
+            if (mode, contender) in broken:
+                return
+            try:
+                if why := contender.refuses(mode):
+                    raise Failed(why)
+                work()
+            except Failed as why:
+                # One that failed once is out for the mode: half its rounds would be no median,
+                # and its rounds would not be those of the others.
+                broken.add((mode, contender))
+                for key in [it for it in results if (it[0], it[2]) == (mode, contender.name)]:
+                    del results[key]
+                self.skip(f"{contender.name}, {mode}", why)
+
+        def warm_up(mode, contender):
+            load.warm_up(self.server, running[contender], mode)
+
+        def add(mode, clients, contender):
+            sample = measure(contender, running[contender], mode, clients)
+            results[mode, clients, contender.name].append(sample)
+
+        if self.args.rounds:
+            for mode in dict.fromkeys(mode for mode, _ in cells):
+                for contender in running:
+                    attempt(mode, contender, functools.partial(warm_up, mode, contender))
+        for turn in self.turns():
+            for mode, clients in cells:
+                for contender in rotated(list(running), turn):
+                    attempt(mode, contender, functools.partial(add, mode, clients, contender))
+        return in_order(list(running), results)
+
     def measure_anew(self, found, kinds, measure):
         """Round by round; each anew, so that it has no statements and no memory of others.
 
@@ -92,17 +131,21 @@ class Bench:
         nothing if there is nothing to measure.
         """
         results = collections.defaultdict(list)
+
+        def add(kind, contender):
+            running = contender.start(self.directory)
+            try:
+                sample = measure(running, kind, contender)
+            finally:
+                running.stop()
+            if sample:
+                results[kind, contender.name].append(sample)
+
         for turn in self.turns():
             for kind, called in kinds.items():
                 for contender in rotated(found, turn):
                     try:
-                        running = contender.start(self.directory)
-                        try:
-                            sample = measure(running, kind, contender)
-                            if sample:
-                                results[kind, contender.name].append(sample)
-                        finally:
-                            running.stop()
+                        add(kind, contender)
                     except (Failed, OSError) as why:
                         self.skip(f"{contender.name}, {called}", why)
         return in_order(found, results)

@@ -6,6 +6,7 @@ import time
 from .crowd import Crowd, percentile
 from .noisy import POINT_READ, WARM_UP
 from .processes import Failed
+from .report import median
 
 CLIENTS = 8
 # Of each between two queries, on average.
@@ -56,9 +57,21 @@ def measure(running, seconds, disturb):
     }
 
 
-def words():
-    """What they do, for a report."""
-    return (
-        f"{CLIENTS} clients with point reads, {THINK_SECONDS * 1000:.0f} ms of thinking between "
-        "them on average;"
-    )
+def markdown(what, seconds, unit, cells):
+    """A section of a report: `what` it was beside, and what of that is counted."""
+    if not cells:
+        return []
+    lines = [
+        f"## Small transactions beside {what}", "",
+        f"{CLIENTS} clients with point reads and {THINK_SECONDS * 1000:.0f} ms of thinking between "
+        f"them on average; {seconds} s alone, then as long beside it. On a machine "
+        "for all together, what disturbs takes processors from them, too, whoever is in between.",
+        "",
+        f"| | p99 ms alone | beside it | times | {unit} / s |", "|---|--:|--:|--:|--:|",
+    ]
+    for name, samples in cells.items():
+        figures = [f"{median(samples, field):.2f}" for field in ("alone_p99_ms", "p99_ms")]
+        figures.append(f"{median(samples, 'times'):.1f}")
+        figures.append(f"{median(samples, 'others_per_second'):.0f}")
+        lines.append(f"| {name} | {' | '.join(figures)} |")
+    return [*lines, ""]

@@ -135,18 +135,6 @@ def _markdown(bench, results):
             "| | |", "|---|--:|",
             *(f"| {name} | {median(it, 'grown_mib'):.1f} |" for name, it in cells.items()), "",
         ]
-    if cells := rows(BESIDE):
-        lines += [
-            "## Small transactions beside one stream", "",
-            f"{beside.words()} {bench.args.seconds} s alone, then as long beside a SELECT of "
-            f"{BESIDE_MIB} MiB, again and again. Without any proxy the stream takes processors "
-            "from them, too: that is the first row.", "",
-            "| | p99 ms alone | beside the stream | times | the stream, MB / s |",
-            "|---|--:|--:|--:|--:|",
-        ]
-        for name, it in cells.items():
-            figures = [f"{median(it, field):.2f}" for field in ("alone_p99_ms", "p99_ms")]
-            figures += [f"{median(it, 'times'):.1f}", f"{median(it, 'others_per_second'):.0f}"]
-            lines.append(f"| {name} | {' | '.join(figures)} |")
-        lines.append("")
+    what = f"a SELECT of {BESIDE_MIB} MiB, again and again"
+    lines += beside.markdown(what, bench.args.seconds, "the stream, MB", rows(BESIDE))
     return "\n".join([*lines, *skipped_lines(bench.skipped)])

@@ -1,5 +1,6 @@
 """What is compared: how each is found, configured and started."""
 
+import functools
 import json
 import os
 import re
@@ -18,10 +19,12 @@ MAX_CLIENTS = 10_000
 MAX_PREPARED = 500
 # Since when it knows any in transaction mode.
 PREPARES = (1, 21)
-# Clients that may wait to be let in, as many as pgusher allows: with PgBouncer's usual 128 the kernel
-# makes some of a storm come again after a second.
+# Clients that may wait to be let in, as many as pgusher allows: with PgBouncer's usual 128 the
+# kernel makes some of a storm come again after a second.
 BACKLOG = 4096
 TENANT_SETTING = "app.tenant_id"
+# How those are called that have a tenant, after their names without.
+INJECTED, BY_HAND = ", tenant injected", ", SET LOCAL by hand"
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -133,7 +136,7 @@ class Pgusher:
         self._tenants, self._limits, self._pool_size = tenants, limits, pool_size
         self.name = f"pgusher, {workers} worker{'s' if workers > 1 else ''}"
         if tenants:
-            self.name += ", tenant injected"
+            self.name += INJECTED
 
     def start(self, directory):
         """Writes its configuration and starts it."""
@@ -172,7 +175,7 @@ class ByHand:
 
     def __init__(self, way):
         self._way = way
-        self.name, self.pools = f"{way.name}, SET LOCAL by hand", way.pools
+        self.name, self.pools = f"{way.name}{BY_HAND}", way.pools
 
     def start(self, directory):
         """Starts what it goes through."""
@@ -236,6 +239,7 @@ class Running:
             process.stop()
 
 
+@functools.cache
 def find_pgusher():
     """The one that PGUSHER names, or else it is built."""
     return os.environ.get("PGUSHER") or os.path.join(build("--bin", "pgusher"), "pgusher")

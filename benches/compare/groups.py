@@ -42,16 +42,22 @@ ORDER = (
 )
 
 
-def of_kernel(stack):
-    """The group of a stack of function names, the innermost first."""
+def of_stack(frames):
+    """The group of a moment: address, function and file of what runs, and of who has called it."""
+    _, function, where = frames[0]
+    if where.startswith("[kernel"):
+        return _of_kernel([name for _, name, place in frames if place.startswith("[kernel")])
+    return _of_library(function) if re.search(r"libc[.-]|ld-linux|vdso", where) else PROGRAM
+
+
+def _of_kernel(stack):
     for name, called in KERNEL:
         if any(called.search(function) for function in stack):
             return name
     return KERNEL_REST
 
 
-def of_library(function):
-    """The group of a function of the C library."""
+def _of_library(function):
     if re.search(r"mem(cpy|move|set|cmp|chr)|str(len|cmp)", function):
         return MEMORY
     if re.search(r"alloc|free|^_int_|tcache|unlink_chunk", function):

@@ -1,10 +1,11 @@
 """How the cost grows, as a drawing: for each way to grow, CPU time on the left, p99 on the right.
 
-What grows is on a logarithmic scale. Where the CPU time per transaction is a straight line there, it
-grows with the logarithm; where it is level, not at all.
+What grows is on a logarithmic scale. Where the CPU time per transaction is a straight line there,
+it grows with the logarithm; where it is level, not at all.
 """
 
 from . import growth, svg
+from .bench import TENANTS
 from .report import median
 from .svg import Scale
 
@@ -19,8 +20,10 @@ def drawing(caption, results):
     """Of `results`, which map (way, point, name) to samples."""
     ways = [way for way in growth.WAYS if any(of == way for of, *_ in results)]
     names = list(dict.fromkeys(name for *_, name in results))
-    looks, parts, x = svg.looks(names), [], 20
-    for name in names:
+    # With tenants or without, it is the same line.
+    looks = svg.looks(dict.fromkeys(name.removesuffix(TENANTS) for name in names))
+    parts, x = [], 20
+    for name in looks:
         parts += [svg.curve([(x, LEGEND - 4), (x + 28, LEGEND - 4)], looks[name])]
         parts += [svg.text(x + 34, LEGEND, name, "small")]
         x += 60 + 6 * len(name)
@@ -65,7 +68,8 @@ def _panel(results, way, names, looks, field, across):
     for count in sorted(set(counts)):
         yield svg.text(along(count), bottom + 16, f"{count:,}", "small faint middle")
     for name, points in curves.items():
-        yield svg.curve([(along(count), up(value)) for count, value in points], looks[name])
+        look = looks[name.removesuffix(TENANTS)]
+        yield svg.curve([(along(count), up(value)) for count, value in points], look)
     if across == LEFT:
         yield svg.text(LEFT[0], bottom + 34, growth.WAYS[way].what, "small faint")
 

@@ -27,4 +27,6 @@ def write(kind, text):
 
 
 def _lower(line):
+    if line == "## Skipped":
+        return "Not in these tables:"
     return f"#{line}" if line.startswith("#") else line

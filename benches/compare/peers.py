@@ -1,4 +1,4 @@
-"""Other poolers. No package registry has them: who has built one names it in the environment."""
+"""Other poolers that no package registry has: whoever has built one names it in the environment."""
 
 import os
 import re
@@ -77,5 +77,5 @@ def find(called, server):
     variable, name, settings, workers = PEERS[called]
     binary = os.environ.get(variable)
     if not binary:
-        raise Failed(f"no package registry has it; {variable}=/path/to/{variable.lower()} names one")
+        raise Failed(f"no registry has it; {variable}=/path/to/{variable.lower()} names one")
     return Peer(server, name, binary, workers, settings)

@@ -8,9 +8,8 @@ import shutil
 import statistics
 import subprocess
 
-from . import bench as contest
 from . import groups, load
-from .bench import ONE, PGBOUNCER, TENANTS, rotated
+from .bench import ONE, PGBOUNCER, TENANTS
 from .contenders import Pgusher
 from .processes import Failed
 from .report import Report, median, skipped_lines
@@ -41,25 +40,17 @@ def run(bench):
     if missing := [it for it in ("perf", "addr2line") if not shutil.which(it)]:
         bench.skip("profile", f"{' and '.join(missing)} not found")
         return Report(_markdown(bench, {}), {})
-    found = bench.find(NAMES)
-    running = bench.start_all(found)
-    results = collections.defaultdict(list)
-    for turn in bench.turns():
-        for mode in bench.args.modes:
-            for contender in rotated(list(running), turn):
-                try:
-                    if why := contender.refuses(mode):
-                        raise Failed(why)
-                    sample = _measure(bench, contender, running[contender], mode)
-                    results[mode, contender.name].append(sample)
-                except Failed as why:
-                    bench.skip(f"{contender.name}, {mode}", why)
-    results = contest.in_order(list(running), results)
+    running = bench.start_all(bench.find(NAMES))
+    cells = [(mode, CLIENTS) for mode in bench.args.modes]
+
+    def measure(contender, it, mode, _clients):
+        return _measure(bench, contender, it, mode)
+
+    results = bench.measure_together(running, cells, measure)
     return Report(_markdown(bench, results), results)
 
 
 def _measure(bench, contender, running, mode):
-    load.warm_up(bench.server, running, mode)
     measured = load.measure(
         bench.server, running, mode, CLIENTS, bench.args.seconds, bench.directory
     )
@@ -82,23 +73,14 @@ def _counts(data, pid, by_source):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Failed(f"perf script: {done.stderr.strip()[-200:]}")
-    counts, addresses = collections.Counter(), collections.Counter()
     binary, shift = _program(pid)
+    counts, addresses = collections.Counter(), collections.Counter()
     for stack in re.split(r"\n\s*\n", done.stdout):
         frames = re.findall(r"^\s*([0-9a-f]+) (.*) \((.*?)\)$", stack, re.MULTILINE)
-        if not frames:
-            continue
-        address, function, where = frames[0]
-        if where.startswith("[kernel") or where == "[unknown]":
-            kernel = [name for _, name, place in frames if place.startswith("[kernel")]
-            counts[groups.of_kernel(kernel)] += 1
-        elif where == binary and by_source:
-            addresses[int(address, 16) + shift] += 1
-        elif where == binary:
-            counts[groups.PROGRAM] += 1
-        else:
-            library = re.search(r"libc[.-]|ld-linux|vdso", where)
-            counts[groups.of_library(function) if library else groups.PROGRAM] += 1
+        if frames and frames[0][2] == binary and by_source:
+            addresses[int(frames[0][0], 16) + shift] += 1
+        elif frames:
+            counts[groups.of_stack(frames)] += 1
     if addresses:
         by_address = groups.of_addresses(binary, addresses)
         for address, count in addresses.items():
@@ -125,14 +107,14 @@ def _markdown(bench, results):
     lines = [
         "# Where the time goes", "", *bench.header(results), "",
         f"`pgbench -S`, {CLIENTS} clients. µs per transaction: the CPU time that a run without perf "
-        f"has taken, divided as {PER_SECOND} samples per second of another one were. A virtual "
+        f"has taken, divided as {PER_SECOND} samples a second of another one were. A virtual "
         "machine has no better clock for that than a timer, which waits where the kernel has "
         "interrupts off: groups of the kernel next to each other take a little from each other. "
         "Loopback delivers in the sender's time: what is TCP send includes the receiver's queue.",
         "",
     ]
     for mode in bench.args.modes:
-        columns = {name: samples for (of, name), samples in results.items() if of == mode}
+        columns = {key[2]: samples for key, samples in results.items() if key[0] == mode}
         if columns:
             lines += _table(mode, columns)
     return "\n".join([*lines, *skipped_lines(bench.skipped)])

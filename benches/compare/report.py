@@ -34,7 +34,10 @@ def median(samples, field):
 
 
 def markdown(header, modes, client_counts, names, results, skipped, idle, idle_clients):
-    """Everything as text. `results` maps (mode, clients, name) to the samples of its rounds."""
+    """Everything as text. `results` maps (mode, clients, name) to the samples of its rounds.
+
+    `names` are all, each with those that it is compared with, by what these are called.
+    """
     lines = ["# pgusher beside its peers", "", *header, ""]
     for mode in modes:
         lines += _mode_table(mode, client_counts, names, results)
@@ -47,16 +50,19 @@ def markdown(header, modes, client_counts, names, results, skipped, idle, idle_c
 
 def _mode_table(mode, client_counts, names, results):
     lines = [f"## pgbench -S -M {mode}", ""]
+    compared = list(dict.fromkeys(called for others in names.values() for called in others))
     lines.append(
-        f"| clients | | CPU µs / transaction | of {PEER} | of {FLOOR} | least–most | per second "
-        "| p50 ms | p99 ms |"
+        f"| clients | | CPU µs / transaction | {''.join(f'of {called} | ' for called in compared)}"
+        "least–most | per second | p50 ms | p99 ms |"
     )
-    lines.append("|--:|---|--:|--:|--:|--:|--:|--:|--:|")
+    lines.append("|--:|---|" + "--:|" * (5 + len(compared)))
     for clients in client_counts:
-        cells = {name: results.get((mode, clients, name)) for name in names}
-        for name, samples in cells.items():
-            if samples:
-                times = [ratio(samples, first(cells, start), "cpu_us") for start in (PEER, FLOOR)]
+        for name, others in names.items():
+            if samples := results.get((mode, clients, name)):
+                times = [
+                    ratio(samples, results.get((mode, clients, others.get(called))), "cpu_us")
+                    for called in compared
+                ]
                 lines.append(f"| {clients} | {name} | {_figures(samples, times)} |")
     return [*lines, ""]
 

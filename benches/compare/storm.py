@@ -175,16 +175,6 @@ def _markdown(bench, results):
                 figures.append(f"{median(it, 'tps'):.0f}")
                 lines.append(f"| {clients} | {name} | {' | '.join(figures)} |")
         lines.append("")
-    if cells := rows(BESIDE):
-        lines += [
-            "## Small transactions beside a storm", "",
-            f"{beside.words()} {bench.args.seconds} s alone, then as long beside {CLIENTS} logins "
-            f"at once, each {EVERY_SECONDS:.0f} s.", "",
-            "| | p99 ms alone | beside the storm | times | logins / s |", "|---|--:|--:|--:|--:|",
-        ]
-        for name, it in cells.items():
-            figures = [f"{median(it, field):.2f}" for field in ("alone_p99_ms", "p99_ms")]
-            figures += [f"{median(it, 'times'):.1f}", f"{median(it, 'others_per_second'):.0f}"]
-            lines.append(f"| {name} | {' | '.join(figures)} |")
-        lines.append("")
+    what = f"{CLIENTS} logins at once, each {EVERY_SECONDS:.0f} s"
+    lines += beside.markdown(what, bench.args.seconds, "logins", rows(BESIDE))
     return "\n".join([*lines, *skipped_lines(bench.skipped)])

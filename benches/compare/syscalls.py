@@ -8,7 +8,7 @@ import time
 
 from . import bench as contest
 from . import load, machine, tracing
-from .bench import ONE, PGBOUNCER, TENANTS, TWO, rotated
+from .bench import ONE, PGBOUNCER, TENANTS, TWO
 from .processes import Failed
 from .report import Report, skipped_lines
 
@@ -37,26 +37,18 @@ def run(bench):
         bench.skip("system calls", why)
         return Report(_markdown(bench, None, {}), {})
     running = bench.start_all(bench.find(NAMES))
-    results = collections.defaultdict(list)
-    for turn in bench.turns():
-        for mode in bench.args.modes:
-            for clients in TRANSACTIONS:
-                for contender in rotated(list(running), turn):
-                    try:
-                        if why := contender.refuses(mode):
-                            raise Failed(why)
-                        sample = _measure(bench, tool, running[contender], mode, clients)
-                        results[mode, clients, contender.name].append(sample)
-                    except Failed as why:
-                        bench.skip(f"{contender.name}, {mode}", why)
-    results = contest.in_order(list(running), results)
+    cells = [(mode, clients) for mode in bench.args.modes for clients in TRANSACTIONS]
+
+    def measure(_contender, it, mode, clients):
+        return _measure(bench, tool, it, mode, clients)
+
+    results = bench.measure_together(running, cells, measure)
     return Report(_markdown(bench, tool.name, results), results)
 
 
 def _measure(bench, tool, running, mode, clients):
     """As for CPU time: what a run of one transaction each needs is taken off."""
     began, stolen = time.monotonic(), machine.stolen_seconds()
-    load.warm_up(bench.server, running, mode)
 
     def count(transactions):
         def pgbench(under):
@@ -78,7 +70,7 @@ def _measure(bench, tool, running, mode, clients):
 
 def _markdown(bench, tool, results):
     """A table for each mode."""
-    counts = " and ".join(f"{count} of each of {clients}" for clients, count in TRANSACTIONS.items())
+    counts = " and ".join(f"{count} of each of {of}" for of, count in TRANSACTIONS.items())
     lines = [
         "# System calls per transaction", "", *bench.header(results, f", counted by {tool}"), "",
         f"`pgbench -S`, {counts} clients. {tracing.AGAIN} counts those of all calls that "

@@ -23,7 +23,9 @@ NAMES = (
 )
 OTHERS = "others"
 # Those that may answer that there is nothing yet.
-MAY_WAIT = ("accept4", "read", "readv", "recvfrom", "recvmsg", "sendmsg", "sendto", "write", "writev")
+MAY_WAIT = (
+    "accept4", "read", "readv", "recvfrom", "recvmsg", "sendmsg", "sendto", "write", "writev",
+)
 # Its key in what is counted: calls that answered EAGAIN.
 AGAIN = "EAGAIN"
 

@@ -1,10 +1,9 @@
 """pgbench against everybody, and what idle clients cost: what runs if no flag asks for more."""
 
-import collections
-
 from . import bench as contest
 from . import load, memory, report
-from .bench import ONE, PGBOUNCER, TENANTS, TWO, rotated
+from .bench import ONE, PGBOUNCER, TENANTS, TWO
+from .contenders import BY_HAND, INJECTED
 from .peers import PEERS
 from .processes import Failed
 
@@ -24,10 +23,14 @@ def run(bench):
     names = WITH_TENANTS if bench.args.tenants else EVERYBODY
     if bench.args.quick:
         names = [name for name in names if not name.endswith("2 processes")]
-    found = bench.find(names)
-    running = bench.start_all(found)
+    running = bench.start_all(bench.find(names))
     found = list(running)
-    results = _rounds(bench, running)
+
+    def measure(_contender, it, mode, clients):
+        return load.measure(bench.server, it, mode, clients, bench.args.seconds, bench.directory)
+
+    cells = [(mode, clients) for mode in bench.args.modes for clients in bench.args.clients]
+    results = bench.measure_together(running, cells, measure)
     idle = _idle(bench, [it for it in found if not it.name.endswith("processes")])
     return _report(bench, found, results, idle)
 
@@ -40,50 +43,22 @@ def run_memory(bench):
 def _report(bench, found, results, idle):
     args = bench.args
     top = bench.header(results, f" of {max(args.seconds, 1)} s or more")
-    names = [contender.name for contender in found]
+    names = {contender.name: _others(contender.name, found) for contender in found}
     text = report.markdown(
         top, args.modes, args.clients, names, results, bench.skipped, idle, args.idle
     )
     return report.Report(text, results, idle)
 
 
-def _rounds(bench, running):
-    """All cells, round by round, contender by contender."""
-    args, results, broken = bench.args, collections.defaultdict(list), set()
-
-    def attempt(mode, contender, measure):
-        if (mode, contender.name) in broken:
-            return
-        try:
-            measure(running[contender])
-        except Failed as why:
-            # One that failed once is out for the mode: half its rounds would be no median, and
-            # its rounds would not be those of the others.
-            broken.add((mode, contender.name))
-            for key in [key for key in results if key[0] == mode and key[2] == contender.name]:
-                del results[key]
-            bench.skip(f"{contender.name}, {mode}", why)
-
-    for mode in args.modes:
-        for contender in running:
-            if why := contender.refuses(mode):
-                broken.add((mode, contender.name))
-                bench.skip(f"{contender.name}, {mode}", why)
-            attempt(mode, contender, lambda it: load.warm_up(bench.server, it, mode))
-
-    for turn in bench.turns():
-        for mode in args.modes:
-            for clients in args.clients:
-                for contender in rotated(list(running), turn):
-
-                    def measure(it):
-                        sample = load.measure(
-                            bench.server, it, mode, clients, args.seconds, bench.directory
-                        )
-                        results[mode, clients, contender.name].append(sample)
-
-                    attempt(mode, contender, measure)
-    return results
+def _others(name, found):
+    """With whom one is compared, by what they are called in the table."""
+    others = {}
+    for called in (report.PEER, report.FLOOR):
+        others[called] = next((it.name for it in found if it.name.startswith(called)), None)
+    plain = name.removesuffix(INJECTED).removesuffix(BY_HAND)
+    if plain != name:
+        others["itself without"] = plain
+    return {called: other for called, other in others.items() if other}
 
 
 def _idle(bench, found):
