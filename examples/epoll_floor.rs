@@ -17,6 +17,7 @@ use rustix::{
     buffer::spare_capacity,
     event::epoll::{self, EventData, EventFlags},
     fd::OwnedFd,
+    io::retry_on_intr,
 };
 
 /// As much as one read can take.
@@ -49,7 +50,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut events = Vec::with_capacity(EVENTS);
     let mut buffer = vec![0; SCRATCH];
     loop {
-        epoll::wait(&relays.epoll, spare_capacity(&mut events), None)?;
+        // A tracer that comes or goes interrupts it.
+        retry_on_intr(|| epoll::wait(&relays.epoll, spare_capacity(&mut events), None))?;
         let mut ended = Vec::new();
         for event in events.drain(..) {
             let (data, flags): (EventData, EventFlags) = (event.data, event.flags);

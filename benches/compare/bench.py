@@ -150,15 +150,16 @@ class Bench:
                         self.skip(f"{contender.name}, {called}", why)
         return in_order(found, results)
 
-    def header(self, results, how="", doubts=()):
-        """What the figures belong to, and whether to trust them."""
+    def header(self, results, how="", doubts=(), cpu=True):
+        """What the figures belong to, and whether to trust them. `cpu`: that is among them."""
         lines = [self.line, ""]
         if self.args.rounds:
             lines += [
                 f"{self.args.rounds} interleaved round(s){how}, medians; scale {postgres.SCALE}; "
-                f"pools of {contenders.POOL_SIZE}, transaction mode. CPU is the proxy's own, user "
-                "and system time of all its threads."
+                f"pools of {contenders.POOL_SIZE}, transaction mode."
             ]
+            if cpu:
+                lines[-1] += " CPU is the proxy's own, user and system time of all its threads."
         stolen = [sample.stolen for samples in results.values() for sample in samples]
         doubts = list(doubts)
         if self.load_before > 0.5:

@@ -103,7 +103,7 @@ def run(bench):
 
     results = bench.measure_anew(found, kinds, measure_one)
     how = f" with {seconds} s of noise, half of that before and after"
-    top = bench.header(results, how, _doubts(results))
+    top = bench.header(results, how, _doubts(results), cpu=False)
     return Report(_markdown(top, heavy, results, bench.skipped), results)
 
 

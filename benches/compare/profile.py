@@ -106,8 +106,8 @@ def _markdown(bench, results):
     """A table for each mode."""
     lines = [
         "# Where the time goes", "", *bench.header(results), "",
-        f"`pgbench -S`, {CLIENTS} clients. µs per transaction: the CPU time that a run without perf "
-        f"has taken, divided as {PER_SECOND} samples a second of another one were. A virtual "
+        f"`pgbench -S`, {CLIENTS} clients. µs per transaction: the CPU time that a run without "
+        f"perf has taken, divided as {PER_SECOND} samples a second of another one were. A virtual "
         "machine has no better clock for that than a timer, which waits where the kernel has "
         "interrupts off: groups of the kernel next to each other take a little from each other. "
         "Loopback delivers in the sender's time: what is TCP send includes the receiver's queue.",

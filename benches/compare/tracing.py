@@ -22,6 +22,8 @@ NAMES = (
     "write", "writev",
 )
 OTHERS = "others"
+# Another name for what is the same.
+SAME = {"epoll_pwait": "epoll_wait"}
 # Those that may answer that there is nothing yet.
 MAY_WAIT = (
     "accept4", "read", "readv", "recvfrom", "recvmsg", "sendmsg", "sendto", "write", "writev",
@@ -61,8 +63,8 @@ class _Perf:
         with open(path, encoding="utf-8") as file:
             found = re.findall(r"^(\d+),,\w+:sys_(enter|exit)(?:_(\w+))?,", file.read(), re.M)
         for count, side, name in found:
-            calls[AGAIN if side == "exit" else name or OTHERS] += int(count)
-        calls[OTHERS] -= sum(calls[name] for name in NAMES)
+            calls[AGAIN if side == "exit" else SAME.get(name, name) or OTHERS] += int(count)
+        calls[OTHERS] -= sum(calls[name] for name in NAMES if name not in SAME)
         return calls
 
 
@@ -96,6 +98,6 @@ class _Strace:
             found = re.findall(r"^ *[\d.]+ +[\d.]+ +\d+ +(\d+) +(\d+)? +(\w+)$", file.read(), re.M)
         for count, errors, name in found:
             if name != "total":
-                calls[name] += int(count)
+                calls[SAME.get(name, name)] += int(count)
                 calls[AGAIN] += int(errors or 0)
         return calls
