@@ -1,4 +1,4 @@
-"""A PostgreSQL client that can log in with SCRAM-SHA-256 and run a few kinds of queries.
+"""A PostgreSQL client that can log in, with SCRAM-SHA-256 or MD5, and run a few kinds of queries.
 
 pgbench cannot hold thousands of clients that do nothing, nor thousands of statements, and an extra
 driver is not worth its installation.
@@ -14,7 +14,7 @@ import struct
 
 from .processes import Failed
 
-SASL, SASL_CONTINUE, SASL_FINAL, OK = 10, 11, 12, 0
+SASL, SASL_CONTINUE, SASL_FINAL, MD5, OK = 10, 11, 12, 5, 0
 
 
 class Client:
@@ -27,7 +27,7 @@ class Client:
         words = [word for pair in named.items() for word in pair]
         startup = struct.pack("!I", 196608) + "\0".join([*words, "", ""]).encode()
         self._socket.sendall(struct.pack("!I", len(startup) + 4) + startup)
-        self._password = password
+        self._user, self._password = user, password
         # What has come of an answer that `finished` looks for the end of.
         self._answer = b""
         if at_once:
@@ -119,6 +119,10 @@ class Client:
             elif request == SASL_CONTINUE:
                 self._send(b"p", _final_message(self._password, first, body[4:].decode()))
                 yield
+            elif request == MD5:
+                secret = _md5(self._password.encode() + self._user.encode())
+                self._send(b"p", b"md5" + _md5(secret + body[4:]) + b"\0")
+                yield
             elif request not in (SASL_FINAL, OK):
                 raise Failed(f"unexpected authentication request {request}")
         self._until_ready()
@@ -175,6 +179,10 @@ def _final_message(password, first, server_first):
 def _salted_password(password, salt, iterations):
     """Slow by design; all clients share one user, so it is derived once."""
     return hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(salt), iterations)
+
+
+def _md5(text):
+    return hashlib.md5(text).hexdigest().encode()
 
 
 def _hmac(key, text):

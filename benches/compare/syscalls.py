@@ -72,8 +72,8 @@ def _markdown(bench, tool, results):
     """A table for each mode."""
     counts = " and ".join(f"{count} of each of {of}" for of, count in TRANSACTIONS.items())
     lines = [
-        "# System calls per transaction", "", *bench.header(results, f", counted by {tool}", cpu=False),
-        "",
+        "# System calls per transaction", "",
+        *bench.header(results, f", counted by {tool}", cpu=False), "",
         f"`pgbench -S`, {counts} clients. {tracing.AGAIN} counts those of all calls that "
         "found nothing to read, or no room to write.",
         "",
