@@ -54,6 +54,21 @@ KINDS = {
     "storm": (storm.run, None),
     "growth": (growth.run, growth_plot.drawing),
 }
+# What each changes in the defaults of the other flags.
+DEFAULTS = {
+    "memory": {"rounds": 0, "modes": [], "idle": 5000},
+    "tenants": {"clients": [32], "idle": 0},
+    "noisy": {"seconds": 10},
+    # A count is no stopwatch.
+    "syscalls": {"rounds": 1},
+    "bulk": {"seconds": 4},
+    "storm": {"seconds": 4},
+    # Where so many points are to be seen they tell the noise.
+    "growth": {"rounds": 1, "seconds": 2},
+}
+# No second beyond the one that pgbench needs to log in, but where nothing could be seen in that.
+QUICK = {"rounds": 1, "seconds": 0, "clients": [32], "idle": 500, "mib": 64}
+QUICK_SECONDS = {"noisy": 2, "bulk": 1, "storm": 1}
 
 
 def arguments():
@@ -96,22 +111,14 @@ def arguments():
     drawn = ", ".join(f"--{kind}" for kind, (_, draw) in KINDS.items() if draw)
     add("--plot", metavar="FILE", help=f"of {drawn}: draws the figures into an SVG, too")
     add("--write", action="store_true", help=f"puts the tables into {page.PATH}, too")
-    if "--memory" in sys.argv:
-        parser.set_defaults(rounds=0, modes=[], idle=5000)
-    if "--tenants" in sys.argv:
-        parser.set_defaults(clients=[32], idle=0)
+    for kind, defaults in DEFAULTS.items():
+        if f"--{kind}" in sys.argv:
+            parser.set_defaults(**defaults)
     if "--quick" in sys.argv:
-        # No second beyond the one that pgbench needs to log in.
-        parser.set_defaults(rounds=1, seconds=0, clients=[32], idle=500)
-    if "--noisy" in sys.argv:
-        parser.set_defaults(seconds=2 if "--quick" in sys.argv else 10)
-    if "--bulk" in sys.argv or "--storm" in sys.argv:
-        parser.set_defaults(seconds=1 if "--quick" in sys.argv else 4)
-        if "--quick" in sys.argv:
-            parser.set_defaults(mib=64)
-    if "--syscalls" in sys.argv or "--growth" in sys.argv:
-        # A count is no stopwatch; and where so many points are to be seen they tell the noise.
-        parser.set_defaults(rounds=1)
+        parser.set_defaults(**QUICK)
+        for kind, seconds in QUICK_SECONDS.items():
+            if f"--{kind}" in sys.argv:
+                parser.set_defaults(seconds=seconds)
     args = parser.parse_args()
     special = [kind for kind in KINDS if getattr(args, kind, False)]
     args.kind = special[0] if special else "compare"
