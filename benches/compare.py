@@ -68,7 +68,7 @@ DEFAULTS = {
 }
 # No second beyond the one that pgbench needs to log in, but where nothing could be seen in that.
 QUICK = {"rounds": 1, "seconds": 0, "clients": [32], "idle": 500, "mib": 64}
-QUICK_SECONDS = {"noisy": 2, "bulk": 1, "storm": 1}
+QUICK_SECONDS = {"noisy": 2, "bulk": 1, "storm": 1, "growth": 1}
 
 
 def arguments():
