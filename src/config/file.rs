@@ -159,6 +159,12 @@ section! {
         /// PostgreSQL does not report, is only undone by `always`; statements that were prepared are
         /// parsed again after each reset.
         server_reset: ServerReset = ServerReset::Dirty;
+        /// Is a statement without a name, as most drivers send them, parsed only once on each server
+        /// connection if its text comes again? PostgreSQL may then settle on one plan for all values after
+        /// five executions, as it does for prepared statements; with `plan_cache_mode = force_custom_plan`
+        /// it never does. Has no meaning in session mode without tenants, nor with
+        /// `server_reset = "always"`.
+        plan_reuse: bool = true;
         /// May a client keep a server connection for what cannot be carried to another one: temporary
         /// tables, LISTEN, advisory locks of the session, cursors WITH HOLD, PREPARE in SQL, LOAD, a
         /// prepared text of more than 32 KiB? `off` refuses such statements (0A000), and what a `DO`

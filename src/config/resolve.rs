@@ -14,7 +14,7 @@ use super::problems::{Problems, quoted};
 use super::secret::{Hidden, Sources};
 use super::settings::{
     Accounts, AuthMethod, Config, Console, Database, Http, Listen, Log, Pinning, PoolSizes,
-    Runtime, Timeouts, Traces, Upstream, User,
+    Runtime, ServerReset, Timeouts, Traces, Upstream, User,
 };
 use super::url::DatabaseUrl;
 use super::{limits, listing, tenants};
@@ -184,6 +184,8 @@ pub(super) fn with_upstream(
         upstream,
         pool_mode: typed.pool_mode,
         server_reset: typed.server_reset,
+        // A reset forgets what was parsed.
+        plan_reuse: typed.plan_reuse && typed.server_reset != ServerReset::Always,
         pins: PinRules {
             allowed: typed.pinning == Pinning::On,
             most: typed.max_pinned.0,

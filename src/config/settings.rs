@@ -274,6 +274,8 @@ pub struct Database {
     pub pool_mode: PoolMode,
     /// When they are reset.
     pub server_reset: ServerReset,
+    /// Statements without a name that come again are parsed once.
+    pub plan_reuse: bool,
     /// Whether clients may keep them, and how many.
     pub pins: PinRules,
     /// Sizes of each of its pools.

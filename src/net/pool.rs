@@ -196,7 +196,10 @@ impl Db {
                     founder: client.to_owned(),
                     credential: Mutex::new(Credential::None),
                     welcomes: Welcomes::default(),
-                    catalogue: Arc::new(Catalogue::new(Arc::clone(&self.schema))),
+                    catalogue: Arc::new(Catalogue::new(
+                        Arc::clone(&self.schema),
+                        config.plan_reuse,
+                    )),
                     pins: Arc::new(Pins::new(config.pins.clone())),
                     audited: Audited::default(),
                     meter: self.meters.of(&self.name, user),

@@ -199,6 +199,7 @@ impl Db {
                 conn.close();
             }
             pool.pins.revise(config.pins.clone());
+            pool.catalogue.reuse_unnamed(config.plan_reuse);
             if let Some(password) = &config.upstream.password {
                 *pool.credential.lock() = Credential::from(password);
             }
