@@ -1,5 +1,9 @@
 # Two stages: a compiler that stays behind, and the program with nothing but libc.
 FROM rust:1.95-slim-bookworm AS build
+# jemalloc is built with make.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends make \
+    && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY src ./src

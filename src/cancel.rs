@@ -28,7 +28,7 @@ pub struct Key {
 /// Sessions by key.
 #[derive(Debug)]
 pub struct Registry<T> {
-    sessions: HashMap<u32, (Vec<u8>, T)>,
+    sessions: HashMap<u32, (Box<[u8]>, T)>,
 }
 
 impl<T> Default for Registry<T> {
@@ -58,7 +58,8 @@ impl<T> Registry<T> {
         }
         let length = if long { LONG_SECRET } else { SHORT_SECRET };
         let secret = secret.get(..length).unwrap_or(secret).to_vec();
-        self.sessions.insert(pid, (secret.clone(), session));
+        self.sessions
+            .insert(pid, (secret.as_slice().into(), session));
         Ok(Key { pid, secret })
     }
 

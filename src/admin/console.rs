@@ -169,7 +169,7 @@ impl Console {
         for setting in SETTINGS.iter().filter(|setting| setting.reported) {
             self.out.parameter(setting.name, setting.value);
         }
-        self.out.key(badge.registration.key());
+        self.out.key(&badge.key);
         self.ready().await?;
         loop {
             let message = self.dialogue.client_message().await?;

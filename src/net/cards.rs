@@ -184,6 +184,11 @@ impl ClientCard {
         })
     }
 
+    /// When it came in.
+    pub(super) fn came(&self) -> Instant {
+        self.pace.began
+    }
+
     /// A transaction is asked for.
     pub(super) fn asks(&self, now: Instant) {
         self.pace.since(now);

@@ -12,7 +12,7 @@ use super::{
     login::Dialogue,
     worker::Seat,
 };
-use crate::config::settings::Rights;
+use crate::{cancel::Key, config::settings::Rights};
 
 /// Takes care of a visitor until it leaves.
 pub(crate) type Reception =
@@ -34,6 +34,11 @@ pub(crate) struct Badge {
     pub(crate) card: Arc<ClientCard>,
     /// Rung when it is to leave.
     pub(crate) bell: Arc<Bell>,
+    pub(crate) key: Key,
+    #[expect(
+        dead_code,
+        reason = "held until the visitor leaves: dropping it takes the key away"
+    )]
     pub(crate) registration: Registration,
     #[expect(dead_code, reason = "held until the visitor leaves")]
     pub(crate) user_seat: UserSeat,

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{
     bell::Bell,
@@ -15,7 +15,7 @@ use super::{
     lobby::{Lobby, Pass},
     login::{Broken, Dialogue},
     relay::{self, Client, party_of},
-    stream::Stream,
+    stream::{Detached, Stream},
     welcome,
     worker::Seat,
 };
@@ -77,14 +77,19 @@ impl From<Broken> for End {
 }
 
 /// Serves one connection from its first byte to its last.
-pub(crate) async fn serve(pass: Pass, seat: Seat, stream: Stream) {
-    // The login's future is large and short-lived; on the heap it does not weigh on the idle client it becomes.
+pub(crate) async fn serve(pass: Pass, seat: Seat, stream: Detached) {
+    let stream = match stream.attach() {
+        Ok(stream) => stream,
+        Err(error) => return warn!(%error, "a connection could not be taken over"),
+    };
+    // A future has room for the largest of all that it ever waits for, and keeps it. The login is
+    // large and short, and the client would be in it twice, so both lie beside it.
     if let Some(client) = Box::pin(come_in(pass, seat, stream)).await {
         relay::run(client).await;
     }
 }
 
-async fn come_in(pass: Pass, seat: Seat, stream: Stream) -> Option<Client> {
+async fn come_in(pass: Pass, seat: Seat, stream: Stream) -> Option<Box<Client>> {
     stream.tune();
     let came = Instant::now();
     let mut dialogue = Dialogue::new(stream);
@@ -97,7 +102,7 @@ async fn come_in(pass: Pass, seat: Seat, stream: Stream) -> Option<Client> {
             let side = dialogue.into_side();
             let about = About::of(&parts.card, parts.presence.account().who());
             lobby.journal.connected(&about, Instant::now());
-            Some(Client::new(side, *session, parts, pass, seat))
+            Some(Box::new(Client::new(side, *session, parts, pass, seat)))
         }
         Ok(Arrival::Visit(badge)) => {
             let receive = &lobby.reception;
@@ -390,9 +395,9 @@ async fn take_a_seat(
         profile,
     )
     .await?;
-    let registration = lobby.register(&bell, long_key);
+    let (registration, key) = lobby.register(&bell, long_key);
     let card = ClientCard::new(Introduction {
-        id: registration.key().pid,
+        id: key.pid,
         database,
         user: &user,
         login: &login,
@@ -408,7 +413,7 @@ async fn take_a_seat(
     for (name, value) in welcome.seen.iter() {
         write::parameter_status(&mut out, name, value);
     }
-    write::backend_key(&mut out, registration.key().pid, &registration.key().secret);
+    write::backend_key(&mut out, key.pid, &key.secret);
     write::ready_for_query(&mut out, b'I');
     dialogue.write(&out).await?;
 
@@ -423,7 +428,7 @@ async fn take_a_seat(
         catalogue: Arc::clone(&membership.pool().catalogue),
         pins: Arc::clone(&membership.pool().pins),
         tenant,
-        pid: registration.key().pid,
+        pid: key.pid,
         traffic: Arc::clone(membership.pool().traffic()),
     };
     let session = Session::new(start, Instant::now());
@@ -456,9 +461,9 @@ fn visit(
     let user_seat = lobby.admit_user(user)?;
     let bell = Arc::new(Bell::new());
     let long_key = negotiated(startup).speak >= Version::V3_2;
-    let registration = lobby.register(&bell, long_key);
+    let (registration, key) = lobby.register(&bell, long_key);
     let card = ClientCard::new(Introduction {
-        id: registration.key().pid,
+        id: key.pid,
         database: CONSOLES[1],
         user,
         login: "",
@@ -470,6 +475,7 @@ fn visit(
     Ok(Badge {
         card,
         rights,
+        key,
         registration,
         visit: lobby.visit(),
         bell,

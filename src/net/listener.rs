@@ -127,12 +127,7 @@ fn welcome(lobby: &Arc<Lobby>, stream: Detached) {
         return turn_away(lobby, stream);
     };
     let seat = worker.occupy();
-    worker.spawn(async move {
-        match stream.attach() {
-            Ok(stream) => handshake::serve(pass, seat, stream).await,
-            Err(error) => warn!(%error, "a connection could not be taken over"),
-        }
-    });
+    worker.spawn(handshake::serve(pass, seat, stream));
 }
 
 /// There is no room for it, not even to ask what it wants. The kernel's buffer of a fresh socket takes these words.

@@ -68,7 +68,7 @@ pub(crate) struct Lobby {
     pub(crate) seed: [u8; 32],
     databases: Mutex<Databases>,
     sessions: Mutex<Registry<Guest>>,
-    users: Mutex<HashMap<String, usize>>,
+    users: Mutex<HashMap<Arc<str>, usize>>,
     clients: AtomicUsize,
     handshakes: AtomicUsize,
     /// Visitors of the console among them.
@@ -283,21 +283,24 @@ impl Lobby {
         let config = self.config();
         let limit = config.users.get(user).and_then(|user| user.max_clients);
         let mut users = self.users.lock();
-        let count = users.entry(user.to_owned()).or_insert(0);
-        if limit.is_some_and(|limit| *count >= limit) {
+        let (user, count) = match users.get_key_value(user) {
+            Some((user, count)) => (Arc::clone(user), *count),
+            None => (Arc::from(user), 0),
+        };
+        if limit.is_some_and(|limit| count >= limit) {
             let message = format!("too many connections for user \"{user}\"");
             let hint = format!("Its max_clients is {}.", limit.unwrap_or(0));
             return Err(Error::new(Kind::TooManyClients, message).hint(hint));
         }
-        *count += 1;
+        users.insert(Arc::clone(&user), count + 1);
         Ok(UserSeat {
             lobby: Arc::clone(self),
-            user: user.to_owned(),
+            user,
         })
     }
 
     /// Gives a session its cancel key.
-    pub(crate) fn register(self: &Arc<Self>, bell: &Arc<Bell>, long: bool) -> Registration {
+    pub(crate) fn register(self: &Arc<Self>, bell: &Arc<Bell>, long: bool) -> (Registration, Key) {
         let mut session = Guest {
             bell: Arc::clone(bell),
             card: None,
@@ -307,10 +310,11 @@ impl Lobby {
             fill_random(&mut random);
             match self.sessions.lock().register(&random, long, session) {
                 Ok(key) => {
-                    return Registration {
+                    let registration = Registration {
                         lobby: Arc::clone(self),
-                        key,
+                        pid: key.pid,
                     };
+                    return (registration, key);
                 }
                 Err(again) => session = again,
             }
@@ -449,7 +453,7 @@ impl Drop for Handshaking {
 /// A client counted for its user.
 pub(crate) struct UserSeat {
     lobby: Arc<Lobby>,
-    user: String,
+    user: Arc<str>,
 }
 
 impl Drop for UserSeat {
@@ -467,18 +471,14 @@ impl Drop for UserSeat {
 /// A session's cancel key, valid until it is dropped.
 pub(crate) struct Registration {
     lobby: Arc<Lobby>,
-    key: Key,
+    pid: u32,
 }
 
 impl Registration {
-    pub(crate) fn key(&self) -> &Key {
-        &self.key
-    }
-
     /// From now on this is its client's bell. What the one before was rung for is not lost.
     pub(crate) fn rehang(&self, bell: &Arc<Bell>) {
         let mut sessions = self.lobby.sessions.lock();
-        if let Some(guest) = sessions.get_mut(self.key.pid) {
+        if let Some(guest) = sessions.get_mut(self.pid) {
             let before = std::mem::replace(&mut guest.bell, Arc::clone(bell));
             if let Poll::Ready(why) = before.poll_rung() {
                 bell.ring(why);
@@ -488,7 +488,7 @@ impl Registration {
 
     /// From now on it can be seen who that is.
     pub(crate) fn show(&self, card: &Arc<ClientCard>) {
-        if let Some(guest) = self.lobby.sessions.lock().get_mut(self.key.pid) {
+        if let Some(guest) = self.lobby.sessions.lock().get_mut(self.pid) {
             guest.card = Some(Arc::clone(card));
         }
     }
@@ -496,6 +496,6 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.lobby.sessions.lock().forget(self.key.pid);
+        self.lobby.sessions.lock().forget(self.pid);
     }
 }

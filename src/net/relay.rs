@@ -75,8 +75,6 @@ pub(crate) struct Client {
     asked: Instant,
     /// Who pays for its transaction.
     account: Arc<Account>,
-    /// When it came in.
-    came: Instant,
     /// The session wants nothing more of the client until the server has answered.
     held: bool,
     /// A cancel that could not be sent yet.
@@ -125,7 +123,7 @@ impl From<io::Error> for Gone {
 }
 
 /// Serves the client until it goes.
-pub(super) async fn run(mut client: Client) {
+pub(super) async fn run(mut client: Box<Client>) {
     poll_fn(|cx| {
         client.parts.bell.belongs_to(cx.waker());
         Poll::Ready(())
@@ -163,7 +161,6 @@ impl Client {
             looking: None,
             asked: now,
             account: Arc::clone(parts.presence.account()),
-            came: now,
             held: false,
             cancel_asked: false,
             stopping: false,

@@ -26,7 +26,14 @@ pub(crate) struct Desk {
     pub(crate) out: Output,
 }
 
+/// Room for leftovers that is kept for the next who has some: so much each, and so many.
+const SPARE_ROOM: usize = 4096;
+const SPARE_ROOMS: usize = 64;
+
 thread_local! {
+    /// Room that nobody needs at the moment.
+    static SPARES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+
     static DESK: RefCell<Desk> = RefCell::new(Desk {
         window: vec![0; ROOM].into_boxed_slice(),
         out: Output::default(),
@@ -39,6 +46,19 @@ pub(crate) fn at_desk<T>(turn: impl FnOnce(&mut Desk) -> T) -> T {
         desk.out.clear();
         turn(desk)
     })
+}
+
+/// Room for leftovers: every request that waits for a server connection needs some.
+fn room() -> Vec<u8> {
+    SPARES.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+fn give_room_back(room: Vec<u8>) {
+    SPARES.with_borrow_mut(|spares| {
+        if room.capacity() <= SPARE_ROOM && spares.len() < SPARE_ROOMS {
+            spares.push(room);
+        }
+    });
 }
 
 /// What a read brought.
@@ -148,12 +168,15 @@ impl Side {
     pub(crate) fn keep(&mut self, rest: &[u8]) {
         if rest.is_empty() {
             if self.kept.capacity() > 0 {
-                self.kept = Vec::new();
+                give_room_back(std::mem::take(&mut self.kept));
             }
-        } else {
-            self.kept.clear();
-            self.kept.extend_from_slice(rest);
+            return;
         }
+        if self.kept.capacity() == 0 {
+            self.kept = room();
+        }
+        self.kept.clear();
+        self.kept.extend_from_slice(rest);
     }
 
     /// So much is kept that nothing more is to be read.

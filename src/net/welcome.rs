@@ -309,7 +309,7 @@ async fn acquire(pool: &Arc<Pool>, bell: &Arc<Bell>, party: &Party) -> Result<Le
     drop(queued);
     match tray {
         Ok(Tray::Granted(lease)) => home(lease),
-        Ok(Tray::Refused(error)) => Err(error),
+        Ok(Tray::Refused(error)) => Err(*error),
         Ok(_) | Err(_) => {
             let message = format!(
                 "no server connection became free within {patience:?} (query_wait_timeout)"

@@ -221,10 +221,15 @@ impl<W> Queue<W> {
             waiter,
         });
         let lowest = self.lowest();
-        self.parties.waits(party, lowest, now, |lines| {
-            lines.line(worker).tickets.push_back(ticket);
+        let has_place = self.parties.waits(party, lowest, now, |lines| {
+            let line = lines.line(worker);
+            line.tickets.push_back(ticket);
+            line.place.is_some()
         });
-        self.put(party.number, worker);
+        // Who comes behind others changes nothing about when it is their turn.
+        if !has_place {
+            self.put(party.number, worker);
+        }
         ticket
     }
 
@@ -309,6 +314,14 @@ impl<W> Queue<W> {
 
     /// Whose turn it is.
     fn first(&mut self, now: Instant) -> Option<Place> {
+        // If only one party waits, on one worker, it need not be compared with any other.
+        let mut waited_for = self.turns.iter().filter(|turns| !turns.is_empty());
+        if let Some(Turns { only, .. }) = waited_for.next()
+            && only.is_some()
+            && waited_for.next().is_none()
+        {
+            return *only;
+        }
         loop {
             let firsts = self.turns.iter().enumerate();
             let firsts = firsts.filter_map(|(worker, turns)| Some((turns.first()?, worker)));

@@ -30,7 +30,7 @@ pub(super) struct Deallocations {
     /// How many of the present request are done.
     done: u16,
     /// The last one that is gone, and its number.
-    last: Option<(Box<[u8]>, u64)>,
+    last: Option<Box<(Box<[u8]>, u64)>>,
     /// What was sent may deallocate all there are.
     all: bool,
 }
@@ -95,8 +95,8 @@ impl Session {
     /// The client's name for what a server calls `server_name`.
     pub(super) fn own_name(&self, server_name: &[u8]) -> Option<&[u8]> {
         let last = self.deallocations.last.as_ref();
-        let gone = last.filter(|(_, id)| Statement::server_name(*id).bytes() == server_name);
-        let gone = gone.map(|(name, _)| name.as_ref());
+        let gone = last.filter(|gone| Statement::server_name(gone.1).bytes() == server_name);
+        let gone = gone.map(|gone| gone.0.as_ref());
         self.names.name_of(server_name).or(gone)
     }
 
@@ -208,7 +208,7 @@ impl Session {
         {
             backend.prepared.forget(id);
             self.free_texts(backend);
-            self.deallocations.last = Some((name, id));
+            self.deallocations.last = Some(Box::new((name, id)));
         }
         if entry.request == Request::Execute {
             self.deallocations.done = 0;

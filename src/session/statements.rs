@@ -30,7 +30,7 @@ pub(super) const MOST_NAMED_BYTES: usize = 32 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) enum Change {
     Added(Box<[u8]>),
-    Removed(Box<[u8]>, Named),
+    Removed(Box<[u8]>, Box<Named>),
     /// None: the name was taken, and the server will say so.
     Taken(Box<[u8]>),
 }
@@ -72,6 +72,7 @@ pub(super) struct Named {
 }
 
 /// A client's unnamed statement.
+#[derive(Default)]
 struct Unnamed {
     generation: u64,
     meaning: Option<Meaning>,
@@ -88,6 +89,12 @@ pub(super) enum Text {
     Shared(Arc<Statement>),
 }
 
+impl Default for Text {
+    fn default() -> Self {
+        Self::Own(Vec::new())
+    }
+}
+
 impl Text {
     fn bytes(&self) -> &[u8] {
         match self {
@@ -100,11 +107,25 @@ impl Text {
 /// Room for the text of an unnamed statement that a client keeps to use it again.
 const SPARE_ROOM: usize = 4096;
 
-/// The statements of one client.
+/// The statements of one client. Most clients of a large crowd have none and do nothing, so what
+/// is needed for statements is made when there are some.
 #[derive(Default)]
 pub(super) struct Names {
     client: u64,
-    named: HashMap<Box<[u8]>, Named>,
+    own: Option<Box<Own>>,
+    unnamed: Option<Box<Unnamed>>,
+    /// What it was before each change that is not answered yet. As many as the server was sent
+    /// and has not read, which is what fits into the sockets' buffers.
+    earlier: VecDeque<Option<Box<Unnamed>>>,
+    /// One that is over, to be used again.
+    spare: Option<Box<Unnamed>>,
+    generation: u64,
+}
+
+/// Those that have names.
+#[derive(Default)]
+struct Own {
+    named: HashMap<Box<[u8]>, Box<Named>>,
     /// Of the texts of those.
     bytes: usize,
     journal: VecDeque<Change>,
@@ -114,12 +135,19 @@ pub(super) struct Names {
     oldest: Option<u64>,
     /// How many were ever added.
     added: u64,
-    unnamed: Option<Unnamed>,
-    /// What it was before each change that is not answered yet. As many as the server was sent
-    /// and has not read, which is what fits into the sockets' buffers.
-    earlier: VecDeque<Option<Unnamed>>,
-    spare: Vec<u8>,
-    generation: u64,
+}
+
+impl Own {
+    fn put(&mut self, name: Box<[u8]>, named: Box<Named>) {
+        self.bytes += named.statement.body.len();
+        self.named.insert(name, named);
+    }
+
+    fn take(&mut self, name: &[u8]) -> Option<Box<Named>> {
+        let named = self.named.remove(name)?;
+        self.bytes -= named.statement.body.len();
+        Some(named)
+    }
 }
 
 impl Names {
@@ -130,8 +158,16 @@ impl Names {
         }
     }
 
+    fn own(&mut self) -> &mut Own {
+        self.own.get_or_insert_default()
+    }
+
+    fn named(&self, name: &[u8]) -> Option<&Named> {
+        self.own.as_ref()?.named.get(name).map(Box::as_ref)
+    }
+
     pub(super) fn get(&self, name: &[u8]) -> Option<&Arc<Statement>> {
-        self.named.get(name).map(|named| &named.statement)
+        self.named(name).map(|named| &named.statement)
     }
 
     /// The text behind a name, or the empty one.
@@ -147,21 +183,22 @@ impl Names {
         if name.is_empty() {
             return self.unnamed.as_ref()?.meaning.as_ref();
         }
-        self.named.get(name)?.meaning.as_ref()
+        self.named(name)?.meaning.as_ref()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.named.len()
+        self.own.as_ref().map_or(0, |own| own.named.len())
     }
 
     /// There may be no more.
     pub(super) fn are_full(&self) -> bool {
-        self.named.len() >= MOST_NAMES || self.bytes >= MOST_NAMED_BYTES
+        let full = |own: &Own| own.named.len() >= MOST_NAMES || own.bytes >= MOST_NAMED_BYTES;
+        self.own.as_deref().is_some_and(full)
     }
 
     /// All that have names, as they were prepared.
     pub(super) fn in_order(&self) -> Vec<(&[u8], &Arc<Statement>)> {
-        let mut all: Vec<_> = self.named.iter().collect();
+        let mut all: Vec<_> = self.own.iter().flat_map(|own| &own.named).collect();
         all.sort_unstable_by_key(|(_, named)| named.place);
         all.into_iter()
             .map(|(name, named)| (name.as_ref(), &named.statement))
@@ -170,55 +207,61 @@ impl Names {
 
     /// Some of them may be from before the tables were as in `version`.
     pub(super) fn are_older_than(&self, version: u64) -> bool {
-        self.oldest.is_some_and(|oldest| oldest != version)
+        let oldest = self.own.as_ref().and_then(|own| own.oldest);
+        oldest.is_some_and(|oldest| oldest != version)
     }
 
     pub(super) fn add(&mut self, name: &[u8], statement: Arc<Statement>, meaning: Option<Meaning>) {
-        if self.named.is_empty() {
-            self.oldest = Some(statement.version);
+        let own = self.own();
+        if own.named.is_empty() {
+            own.oldest = Some(statement.version);
         }
-        self.added += 1;
+        own.added += 1;
         let named = Named {
             statement,
             meaning,
-            place: self.added,
+            place: own.added,
         };
-        self.put(name.into(), named);
-        self.journal.push_back(Change::Added(name.into()));
+        own.put(name.into(), Box::new(named));
+        own.journal.push_back(Change::Added(name.into()));
     }
 
     /// Takes a name away; `false` if there is none.
     pub(super) fn remove(&mut self, name: &[u8]) -> bool {
-        let Some(named) = self.take(name) else {
+        let Some(own) = &mut self.own else {
             return false;
         };
-        self.journal.push_back(Change::Removed(name.into(), named));
+        let Some(named) = own.take(name) else {
+            return false;
+        };
+        own.journal.push_back(Change::Removed(name.into(), named));
         true
     }
 
     /// The oldest change was answered.
     pub(super) fn confirm(&mut self) {
-        self.journal.pop_front();
+        if let Some(own) = &mut self.own {
+            own.journal.pop_front();
+        }
     }
 
     /// The name is taken: the server, which knows the statement under another, will say so.
     pub(super) fn refuse(&mut self, name: &[u8]) {
-        self.journal.push_back(Change::Taken(name.into()));
+        self.own().journal.push_back(Change::Taken(name.into()));
     }
 
     /// The `count` oldest changes will never be answered.
     pub(super) fn undo(&mut self, count: usize) {
-        let changes: Vec<Change> = self
-            .journal
-            .drain(..count.min(self.journal.len()))
-            .collect();
+        let Some(own) = &mut self.own else { return };
+        let count = count.min(own.journal.len());
+        let changes: Vec<Change> = own.journal.drain(..count).collect();
         for change in changes.into_iter().rev() {
             match change {
-                Change::Taken(name) => self.taken = Some(name),
+                Change::Taken(name) => own.taken = Some(name),
                 Change::Added(name) => {
-                    self.take(&name);
+                    own.take(&name);
                 }
-                Change::Removed(name, named) => self.put(name, named),
+                Change::Removed(name, named) => own.put(name, named),
             }
         }
     }
@@ -227,7 +270,7 @@ impl Names {
     pub(super) fn name_of(&self, server_name: &[u8]) -> Option<&[u8]> {
         let is_it =
             |named: &Named| Statement::server_name(named.statement.id).bytes() == server_name;
-        let mut all = self.named.iter();
+        let mut all = self.own.as_ref()?.named.iter();
         all.find(|(_, named)| is_it(named))
             .map(|(name, _)| name.as_ref())
     }
@@ -236,7 +279,11 @@ impl Names {
     pub(super) fn touch(&mut self, name: &[u8], touches: Touches) {
         let meaning = match name.is_empty() {
             true => self.unnamed.as_mut().and_then(|it| it.meaning.as_mut()),
-            false => self.named.get_mut(name).and_then(|it| it.meaning.as_mut()),
+            false => {
+                let own = self.own.as_mut();
+                let named = own.and_then(|own| own.named.get_mut(name));
+                named.and_then(|it| it.meaning.as_mut())
+            }
         };
         if let Some(meaning) = meaning
             && !touches.is_empty()
@@ -247,34 +294,27 @@ impl Names {
 
     /// Some statement's text was too long to be kept.
     pub(super) fn has_private(&self) -> bool {
-        self.named.values().any(|it| it.statement.is_private())
+        let own = self.own.as_ref();
+        own.is_some_and(|own| own.named.values().any(|it| it.statement.is_private()))
     }
 
     /// SQL has deallocated it. Returns its number.
     pub(super) fn forget(&mut self, name: &[u8]) -> Option<u64> {
-        self.take(name).map(|named| named.statement.id)
-    }
-
-    fn put(&mut self, name: Box<[u8]>, named: Named) {
-        self.bytes += named.statement.body.len();
-        self.named.insert(name, named);
-    }
-
-    fn take(&mut self, name: &[u8]) -> Option<Named> {
-        let named = self.named.remove(name)?;
-        self.bytes -= named.statement.body.len();
-        Some(named)
+        let named = self.own.as_mut()?.take(name)?;
+        Some(named.statement.id)
     }
 
     /// The server has deallocated everything.
     pub(super) fn clear(&mut self) {
-        (self.named, self.bytes) = (HashMap::new(), 0);
-        self.oldest = None;
+        if let Some(own) = &mut self.own {
+            (own.named, own.bytes) = (HashMap::new(), 0);
+            own.oldest = None;
+        }
     }
 
     /// The client's name that the last error is about, if it is about one that was taken.
     pub(super) fn take_taken(&mut self) -> Option<Box<[u8]>> {
-        self.taken.take()
+        self.own.as_mut()?.taken.take()
     }
 
     /// The client parsed the unnamed statement anew.
@@ -284,10 +324,15 @@ impl Names {
         meaning: Option<Meaning>,
         dialect: Dialect,
     ) -> UnnamedTag {
-        let mut text = std::mem::take(&mut self.spare);
-        text.clear();
-        text.extend_from_slice(body);
-        self.set_unnamed_to(Text::Own(text), meaning, dialect)
+        let mut unnamed = self.spare.take().unwrap_or_default();
+        match &mut unnamed.text {
+            Text::Own(text) => {
+                text.clear();
+                text.extend_from_slice(body);
+            }
+            text @ Text::Shared(_) => *text = Text::Own(body.to_vec()),
+        }
+        self.replace_unnamed(unnamed, meaning, dialect)
     }
 
     /// The same, with a text that is kept already.
@@ -297,16 +342,24 @@ impl Names {
         meaning: Option<Meaning>,
         dialect: Dialect,
     ) -> UnnamedTag {
+        let mut unnamed = self.spare.take().unwrap_or_default();
+        unnamed.text = text;
+        self.replace_unnamed(unnamed, meaning, dialect)
+    }
+
+    fn replace_unnamed(
+        &mut self,
+        mut unnamed: Box<Unnamed>,
+        meaning: Option<Meaning>,
+        dialect: Dialect,
+    ) -> UnnamedTag {
         self.generation += 1;
         let generation = self.generation;
-        let unnamed = Some(Unnamed {
-            generation,
-            meaning,
-            dialect,
-            text,
-        });
+        unnamed.generation = generation;
+        unnamed.meaning = meaning;
+        unnamed.dialect = dialect;
         self.earlier
-            .push_back(std::mem::replace(&mut self.unnamed, unnamed));
+            .push_back(std::mem::replace(&mut self.unnamed, Some(unnamed)));
         self.tag(generation)
     }
 
@@ -330,12 +383,17 @@ impl Names {
 
     /// The oldest change of the unnamed statement was answered.
     pub(super) fn confirm_unnamed(&mut self) {
-        if let Some(Some(old)) = self.earlier.pop_front()
-            && let Text::Own(text) = old.text
-            && text.capacity() <= SPARE_ROOM
-        {
-            self.spare = text;
+        let Some(Some(mut old)) = self.earlier.pop_front() else {
+            return;
+        };
+        old.meaning = None;
+        match &old.text {
+            Text::Own(text) if text.capacity() > SPARE_ROOM => return,
+            Text::Own(_) => {}
+            // It is not to be held for somebody who may never come back to it.
+            Text::Shared(_) => old.text = Text::default(),
         }
+        self.spare = Some(old);
     }
 
     /// The `count` oldest changes of the unnamed statement will never be answered. Where the
@@ -382,8 +440,7 @@ impl Names {
 impl std::fmt::Debug for Names {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Names")
-            .field("named", &self.named.len())
-            .field("unanswered", &self.journal.len())
+            .field("named", &self.len())
             .field("has_unnamed", &self.unnamed.is_some())
             .finish_non_exhaustive()
     }

@@ -265,11 +265,12 @@ impl Client {
     /// The operator has sent the clients of some account away, perhaps this one.
     pub(super) fn leave_if_expelled(&mut self) -> Result<(), Gone> {
         let present = self.parts.presence.account();
-        if self.account.has_expelled(self.came) || present.has_expelled(self.came) {
+        let came = self.parts.card.came();
+        if self.account.has_expelled(came) || present.has_expelled(came) {
             let message = "terminating connection: the operator has disconnected its tenant";
             return self.say_goodbye(&Error::new(Kind::TenantExpelled, message));
         }
-        match self.parts.membership.pool().db.has_killed(self.came) {
+        match self.parts.membership.pool().db.has_killed(came) {
             true => self.be_killed(),
             false => Ok(()),
         }

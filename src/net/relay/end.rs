@@ -93,13 +93,18 @@ impl Client {
 
     /// The client is gone: its server connection goes back if that is certainly clean, else through a cleaning.
     pub(super) fn part(mut self, gone: Gone) {
-        let is_killed = self.parts.membership.pool().db.has_killed(self.came);
+        let is_killed = self
+            .parts
+            .membership
+            .pool()
+            .db
+            .has_killed(self.parts.card.came());
         self.queued = None;
         let now = Instant::now();
         self.session.ends(now);
         self.settle(now);
         let stay = Stay {
-            came: self.came,
+            came: self.parts.card.came(),
             transactions: self.transactions,
             why: self.dismissed.map_or(gone.0, Kind::name),
         };

@@ -15,7 +15,7 @@ impl Client {
     }
 
     /// Goes on at the worker that it is to move to.
-    pub(super) fn move_on(mut self) {
+    pub(super) fn move_on(mut self: Box<Self>) {
         let lobby = Arc::clone(self.pass.lobby());
         let worker = self.moves_to.take().and_then(|nth| lobby.workers.get(nth));
         let worker = worker.unwrap_or_else(|| self.seat.worker());
@@ -30,7 +30,7 @@ impl Client {
 }
 
 /// The task in which it goes on. It has a name for its type, which would else contain itself.
-fn arrive(mut client: Client) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+fn arrive(mut client: Box<Client>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     Box::pin(async move {
         match client.side.rebind() {
             Ok(side) => client.side = side,
