@@ -20,6 +20,11 @@ const ROOM: usize = 2 * WINDOW;
 /// Stretches that one gathered write takes. The kernel's limit is 1,024; more than a few are rare.
 const MOST_SLICES: usize = 32;
 
+/// Vectors for what is kept that a thread holds in reserve, and how large they may be. Who waits for
+/// a server connection keeps a request, mostly a small one, and must not ask the allocator for room.
+const SPARES: usize = 64;
+const LARGEST_SPARE: usize = 4096;
+
 /// What a turn works with: the read buffer and the output lists of this thread.
 pub(crate) struct Desk {
     pub(crate) window: Box<[u8]>,
@@ -31,6 +36,23 @@ thread_local! {
         window: vec![0; ROOM].into_boxed_slice(),
         out: Output::default(),
     });
+    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Room for something to be kept.
+fn borrow_room() -> Vec<u8> {
+    SPARE.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+fn give_room_back(mut room: Vec<u8>) {
+    room.clear();
+    if (1..=LARGEST_SPARE).contains(&room.capacity()) {
+        SPARE.with_borrow_mut(|spare| {
+            if spare.len() < SPARES {
+                spare.push(room);
+            }
+        });
+    }
 }
 
 /// Lends the thread's desk to `turn`. Turns do not nest.
@@ -148,9 +170,12 @@ impl Side {
     pub(crate) fn keep(&mut self, rest: &[u8]) {
         if rest.is_empty() {
             if self.kept.capacity() > 0 {
-                self.kept = Vec::new();
+                give_room_back(std::mem::take(&mut self.kept));
             }
         } else {
+            if self.kept.capacity() == 0 {
+                self.kept = borrow_room();
+            }
             self.kept.clear();
             self.kept.extend_from_slice(rest);
         }
