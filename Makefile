@@ -49,7 +49,7 @@ demo: rust ## a throwaway PostgreSQL with pgusher in front (ARGS=--once: look an
 scanner: rust ## how SQL is read, judged by PostgreSQL's own parser (needs cc and libclang)
 	cd tests/scanner && $(CARGO) test --locked
 
-bench: rust ## measure against PostgreSQL alone and PgBouncer
+bench: rust ## measure against PostgreSQL alone, PgBouncer and bare relays (ARGS=--quick; docs/performance.md has the other questions)
 	$(CARGO) build --locked --release
 	python3 benches/compare.py $(ARGS)
 

@@ -22,7 +22,7 @@ use crate::{
         listener::{self, Listener},
         lobby::Lobby,
         pool::TICK,
-        worker::Workers,
+        worker::{Balance, Workers},
     },
     ops::{http::Http, limits, reload::Reloader},
 };
@@ -52,7 +52,8 @@ async fn serve(config: Config, reloader: Arc<Reloader>) -> io::Result<()> {
         Some(http) => Some(Http::bind(http).await?),
         None => None,
     };
-    let workers = Workers::start(config.workers)?;
+    let workers = Workers::start(&config.runtime)?;
+    let balance = Balance::of(&workers, &config.runtime, Instant::now());
     let lobby = Lobby::new(config, workers, admin::reception(Arc::clone(&reloader)));
     // Probes are answered to the very end: that pgusher stops is what they are to hear.
     let mut probes = JoinSet::new();
@@ -70,7 +71,7 @@ async fn serve(config: Config, reloader: Arc<Reloader>) -> io::Result<()> {
     }
     let mut stage = Stage::Serving;
     tokio::select! {
-        () = keep_house(&lobby) => {}
+        () = keep_house(&lobby, balance) => {}
         () = async {
             while stage != Stage::Over {
                 let next = stage.end(&lobby, &reloader, &mut signals).await;
@@ -122,7 +123,7 @@ impl Tracing {
 }
 
 /// Everything that time brings and no client does.
-async fn keep_house(lobby: &Lobby) {
+async fn keep_house(lobby: &Lobby, mut balance: Option<Balance>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut weeded = Instant::now();
@@ -130,6 +131,9 @@ async fn keep_house(lobby: &Lobby) {
         ticks.tick().await;
         let now = Instant::now();
         lobby.tick(now);
+        if let Some(balance) = &mut balance {
+            balance.look(now);
+        }
         if now - weeded >= WEED {
             weeded = now;
             for db in lobby.databases() {

@@ -25,6 +25,7 @@ const CONSOLE: &str = r#"
 admin_users = ["app"]
 [runtime]
 workers = 2
+spread = "even"
 "#;
 
 fn in_front_of(pg: &support::Postgres) -> Builder {

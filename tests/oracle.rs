@@ -79,7 +79,9 @@ fn violations(server: &Postgres, what: &Play) -> Vec<String> {
     let mut builder = Pgusher::in_front_of(server)
         .pool_size(what.pool)
         .log_level("info")
-        .config("[tenant]\nsetting = \"app.tenant_id\"\n[runtime]\nworkers = 2\n");
+        .config(
+            "[tenant]\nsetting = \"app.tenant_id\"\n[runtime]\nworkers = 2\nspread = \"even\"\n",
+        );
     if let Some((target, damage)) = what.breaks {
         builder = builder.upstream_port(mangler(server.port(), target, damage));
     }

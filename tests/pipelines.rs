@@ -20,7 +20,7 @@ fn pool_of(server: &Postgres, size: usize) -> Builder {
     Pgusher::in_front_of(server)
         .log_level("info")
         .pool_size(size)
-        .config("[runtime]\nworkers = 2")
+        .config("[runtime]\nworkers = 2\nspread = \"even\"")
 }
 
 /// Says all this on a thread of its own: who pipelines much must read while it writes.
@@ -126,7 +126,8 @@ both_versions!(
         for _ in 0..MANY / 2 {
             expect_row(&mut client, "1");
         }
-        assert_eq!(client.transcript().types(), "1 E:22012 Z:I", "the server folds no constant");
+        // After so many executions PostgreSQL has one plan for all values, in which it folds no constant.
+        assert_eq!(client.transcript().types(), "1 2 E:22012 Z:I");
         assert_eq!(client.transcript().types(), "T D C Z:I");
         assert_eq!(pgusher.raw(&database.name).value("SELECT 'other'"), "other");
     }

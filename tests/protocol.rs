@@ -131,7 +131,9 @@ fn quiet(server: &Postgres, pool_size: usize, workers: usize) -> Builder {
     Pgusher::in_front_of(server)
         .log_level("info")
         .pool_size(pool_size)
-        .config(&format!("[runtime]\nworkers = {workers}"))
+        .config(&format!(
+            "[runtime]\nworkers = {workers}\nspread = \"even\""
+        ))
 }
 
 fn assert_same_alone<'a>(

@@ -158,10 +158,7 @@ fn a_signal_reloads() {
     let pgusher = with_passwords(pg, &database).start();
     edit(
         &pgusher,
-        &[
-            ("\"one\"", "\"two\""),
-            ("[log]", "[runtime]\nworkers = 3\n[log]"),
-        ],
+        &[("\"one\"", "\"two\""), ("workers = 2", "workers = 3")],
     );
     pgusher.signal("HUP");
     pgusher.wait_for_log("the configuration was read again and taken over");

@@ -26,6 +26,8 @@ mod oddities;
 mod parameters;
 #[path = "sessions/pinning.rs"]
 mod pinning;
+#[path = "sessions/reuse.rs"]
+mod reuse;
 #[path = "sessions/roles.rs"]
 mod roles;
 #[path = "sessions/settings.rs"]

@@ -294,7 +294,8 @@ fn all_settings_are_listed_but_for_secrets() {
         ("log.level", "debug", "info", "yes"),
         ("log.format", "text", "text", "no"),
         ("console.stats_users", "[\"stats\"]", "[]", "yes"),
-        ("runtime.workers", "", "", "no"),
+        ("runtime.workers", "2", "", "no"),
+        ("runtime.spread", "even", "load", "no"),
     ] {
         assert_eq!(
             shown(&mut stats, key),

@@ -22,6 +22,8 @@ mod forms;
 mod messages;
 #[path = "tenants/protect.rs"]
 mod protect;
+#[path = "tenants/reuse.rs"]
+mod reuse;
 #[path = "tenants/round_trips.rs"]
 mod round_trips;
 #[path = "tenants/set.rs"]

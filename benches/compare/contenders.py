@@ -1,5 +1,6 @@
 """What is compared: how each is found, configured and started."""
 
+import functools
 import json
 import os
 import re
@@ -18,7 +19,12 @@ MAX_CLIENTS = 10_000
 MAX_PREPARED = 500
 # Since when it knows any in transaction mode.
 PREPARES = (1, 21)
+# Clients that may wait to be let in, as many as pgusher allows: with PgBouncer's usual 128 the
+# kernel makes some of a storm come again after a second.
+BACKLOG = 4096
 TENANT_SETTING = "app.tenant_id"
+# How those are called that have a tenant, after their names without.
+INJECTED, BY_HAND = ", tenant injected", ", SET LOCAL by hand"
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -32,7 +38,7 @@ class Direct:
 
     def start(self, _directory):
         """Nothing to start."""
-        return Running(self._server.port, None)
+        return Running(self._server.port)
 
     def refuses(self, _mode):
         """Nothing."""
@@ -40,18 +46,22 @@ class Direct:
 
 
 class Floor:
-    """A relay that only copies bytes, 1:1: what tokio and the kernel cost."""
+    """A relay that only copies bytes, 1:1: what the kernel costs, and what tokio adds to that."""
 
-    name, pools = "floor (1:1 relay)", False
+    pools = False
+    # Of `examples/`.
+    PROGRAMS = {"tokio": "floor", "epoll": "epoll_floor"}
 
-    def __init__(self, server, binary):
-        self._server, self._binary = server, binary
+    def __init__(self, server, directory, kind):
+        self._server = server
+        self._binary = os.path.join(directory, self.PROGRAMS[kind])
+        self.name = f"floor, {kind}"
 
     def start(self, directory):
         """`floor LISTEN UPSTREAM`"""
         port = processes.free_port()
         command = [self._binary, f"127.0.0.1:{port}", f"127.0.0.1:{self._server.port}"]
-        log = os.path.join(directory, "floor.log")
+        log = os.path.join(directory, f"{os.path.basename(self._binary)}.log")
         return Running(port, Process(self.name, command, log, port))
 
     def refuses(self, _mode):
@@ -60,20 +70,22 @@ class Floor:
 
 
 class PgBouncer:
-    """PgBouncer in transaction mode, one process."""
+    """PgBouncer in transaction mode. Several processes share a port, and the pool among them."""
 
     pools = True
 
-    def __init__(self, server, command):
-        self._server, self._command = server, command
+    def __init__(self, server, command, count=1, pool_size=POOL_SIZE):
+        self._server, self._command, self._count = server, command, count
+        self._pool_size = max(pool_size // count, 1)
         text = pgbouncer_version(command)
         self._can_prepare = numbers(text) >= PREPARES
-        self.name = f"PgBouncer {text}"
+        self.name = f"PgBouncer {text}" + (f", {count} processes" if count > 1 else "")
 
     def start(self, directory):
         """Writes its two files and starts it."""
         port = processes.free_port()
-        settings = os.path.join(directory, "pgbouncer.ini")
+        base = re.sub(r"[^a-z0-9]+", "-", self.name.lower())
+        settings = os.path.join(directory, f"{base}.ini")
         users = os.path.join(directory, "pgbouncer-users.txt")
         with open(users, "w", encoding="ascii") as file:
             file.write(f'"{USER}" "{self._server.secret}"\n')
@@ -84,17 +96,25 @@ class PgBouncer:
                 f"user={USER} password={PASSWORD}\n"
                 "[pgbouncer]\n"
                 f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+                f"so_reuseport = {int(self._count > 1)}\nlisten_backlog = {BACKLOG}\n"
                 f"auth_type = scram-sha-256\nauth_file = {users}\n"
-                f"pool_mode = transaction\ndefault_pool_size = {POOL_SIZE}\n"
+                f"pool_mode = transaction\ndefault_pool_size = {self._pool_size}\n"
                 f"max_client_conn = {MAX_CLIENTS}\n"
                 "log_connections = 0\nlog_disconnections = 0\n"
                 + (f"max_prepared_statements = {MAX_PREPARED}\n" if self._can_prepare else "")
             )
         for path in (users, settings):
             os.chmod(path, 0o644)
-        user = postgres.server_user()
-        log = os.path.join(directory, "pgbouncer.log")
-        return Running(port, Process(self.name, [*self._command, settings], log, port, user=user))
+        user, started = postgres.server_user(), []
+        try:
+            for nth in range(self._count):
+                log = os.path.join(directory, f"{base}-{nth}.log")
+                command = [*self._command, settings]
+                started.append(Process(self.name, command, log, port, user=user))
+        except BaseException:
+            Running(port, *started).stop()
+            raise
+        return Running(port, *started)
 
     def refuses(self, mode):
         """Why it has no figure in a mode, if so."""
@@ -111,12 +131,12 @@ class Pgusher:
 
     pools = True
 
-    def __init__(self, server, binary, workers, tenants=False, limits=()):
+    def __init__(self, server, binary, workers, tenants=False, limits=(), pool_size=POOL_SIZE):
         self._server, self._binary, self._workers = server, binary, workers
-        self._tenants, self._limits = tenants, limits
+        self._tenants, self._limits, self._pool_size = tenants, limits, pool_size
         self.name = f"pgusher, {workers} worker{'s' if workers > 1 else ''}"
         if tenants:
-            self.name += ", tenant injected"
+            self.name += INJECTED
 
     def start(self, directory):
         """Writes its configuration and starts it."""
@@ -131,7 +151,7 @@ class Pgusher:
                 f"[runtime]\nworkers = {self._workers}\n\n"
                 f"[databases.{DATABASE}]\n"
                 f'url = "postgres://{USER}:{PASSWORD}@{upstream}"\n'
-                f'pool_mode = "transaction"\npool_size = {POOL_SIZE}\n\n'
+                f'pool_mode = "transaction"\npool_size = {self._pool_size}\n\n'
                 f'[users.{USER}]\npassword = "{self._server.secret}"\n'
                 + (f'\n[tenant]\nsetting = "{TENANT_SETTING}"\n' if self._tenants else "")
                 + "".join(f"{line}\n" for line in ("\n[limits]", *self._limits) if self._limits)
@@ -155,7 +175,7 @@ class ByHand:
 
     def __init__(self, way):
         self._way = way
-        self.name, self.pools = f"{way.name}, SET LOCAL by hand", way.pools
+        self.name, self.pools = f"{way.name}{BY_HAND}", way.pools
 
     def start(self, directory):
         """Starts what it goes through."""
@@ -183,9 +203,9 @@ class ByHand:
 class Running:
     """A contender that takes connections; without a process it is the server itself."""
 
-    def __init__(self, port, process):
-        self.port, self._process = port, process
-        self.pid = process.pid if process else None
+    def __init__(self, port, *started):
+        self.port, self._processes = port, started
+        self.pids = [process.pid for process in started]
         # What pgbench runs instead of its own point read, and with which environment.
         self.script, self.environment = None, {}
         # What a client names its tenant with in its startup message, where there are any.
@@ -193,22 +213,43 @@ class Running:
 
     def cpu_seconds(self):
         """CPU time of the proxy so far."""
-        return processes.cpu_seconds(self.pid) if self.pid else 0.0
+        return sum(map(processes.cpu_seconds, self.pids))
+
+    def resident_bytes(self):
+        """Its memory that is in RAM now."""
+        return sum(map(processes.resident_bytes, self.pids))
+
+    def forget_peak(self):
+        """From now on `peak_bytes` counts anew."""
+        for pid in self.pids:
+            processes.forget_peak(pid)
+
+    def peak_bytes(self):
+        """The most memory that was in RAM at once."""
+        return sum(map(processes.peak_bytes, self.pids))
 
     def check(self):
         """Fails if it has died."""
-        if self._process:
-            self._process.check()
+        for process in self._processes:
+            process.check()
 
     def stop(self):
         """Ends it."""
-        if self._process:
-            self._process.stop()
+        for process in self._processes:
+            process.stop()
 
 
+@functools.cache
 def find_pgusher():
     """The one that PGUSHER names, or else it is built."""
     return os.environ.get("PGUSHER") or os.path.join(build("--bin", "pgusher"), "pgusher")
+
+
+def find_floors():
+    """The directory of both, built anew if need be."""
+    programs = Floor.PROGRAMS.values()
+    targets = [part for program in programs for part in ("--example", program)]
+    return os.path.join(build(*targets), "examples")
 
 
 def find_pgbouncer(directory):

@@ -24,6 +24,11 @@ from .scram import Client
 DRAIN_SECONDS = 60
 
 
+def percentile(ordered, share):
+    """Of values in order."""
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
+
+
 class Crowd:
     """The process, seen from the benchmark. Ends with the `with` block, whatever happens.
 

@@ -9,9 +9,12 @@ import subprocess
 import time
 
 from . import machine
+from .crowd import percentile
 from .postgres import PASSWORD
 from .processes import Failed
 
+# Of a run, even if it is to have none but for the logins.
+SPARE_SECONDS = 0.25
 MODES = ("simple", "extended", "prepared")
 
 
@@ -33,7 +36,7 @@ class Sample:
 
 def warm_up(server, running, mode):
     """Opens the pool's server connections and fills caches before anything is counted."""
-    _pgbench(server, running, mode, clients=32, extra=["-t", "50"])
+    pgbench(server, running, mode, clients=32, extra=["-t", "50"])
 
 
 def measure(server, running, mode, clients, seconds, directory):
@@ -51,35 +54,36 @@ def measure(server, running, mode, clients, seconds, directory):
 
     stolen, start = machine.stolen_seconds(), running.cpu_seconds()
     began = time.monotonic()
-    _pgbench(server, running, mode, clients, ["-t", "1"])
+    pgbench(server, running, mode, clients, ["-t", "1"])
     logged_in = running.cpu_seconds()
     # pgbench counts its logins as part of -T, and 200 SCRAM logins take it a second.
-    duration = math.ceil(seconds + time.monotonic() - began)
-    output = _pgbench(server, running, mode, clients, ["-T", str(duration), *extra])
+    duration = math.ceil(seconds + time.monotonic() - began + SPARE_SECONDS)
+    output = pgbench(server, running, mode, clients, ["-T", str(duration), *extra])
     end, stolen = running.cpu_seconds(), machine.stolen_seconds() - stolen
     running.check()
 
-    count = int(re.search(r"actually processed: (\d+)", output)[1])
+    count = processed(output)
     logins = logged_in - start
     per_transaction = (end - logged_in - logins) / max(count - clients, 1)
     latencies = _latencies(log)
     return Sample(
-        tps=float(re.search(r"^tps = ([\d.]+)", output, re.MULTILINE)[1]),
-        p50_ms=_percentile(latencies, 0.50) / 1000,
-        p99_ms=_percentile(latencies, 0.99) / 1000,
-        cpu_us=per_transaction * 1e6 if running.pid else None,
-        login_us=(logins / clients - per_transaction) * 1e6 if running.pid else None,
+        tps=per_second(output),
+        p50_ms=percentile(latencies, 0.50) / 1000,
+        p99_ms=percentile(latencies, 0.99) / 1000,
+        cpu_us=per_transaction * 1e6 if running.pids else None,
+        login_us=(logins / clients - per_transaction) * 1e6 if running.pids else None,
         stolen=stolen / ((time.monotonic() - began) * (os.cpu_count() or 1)),
     )
 
 
-def _pgbench(server, running, mode, clients, extra):
+def pgbench(server, running, mode, clients, extra, under=()):
+    """Runs it to its end, `under` another program if that is named; gives what it says."""
     threads = min(clients, 2)
     what = ["-f", running.script] if running.script else ["-S"]
     command = [os.path.join(server.binaries, "pgbench"), "-n", *what, "-M", mode]
     command += ["-c", str(clients), "-j", str(threads), *extra, *server.arguments(running.port)]
     done = subprocess.run(
-        command,
+        [*under, *command],
         env={**os.environ, "PGPASSWORD": PASSWORD, **running.environment},
         capture_output=True,
         text=True,
@@ -92,6 +96,16 @@ def _pgbench(server, running, mode, clients, extra):
     return done.stdout
 
 
+def processed(output):
+    """How many transactions there were."""
+    return int(re.search(r"actually processed: (\d+)", output)[1])
+
+
+def per_second(output):
+    """Transactions."""
+    return float(re.search(r"^tps = ([\d.]+)", output, re.MULTILINE)[1])
+
+
 def _latencies(log):
     """Microseconds per transaction; pgbench writes one file per thread."""
     found = []
@@ -101,7 +115,3 @@ def _latencies(log):
     if not found:
         raise Failed("pgbench logged no transaction")
     return sorted(found)
-
-
-def _percentile(ordered, share):
-    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]

@@ -3,7 +3,6 @@
 import dataclasses
 import time
 
-from . import processes
 from .postgres import DATABASE, PASSWORD, USER
 from .scram import Client
 
@@ -63,4 +62,4 @@ def _connect(running, count, query):
 
 def _resident(running):
     time.sleep(SETTLE_SECONDS)
-    return processes.resident_bytes(running.pid)
+    return running.resident_bytes()

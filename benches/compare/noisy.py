@@ -11,10 +11,10 @@ import statistics
 import time
 
 from . import contenders, machine
-from .crowd import Crowd
+from .crowd import Crowd, percentile
 from .postgres import DATABASE, PASSWORD, USER
 from .processes import Failed
-from .report import median, skipped_lines
+from .report import Report, median, skipped_lines
 from .scram import Client
 
 QUIET_TENANTS = 10
@@ -92,23 +92,36 @@ class Sample:
         return self.p99_ms / self.alone_p99_ms
 
 
-def find(server, wanted, skip, directory):
-    """Those that can take part, in the order of `wanted`; `skip` hears why others cannot."""
+def run(bench):
+    """All of them, with each kind of noisy tenant."""
+    found, heavy = _find(bench), _heavy_queries(bench.server)
+    kinds = {kind: f"{kind} neighbour" for kind in KINDS}
+    seconds = bench.args.seconds
 
-    def make(key):
-        if key == "pgbouncer":
-            return contenders.PgBouncer(server, contenders.find_pgbouncer(directory))
-        if key in ("direct", "bound"):
-            return contenders.Direct(server)
-        binary, workers = contenders.find_pgusher(), os.cpu_count() or 1
-        return contenders.Pgusher(server, binary, workers, True, LIMITS.get(key, ()))
+    def measure_one(running, kind, contender):
+        return measure(heavy[kind], running, noisy_clients(contender), seconds)
 
+    results = bench.measure_anew(found, kinds, measure_one)
+    how = f" with {seconds} s of noise, half of that before and after"
+    top = bench.header(results, how, _doubts(results), cpu=False)
+    return Report(_markdown(top, heavy, results, bench.skipped), results)
+
+
+def _find(bench):
+    """Those that can take part, in the order of `--contenders`."""
     found = []
-    for key in wanted:
+    for key in bench.args.contenders:
         try:
-            contender = make(key)
+            if key == "pgbouncer":
+                contender = bench.make("PgBouncer")
+            elif key in ("direct", "bound"):
+                contender = bench.make("direct")
+            else:
+                binary, workers = contenders.find_pgusher(), os.cpu_count() or 1
+                limits = LIMITS.get(key, ())
+                contender = contenders.Pgusher(bench.server, binary, workers, True, limits)
         except Failed as why:
-            skip(CONTENDERS[key], why)
+            bench.skip(CONTENDERS[key], why)
             continue
         if key != "pgbouncer":
             contender.name = CONTENDERS[key]
@@ -121,7 +134,7 @@ def noisy_clients(contender):
     return FEW_CLIENTS if contender.name == CONTENDERS["bound"] else NOISY_CLIENTS
 
 
-def heavy_queries(server):
+def _heavy_queries(server):
     """The text of each kind; how long one takes that computes is tried here."""
     rows = "SELECT count(*) FROM (SELECT generate_series(1, {}) AS i) AS r WHERE i % 7 = 3"
     client = Client(server.port, USER, PASSWORD, DATABASE)
@@ -165,9 +178,9 @@ def measure(heavy, running, clients, seconds):
     asked = [(sent, took) for sent, took in of_quiet["asked"] if sent >= counted]
     alone, beside = _between(asked, counted, come), _between(asked, come, gone)
     return Sample(
-        *(_percentile(alone, share) for share in (0.5, 0.99, 1)),
+        *(percentile(alone, share) for share in (0.5, 0.99, 1)),
         _per_second(asked, counted, come),
-        *(_percentile(beside, share) for share in (0.5, 0.99, 1)),
+        *(percentile(beside, share) for share in (0.5, 0.99, 1)),
         _per_second(asked, come, gone),
         _per_second(of_noisy["asked"], come, gone),
         curve=_curve(asked, come),
@@ -201,10 +214,6 @@ def _between(asked, start, end):
     return found
 
 
-def _percentile(ordered, share):
-    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
-
-
 def _per_second(asked, start, end):
     """What was answered then."""
     return sum(start <= sent + took < end for sent, took in asked) / (end - start)
@@ -215,7 +224,7 @@ def _curve(asked, come):
     for sent, took in asked:
         slices.setdefault((sent - come) // SLICE_SECONDS, []).append(took * 1000)
     return [
-        ((nth + 0.5) * SLICE_SECONDS, _percentile(sorted(slices[nth]), 0.99))
+        ((nth + 0.5) * SLICE_SECONDS, percentile(sorted(slices[nth]), 0.99))
         for nth in sorted(slices)
     ]
 
@@ -229,7 +238,7 @@ def median_curve(samples):
     return [(moment, statistics.median(every)) for moment, every in sorted(by_moment.items())]
 
 
-def markdown(header, heavy, results, skipped):
+def _markdown(header, heavy, results, skipped):
     """The tables. `results` maps (kind, name) to the samples of its rounds."""
     lines = [
         "# A noisy neighbour", "", *header, "",
@@ -265,7 +274,7 @@ def _figures(samples):
     return " | ".join(cells)
 
 
-def doubts(results):
+def _doubts(results):
     """What speaks against figures of these samples."""
     busy = max((it.alone_busy for samples in results.values() for it in samples), default=0)
     if busy > BUSY_AT_MOST:

@@ -1,7 +1,30 @@
 """The tables."""
 
+import dataclasses
 import json
 import statistics
+
+# What the ratios are to, by the start of their names.
+PEER, FLOOR = "PgBouncer", "floor, tokio"
+
+
+@dataclasses.dataclass
+class Report:
+    """What one kind of measurement gives."""
+
+    text: str
+    results: dict
+    # KiB per idle client.
+    idle: dict = dataclasses.field(default_factory=dict)
+
+    def as_json(self, machine_line):
+        """Every single sample, for whoever wants to compare two runs."""
+        runs = [
+            {"of": list(key), "rounds": [vars(sample) for sample in samples]}
+            for key, samples in self.results.items()
+        ]
+        idle = {name: vars(figures) for name, figures in self.idle.items()}
+        return json.dumps({"machine": machine_line, "runs": runs, "idle_kib": idle}, indent=1)
 
 
 def median(samples, field):
@@ -11,7 +34,10 @@ def median(samples, field):
 
 
 def markdown(header, modes, client_counts, names, results, skipped, idle, idle_clients):
-    """Everything as text. `results` maps (mode, clients, name) to the samples of its rounds."""
+    """Everything as text. `results` maps (mode, clients, name) to the samples of its rounds.
+
+    `names` are all, each with those that it is compared with, by what these are called.
+    """
     lines = ["# pgusher beside its peers", "", *header, ""]
     for mode in modes:
         lines += _mode_table(mode, client_counts, names, results)
@@ -24,22 +50,50 @@ def markdown(header, modes, client_counts, names, results, skipped, idle, idle_c
 
 def _mode_table(mode, client_counts, names, results):
     lines = [f"## pgbench -S -M {mode}", ""]
-    lines.append("| clients | | CPU µs / transaction | least–most | per second | p50 ms | p99 ms |")
-    lines.append("|--:|---|--:|--:|--:|--:|--:|")
+    compared = list(dict.fromkeys(called for others in names.values() for called in others))
+    lines.append(
+        f"| clients | | CPU µs / transaction | {''.join(f'of {called} | ' for called in compared)}"
+        "least–most | per second | p50 ms | p99 ms |"
+    )
+    lines.append("|--:|---|" + "--:|" * (5 + len(compared)))
     for clients in client_counts:
-        for name in names:
-            samples = results.get((mode, clients, name))
-            if samples:
-                lines.append(f"| {clients} | {name} | {_figures(samples)} |")
+        for name, others in names.items():
+            if samples := results.get((mode, clients, name)):
+                times = [
+                    ratio(samples, results.get((mode, clients, others.get(called))), "cpu_us")
+                    for called in compared
+                ]
+                lines.append(f"| {clients} | {name} | {_figures(samples, times)} |")
     return [*lines, ""]
 
 
-def _figures(samples):
+def first(cells, start):
+    """The samples of the first whose name begins like that: what others are compared with."""
+    return next((cells[name] for name in cells if name.startswith(start)), None)
+
+
+def ratio(samples, others, field):
+    """The median of the ratios of each round, so that what meets a whole round cancels out."""
+    if not others or len(others) != len(samples):
+        return None
+    pairs = [(getattr(it, field), getattr(other, field)) for it, other in zip(samples, others)]
+    if not all(mine and theirs for mine, theirs in pairs):
+        return None
+    return statistics.median(mine / theirs for mine, theirs in pairs)
+
+
+def shown(figure, form=".2f"):
+    """A dash where there is none."""
+    return "–" if figure is None else format(figure, form)
+
+
+def _figures(samples, times):
     cpu = median(samples, "cpu_us")
     every = [sample.cpu_us for sample in samples]
     return " | ".join(
         [
-            "–" if cpu is None else f"{cpu:.1f}",
+            shown(cpu, ".1f"),
+            *map(shown, times),
             "–" if cpu is None else f"{min(every):.1f}–{max(every):.1f}",
             f"{median(samples, 'tps'):.0f}",
             f"{median(samples, 'p50_ms'):.2f}",
@@ -76,13 +130,3 @@ def skipped_lines(skipped):
     if not skipped:
         return []
     return ["## Skipped", "", *(f"- {what}: {why}" for what, why in skipped.items()), ""]
-
-
-def as_json(machine_line, results, idle):
-    """Every single sample, for whoever wants to compare two runs."""
-    runs = [
-        {"of": list(key), "rounds": [vars(sample) for sample in samples]}
-        for key, samples in results.items()
-    ]
-    idle = {name: vars(figures) for name, figures in idle.items()}
-    return json.dumps({"machine": machine_line, "runs": runs, "idle_kib": idle}, indent=1)

@@ -1,4 +1,4 @@
-"""A PostgreSQL client that can log in with SCRAM-SHA-256 and run a few kinds of queries.
+"""A PostgreSQL client that can log in, with SCRAM-SHA-256 or MD5, and run a few kinds of queries.
 
 pgbench cannot hold thousands of clients that do nothing, nor thousands of statements, and an extra
 driver is not worth its installation.
@@ -14,23 +14,25 @@ import struct
 
 from .processes import Failed
 
-SASL, SASL_CONTINUE, SASL_FINAL, OK = 10, 11, 12, 0
+SASL, SASL_CONTINUE, SASL_FINAL, MD5, OK = 10, 11, 12, 5, 0
 
 
 class Client:
-    """A connection that is logged in."""
+    """A connection that is logged in, unless `at_once` says that it will be, by `log_in`."""
 
-    def __init__(self, port, user, password, database, settings=None):
+    def __init__(self, port, user, password, database, settings=None, at_once=True):
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         self._input = self._socket.makefile("rb", buffering=0)
         named = {"user": user, "database": database, **(settings or {})}
         words = [word for pair in named.items() for word in pair]
         startup = struct.pack("!I", 196608) + "\0".join([*words, "", ""]).encode()
         self._socket.sendall(struct.pack("!I", len(startup) + 4) + startup)
-        self._log_in(password)
-        self._until_ready()
+        self._user, self._password = user, password
         # What has come of an answer that `finished` looks for the end of.
         self._answer = b""
+        if at_once:
+            for _ in self.log_in():
+                pass
 
     def query(self, sql):
         """Runs a statement; gives the first value of its last row, if it has one."""
@@ -68,7 +70,7 @@ class Client:
     def prepare(self, name, sql):
         """Prepares a statement and keeps it."""
         parse = name.encode() + b"\0" + sql.encode() + b"\0\0\0"
-        self._socket.sendall(_framed(b"P", parse) + _framed(b"S", b""))
+        self._socket.sendall(framed(b"P", parse) + framed(b"S", b""))
         self._until_ready()
 
     def send_execute(self, name, value):
@@ -76,11 +78,19 @@ class Client:
         parameter = struct.pack("!HHI", 0, 1, len(value)) + value.encode() + b"\0\0"
         bind = b"\0" + name.encode() + b"\0" + parameter
         messages = ((b"B", bind), (b"E", b"\0\0\0\0\0"), (b"S", b""))
-        self._socket.sendall(b"".join(_framed(kind, body) for kind, body in messages))
+        self._socket.sendall(b"".join(framed(kind, body) for kind, body in messages))
 
-    def finish_execute(self):
-        """Waits for the rows and throws them away."""
+    def finish(self):
+        """Waits for the end of an answer and throws it away."""
         self._until_ready()
+
+    def send(self, messages):
+        """Sends messages that somebody else has put together."""
+        self._socket.sendall(messages)
+
+    def receive_into(self, buffer):
+        """Reads what has come, whatever it is; gives how many bytes."""
+        return self._socket.recv_into(buffer)
 
     def close(self):
         """Says goodbye."""
@@ -91,31 +101,36 @@ class Client:
         self._input.close()
         self._socket.close()
 
-    def _log_in(self, password):
+    def log_in(self):
+        """Step by step: each waits for what the server says, and answers."""
         nonce = base64.b64encode(os.urandom(18)).decode()
         first = f"n=,r={nonce}"
-        proof = b""
-        while True:
-            kind, body = self._receive()
-            (request,) = struct.unpack("!I", body[:4])
+        request = None
+        while request != OK:
+            kind, body = self.receive()
             if kind != b"R":
                 raise Failed(f"unexpected message {kind!r} during login")
+            (request,) = struct.unpack("!I", body[:4])
             if request == SASL:
                 initial = f"n,,{first}".encode()
                 header = b"SCRAM-SHA-256\0" + struct.pack("!I", len(initial))
                 self._send(b"p", header + initial)
+                yield
             elif request == SASL_CONTINUE:
-                proof = _final_message(password, first, body[4:].decode())
-                self._send(b"p", proof)
-            elif request == OK:
-                return
-            elif request != SASL_FINAL:
+                self._send(b"p", _final_message(self._password, first, body[4:].decode()))
+                yield
+            elif request == MD5:
+                secret = _md5(self._password.encode() + self._user.encode())
+                self._send(b"p", b"md5" + _md5(secret + body[4:]) + b"\0")
+                yield
+            elif request not in (SASL_FINAL, OK):
                 raise Failed(f"unexpected authentication request {request}")
+        self._until_ready()
 
     def _until_ready(self):
         value = None
         while True:
-            kind, body = self._receive()
+            kind, body = self.receive()
             if kind == b"D":
                 (length,) = struct.unpack_from("!i", body, 2)
                 value = body[6 : 6 + length].decode() if length >= 0 else None
@@ -123,9 +138,10 @@ class Client:
                 return value
 
     def _send(self, kind, body):
-        self._socket.sendall(_framed(kind, body))
+        self._socket.sendall(framed(kind, body))
 
-    def _receive(self):
+    def receive(self):
+        """The next message: its kind and its body."""
         header = self._exactly(5)
         kind, (length,) = header[:1], struct.unpack("!I", header[1:])
         body = self._exactly(length - 4)
@@ -143,7 +159,8 @@ class Client:
         return parts
 
 
-def _framed(kind, body):
+def framed(kind, body):
+    """A message."""
     return kind + struct.pack("!I", len(body) + 4) + body
 
 
@@ -162,6 +179,10 @@ def _final_message(password, first, server_first):
 def _salted_password(password, salt, iterations):
     """Slow by design; all clients share one user, so it is derived once."""
     return hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(salt), iterations)
+
+
+def _md5(text):
+    return hashlib.md5(text).hexdigest().encode()
 
 
 def _hmac(key, text):

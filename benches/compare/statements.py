@@ -5,9 +5,10 @@ import os
 import statistics
 import time
 
-from . import machine, processes
+from . import machine
+from .bench import ONE, PGBOUNCER, TWO
 from .postgres import DATABASE, PASSWORD, SCALE, USER
-from .report import median, skipped_lines
+from .report import Report, median, skipped_lines
 from .scram import Client
 
 CLIENTS = 500
@@ -49,6 +50,17 @@ class Sample:
     text: float
     # Share of the machine's CPU time that the hypervisor gave to others.
     stolen: float
+
+
+def run(bench):
+    """Those who can prepare, each kind of statements."""
+    bench.server.count_parses()
+    found = [it for it in bench.find((PGBOUNCER, ONE, TWO)) if not it.refuses("prepared")]
+    kinds = {kind: f"{kind} statements" for kind in KINDS}
+    results = bench.measure_anew(
+        found, kinds, lambda running, kind, _: measure(bench.server, running, kind)
+    )
+    return Report(_markdown(bench.header(results), results, bench.skipped), results)
 
 
 def measure(server, running, kind):
@@ -143,15 +155,15 @@ def _execute(clients):
                 aid = (first + place) * 1987 % (SCALE * 100_000) + 1
                 client.send_execute(f"statement_{nth}", str(aid))
             for client in together:
-                client.finish_execute()
+                client.finish()
 
 
 def _resident(running):
     time.sleep(SETTLE_SECONDS)
-    return processes.resident_bytes(running.pid)
+    return running.resident_bytes()
 
 
-def markdown(header, results, skipped):
+def _markdown(header, results, skipped):
     """The tables. `results` maps (kind, name) to the samples of its rounds."""
     lines = ["# Many prepared statements", "", *header, ""]
     for kind, whose in KINDS.items():

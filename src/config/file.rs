@@ -16,7 +16,7 @@ use super::problems::Problems;
 use super::schema::{Named, read_table, section};
 use super::secret::Hidden;
 use super::settings::{
-    self, Address, AuthMethod, LogFormat, Pinning, PoolMode, ServerReset, Unknown,
+    self, Address, AuthMethod, LogFormat, Pinning, PoolMode, ServerReset, Spread, Unknown,
 };
 use super::size::Size;
 use super::traces::{Endpoint, Ratio};
@@ -159,6 +159,12 @@ section! {
         /// PostgreSQL does not report, is only undone by `always`; statements that were prepared are
         /// parsed again after each reset.
         server_reset: ServerReset = ServerReset::Dirty;
+        /// Is a statement without a name, as most drivers send them, parsed only once on each server
+        /// connection if its text comes again? PostgreSQL may then settle on one plan for all values after
+        /// five executions, as it does for prepared statements; with `plan_cache_mode = force_custom_plan`
+        /// it never does. Has no meaning in session mode without tenants, nor with
+        /// `server_reset = "always"`.
+        plan_reuse: bool = true;
         /// May a client keep a server connection for what cannot be carried to another one: temporary
         /// tables, LISTEN, advisory locks of the session, cursors WITH HOLD, PREPARE in SQL, LOAD, a
         /// prepared text of more than 32 KiB? `off` refuses such statements (0A000), and what a `DO`
@@ -300,6 +306,10 @@ section! {
     Runtime {
         /// Threads that relay.
         workers: Option<usize> = None, unset "one per core" example "2";
+        /// How clients are spread over them. `load`: over as few as carry it, which costs the least
+        /// for each transaction; when those have no time left, clients move to another thread
+        /// between two transactions. `even`: over all, and each client stays where it was put.
+        spread: Spread = Spread::Load;
     }
 }
 

@@ -6,7 +6,7 @@ use crate::auth::Secret;
 
 use super::ConfigErrors;
 use super::file::{self, File};
-use super::resolve::{cores, log, upstream, with_upstream};
+use super::resolve::{log, runtime, upstream, with_upstream};
 use super::settings::{AuthMethod, Config, Console, Listen, Upstream, User};
 use super::url::DatabaseUrl;
 
@@ -64,7 +64,7 @@ pub(super) fn from_database_url(text: &str) -> Result<Config, ConfigErrors> {
             client_login_timeout: file.timeouts.client_login_timeout.0,
         },
         http: None,
-        workers: cores(),
+        runtime: runtime(&file.runtime),
         auth,
         log: log(&file.log, Path::new("")),
         traces: None,

@@ -14,7 +14,7 @@ use super::problems::{Problems, quoted};
 use super::secret::{Hidden, Sources};
 use super::settings::{
     Accounts, AuthMethod, Config, Console, Database, Http, Listen, Log, Pinning, PoolSizes,
-    Timeouts, Traces, Upstream, User,
+    Runtime, ServerReset, Timeouts, Traces, Upstream, User,
 };
 use super::url::DatabaseUrl;
 use super::{limits, listing, tenants};
@@ -43,7 +43,7 @@ pub(super) fn resolve(file: &File, sources: &Sources<'_>, problems: &mut Problem
             .http
             .as_ref()
             .map(|typed| http(typed, sources, problems)),
-        workers: file.runtime.workers.unwrap_or_else(cores),
+        runtime: runtime(&file.runtime),
         auth: file.auth.method,
         log: log(&file.log, sources.directory()),
         traces: file.traces.as_ref().and_then(traces),
@@ -61,6 +61,13 @@ pub(super) fn resolve(file: &File, sources: &Sources<'_>, problems: &mut Problem
         listing: listing::listing(file),
         tenancy: tenants::fingerprint(file),
         warnings: Vec::new(),
+    }
+}
+
+pub(super) fn runtime(typed: &file::Runtime) -> Runtime {
+    Runtime {
+        workers: typed.workers.unwrap_or_else(cores),
+        spread: typed.spread,
     }
 }
 
@@ -114,7 +121,7 @@ fn console(typed: &file::Console) -> Console {
 }
 
 /// One worker for each core that this process may use.
-pub(super) fn cores() -> usize {
+fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
@@ -177,6 +184,8 @@ pub(super) fn with_upstream(
         upstream,
         pool_mode: typed.pool_mode,
         server_reset: typed.server_reset,
+        // A reset forgets what was parsed.
+        plan_reuse: typed.plan_reuse && typed.server_reset != ServerReset::Always,
         pins: PinRules {
             allowed: typed.pinning == Pinning::On,
             most: typed.max_pinned.0,

@@ -23,8 +23,8 @@ pub struct Config {
     pub listen: Listen,
     /// Where metrics, health and the dashboard are served; `None` = nowhere.
     pub http: Option<Http>,
-    /// Threads that relay.
-    pub workers: usize,
+    /// The threads that relay.
+    pub runtime: Runtime,
     /// How clients prove who they are.
     pub auth: AuthMethod,
     /// Logging.
@@ -53,6 +53,24 @@ pub struct Config {
     pub tenancy: u64,
     /// What the operator should hear at the start: whole lines, with the place in the file.
     pub warnings: Vec<String>,
+}
+
+/// Threads that relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Runtime {
+    /// How many there are.
+    pub workers: usize,
+    /// How clients are spread over them.
+    pub spread: Spread,
+}
+
+/// How clients are spread over the threads that relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spread {
+    /// Over as few as carry the load; a client may move between two transactions.
+    Load,
+    /// Over all of them; each stays where it is put when it comes.
+    Even,
 }
 
 impl Config {
@@ -256,6 +274,8 @@ pub struct Database {
     pub pool_mode: PoolMode,
     /// When they are reset.
     pub server_reset: ServerReset,
+    /// Statements without a name that come again are parsed once.
+    pub plan_reuse: bool,
     /// Whether clients may keep them, and how many.
     pub pins: PinRules,
     /// Sizes of each of its pools.

@@ -6,7 +6,9 @@ use toml::de::DeValue;
 
 use super::duration::{self, Timeout};
 use super::schema::Scalar;
-use super::settings::{Address, AuthMethod, LogFormat, Pinning, PoolMode, ServerReset, Unknown};
+use super::settings::{
+    Address, AuthMethod, LogFormat, Pinning, PoolMode, ServerReset, Spread, Unknown,
+};
 use crate::tenant::{Format, SettingName, Source, id::Pattern};
 
 /// More of anything than one machine has ports, files or memory for is a typing mistake.
@@ -257,6 +259,10 @@ words! {
     Unknown, "`accept` or `refuse`": {
         "accept" => Self::Accept,
         "refuse" => Self::Refuse,
+    }
+    Spread, "`load` or `even`": {
+        "load" => Self::Load,
+        "even" => Self::Even,
     }
     ServerReset, "`dirty` or `always`": {
         "dirty" => Self::Dirty,

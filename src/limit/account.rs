@@ -103,6 +103,8 @@ pub struct Account {
     suspended: AtomicBool,
     /// Its tier limits what it uses.
     metered: AtomicBool,
+    /// Its tier gives it another part of a pool than what is usual.
+    special: AtomicBool,
     /// The query for tenants says so, whatever the operator says.
     is_suspended_there: AtomicBool,
     /// It does not exist, as far as that query knows.
@@ -134,6 +136,7 @@ impl Account {
     /// `is_given`: the query for tenants has nothing to say about it.
     pub(super) fn new(who: Who, number: u64, tier: Arc<Tier>, is_given: bool) -> Self {
         let metered = AtomicBool::new(tier.is_metered());
+        let special = AtomicBool::new(tier.share != Share::default());
         let books = Books {
             tier,
             chosen: false,
@@ -154,6 +157,7 @@ impl Account {
             version: AtomicU32::new(0),
             suspended: AtomicBool::new(false),
             metered,
+            special,
             is_suspended_there: AtomicBool::new(false),
             is_absent: AtomicBool::new(false),
             books: Mutex::new(books),
@@ -170,9 +174,12 @@ impl Account {
         self.number
     }
 
-    /// What it may have of a pool.
+    /// What it may have of a pool. Most have what is usual, and their lock is left alone.
     pub fn share(&self) -> Share {
-        self.books.lock().tier.share
+        match self.special.load(Ordering::Relaxed) {
+            true => self.books.lock().tier.share,
+            false => Share::default(),
+        }
     }
 
     /// Whether a client that sends without end must wait now and then, so that what it has used is
@@ -184,11 +191,15 @@ impl Account {
 
     /// A transaction wants to start, and can wait for `patience` (if it is less than the tier's).
     pub fn admit(&self, patience: Option<Duration>, now: Instant) -> Admission {
-        let mut books = self.books.lock();
         if let Err(error) = self.check() {
-            books.used.refused += 1;
+            self.books.lock().used.refused += 1;
             return Admission::Refused(error);
         }
+        // Most have no such limit, and their lock is left alone.
+        if !self.metered.load(Ordering::Relaxed) {
+            return Admission::Now;
+        }
+        let mut books = self.books.lock();
         let Some((wait, limit)) = books.wait(now) else {
             return Admission::Now;
         };
@@ -378,6 +389,8 @@ impl Account {
 
     fn change(&self, books: &mut Books, tier: Arc<Tier>) {
         self.metered.store(tier.is_metered(), Ordering::Relaxed);
+        let special = tier.share != Share::default();
+        self.special.store(special, Ordering::Relaxed);
         books.tier = tier;
         self.version.fetch_add(1, Ordering::Relaxed);
     }

@@ -20,6 +20,7 @@ pub(super) fn write(lobby: &Lobby, page: &mut Page) {
     page.sample(table::BUILD, &version, 1_u8);
     page.only(table::READY, u8::from(lobby.readiness().is_ok()));
     page.only(table::WORKERS, lobby.workers.len());
+    page.only(table::WORKERS_IN_USE, lobby.workers.open());
     clients(&Clients::of(lobby), page);
     page.only(table::CLIENTS_MOST, config.listen.max_clients);
     refusals(lobby, page);

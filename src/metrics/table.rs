@@ -60,6 +60,8 @@ metrics! {
     READY: Gauge "pgusher_ready" [];
     /// Threads that relay.
     WORKERS: Gauge "pgusher_workers" [];
+    /// Those of them that are in use: as many as the load needs.
+    WORKERS_IN_USE: Gauge "pgusher_workers_in_use" [];
     /// Client connections: `active` in a transaction, `waiting` for a server connection or for a limit, `idle`, or `logging_in`.
     CLIENTS: Gauge "pgusher_clients" ["state"];
     /// The most client connections at once (`max_clients`).

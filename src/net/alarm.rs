@@ -60,8 +60,10 @@ impl Alarm {
 
     /// Rounded up, so that a bell never rings before its time.
     fn millis(&self, at: Instant) -> u64 {
-        let nanos = at.saturating_duration_since(self.started).as_nanos();
-        u64::try_from(nanos.div_ceil(1_000_000)).unwrap_or(u64::MAX - 1)
+        let after = at.saturating_duration_since(self.started);
+        let begun = u64::from(after.subsec_nanos().div_ceil(1_000_000));
+        let millis = after.as_secs().saturating_mul(1000).saturating_add(begun);
+        millis.min(u64::MAX - 1)
     }
 
     /// Rings `bell` at `deadline`, or never.

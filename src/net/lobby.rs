@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -474,6 +475,17 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
+    /// From now on this is its client's bell. What the one before was rung for is not lost.
+    pub(crate) fn rehang(&self, bell: &Arc<Bell>) {
+        let mut sessions = self.lobby.sessions.lock();
+        if let Some(guest) = sessions.get_mut(self.pid) {
+            let before = std::mem::replace(&mut guest.bell, Arc::clone(bell));
+            if let Poll::Ready(why) = before.poll_rung() {
+                bell.ring(why);
+            }
+        }
+    }
+
     /// From now on it can be seen who that is.
     pub(crate) fn show(&self, card: &Arc<ClientCard>) {
         if let Some(guest) = self.lobby.sessions.lock().get_mut(self.pid) {

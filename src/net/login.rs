@@ -6,7 +6,7 @@
 
 use std::{
     future::poll_fn,
-    io::{self, IoSlice},
+    io::{self},
     time::Duration,
 };
 
@@ -174,7 +174,7 @@ impl Dialogue {
             bytes = &held;
         }
         while !bytes.is_empty() {
-            match self.stream.write(&[IoSlice::new(bytes)]) {
+            match self.stream.write(bytes) {
                 Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     poll_fn(|cx| self.stream.poll_write_ready(cx)).await?;

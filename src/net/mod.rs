@@ -5,9 +5,10 @@
 //! cleaning waits for a server's answers ([`cleanup`]), the directory of tenants for its database's ([`directory`]). What is to be done about it is decided
 //! below, in `session` and `pool`.
 //!
-//! **Threads.** Each worker is a thread with a runtime of its own, and a client stays on the
-//! worker that it was handed to: its task is never moved, and reading from it wakes nobody else.
-//! Server connections move between workers only when the pool's order of service asks for it.
+//! **Threads.** Each worker is a thread with a runtime of its own, and reading from a client wakes
+//! nobody else. There are as many in use as the load needs ([`spread`]); a client moves to another
+//! between two transactions, when one is added or taken out of use. Server connections move only
+//! when the pool's order of service asks for it.
 
 pub(crate) mod alarm;
 mod audit;
@@ -32,6 +33,7 @@ pub(crate) mod relay;
 pub(crate) mod reload;
 pub(crate) mod report;
 pub(crate) mod side;
+mod spread;
 pub(crate) mod storm;
 pub(crate) mod stream;
 #[cfg(feature = "traces")]

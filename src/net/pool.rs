@@ -196,7 +196,10 @@ impl Db {
                     founder: client.to_owned(),
                     credential: Mutex::new(Credential::None),
                     welcomes: Welcomes::default(),
-                    catalogue: Arc::new(Catalogue::new(Arc::clone(&self.schema))),
+                    catalogue: Arc::new(Catalogue::new(
+                        Arc::clone(&self.schema),
+                        config.plan_reuse,
+                    )),
                     pins: Arc::new(Pins::new(config.pins.clone())),
                     audited: Audited::default(),
                     meter: self.meters.of(&self.name, user),
@@ -329,10 +332,11 @@ impl Pool {
         worker: usize,
         now: Instant,
     ) -> Claim {
-        loop {
-            let asked = self.db.books.lock().ask(self.id, party, worker, now);
-            match asked {
+        let (ticket, work) = loop {
+            let mut books = self.db.books.lock();
+            match books.ask(self.id, party, worker, now) {
                 Asked::Granted(mut conn) => {
+                    drop(books);
                     if conn.is_fit(worker, now) {
                         return Claim::Granted(Lease::new(Arc::clone(self), conn, party.number));
                     }
@@ -344,15 +348,12 @@ impl Pool {
                     drop(Lease::new(Arc::clone(self), conn, party.number));
                 }
                 Asked::Refused(error) => return Claim::Refused(error),
-                Asked::Wait => break,
+                Asked::Wait => {
+                    bell.open_tray();
+                    let ticket = books.wait(self.id, party, worker, Arc::clone(bell), now);
+                    break (ticket, books.serve(self.id, worker, now));
+                }
             }
-        }
-        bell.open_tray();
-        let (ticket, work) = {
-            let mut books = self.db.books.lock();
-            // Between the question and this somebody may have given one back; then it is idle, and nobody would hand it over.
-            let ticket = books.wait(self.id, party, worker, Arc::clone(bell), now);
-            (ticket, books.serve(self.id, worker, now))
         };
         self.db.perform(work);
         match ticket {

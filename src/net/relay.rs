@@ -6,6 +6,7 @@
 
 mod begin;
 mod end;
+mod moving;
 
 use std::{
     future::{Future as _, poll_fn},
@@ -51,10 +52,7 @@ pub(super) struct Parts {
     pub(super) presence: Presence,
     /// As it is seen.
     pub(super) card: Arc<ClientCard>,
-    #[expect(
-        dead_code,
-        reason = "held until the client leaves: dropping it takes the key away"
-    )]
+    /// Held until the client leaves: dropping it takes the key away.
     pub(super) registration: Registration,
     #[expect(
         dead_code,
@@ -94,6 +92,8 @@ pub(crate) struct Client {
     dismissed: Option<Kind>,
     parts: Parts,
     seat: Seat,
+    /// The worker that it is to move to, when it can.
+    moves_to: Option<usize>,
     pass: Pass,
 }
 
@@ -142,6 +142,9 @@ pub(super) async fn run(mut client: Box<Client>) {
             Event::ServerTakes => client.server_takes(),
         };
         gone = turn.err();
+        if client.moves_to.is_some() && gone.is_none() && client.can_move() {
+            return client.move_on();
+        }
     }
     client.part(gone.unwrap_or(Gone::CLOSED));
 }
@@ -168,6 +171,7 @@ impl Client {
             dismissed: None,
             parts,
             seat,
+            moves_to: None,
             pass,
         }
     }
@@ -267,9 +271,8 @@ impl Client {
     /// The queue has come to an end, one way or the other.
     fn served(&mut self, tray: Tray) -> Result<(), Gone> {
         match tray {
-            Tray::Granted(lease) => {
-                self.begin_with(|client, desk, _| client.attach(lease, desk).map(|()| true))
-            }
+            Tray::Granted(lease) => self
+                .begin_with(|client, desk, _, now| client.attach(lease, desk, now).map(|()| true)),
             Tray::Refused(error) => self.refused(&error),
             Tray::Closed | Tray::Empty => Ok(()),
         }
@@ -290,7 +293,7 @@ impl Client {
                     .keep(desk.window.get(..filled).unwrap_or_default());
                 Ok(())
             }
-            Filled::Bytes(filled) => self.go_on(desk, filled),
+            Filled::Bytes(filled) => self.go_on(desk, filled, Instant::now()),
         })
     }
 
@@ -299,22 +302,28 @@ impl Client {
         self.held = false;
         at_desk(|desk| {
             let filled = self.side.take_kept(&mut desk.window);
-            self.go_on(desk, filled)
+            self.go_on(desk, filled, Instant::now())
         })
     }
 
     /// Gives the session the client's bytes in the window until it has used them or must wait.
-    fn go_on(&mut self, desk: &mut Desk, filled: usize) -> Result<(), Gone> {
-        self.go_on_from(desk, 0, filled)
+    fn go_on(&mut self, desk: &mut Desk, filled: usize, now: Instant) -> Result<(), Gone> {
+        self.go_on_from(desk, 0, filled, now)
     }
 
     fn go_on_refused(&mut self, desk: &mut Desk, filled: usize, error: &Error) -> Result<(), Gone> {
-        let used = self.refuse(desk, 0, filled, error);
-        self.go_on_from(desk, used, filled)
+        let now = Instant::now();
+        let used = self.refuse(desk, 0, filled, error, now);
+        self.go_on_from(desk, used, filled, now)
     }
 
-    fn go_on_from(&mut self, desk: &mut Desk, mut used: usize, filled: usize) -> Result<(), Gone> {
-        let now = Instant::now();
+    fn go_on_from(
+        &mut self,
+        desk: &mut Desk,
+        mut used: usize,
+        filled: usize,
+        now: Instant,
+    ) -> Result<(), Gone> {
         let mut is_over = false;
         let outcome = loop {
             desk.out.rebase(used);
@@ -335,7 +344,7 @@ impl Client {
                 Next::Lease | Next::Admit => match self.start(desk, used, filled, now) {
                     Ok(true) => {}
                     Ok(false) => break Ok(()),
-                    Err(error) => used += self.refuse(desk, used, filled, &error),
+                    Err(error) => used += self.refuse(desk, used, filled, &error, now),
                 },
                 Next::Hold => {
                     self.held = true;
@@ -358,28 +367,36 @@ impl Client {
         outcome
     }
 
-    fn refuse(&mut self, desk: &mut Desk, used: usize, filled: usize, error: &Error) -> usize {
+    fn refuse(
+        &mut self,
+        desk: &mut Desk,
+        used: usize,
+        filled: usize,
+        error: &Error,
+        now: Instant,
+    ) -> usize {
         desk.out.rebase(used);
         if self.lease.is_none() {
             self.parts.card.rests(self.session.statements());
         }
         let input = desk.window.get(used..filled).unwrap_or_default();
-        self.session
-            .refused(input, error, &mut desk.out, Instant::now())
-            .used
+        self.session.refused(input, error, &mut desk.out, now).used
     }
 
     /// Writes what the session wants written, to both sides.
-    fn send(&mut self, desk: &Desk) -> Result<(), Gone> {
+    fn send(&mut self, desk: &mut Desk) -> Result<(), Gone> {
         if let Some(lease) = &mut self.lease
-            && let Err(error) = lease.conn().side.send(&desk.out.to_server, &desk.window)
+            && let Err(error) = lease
+                .conn()
+                .side
+                .send(&mut desk.out.to_server, &desk.window)
         {
             // Its last words may still be in the socket; reading finds them, or the end.
             debug!(%error, "writing to a server failed");
             lease.conn().side.deafen();
         }
         self.count_told(desk);
-        self.side.send(&desk.out.to_client, &desk.window)?;
+        self.side.send(&mut desk.out.to_client, &desk.window)?;
         Ok(())
     }
 
@@ -396,6 +413,7 @@ impl Client {
 
     /// The server said something.
     fn server_spoke(&mut self) -> Result<(), Gone> {
+        let now = Instant::now();
         let next = at_desk(|desk| {
             let Some(lease) = &mut self.lease else {
                 return Ok(Next::Read);
@@ -415,16 +433,16 @@ impl Client {
                 }
             };
             let input = desk.window.get(..filled).unwrap_or_default();
-            let progress =
-                self.session
-                    .server_bytes(input, &mut conn.backend, &mut desk.out, Instant::now());
+            let progress = self
+                .session
+                .server_bytes(input, &mut conn.backend, &mut desk.out, now);
             conn.side
                 .keep(input.get(progress.used..).unwrap_or_default());
             self.send(desk)?;
             Ok::<_, Gone>(progress.next)
         })?;
         match next {
-            Next::Release => self.give_back(Instant::now())?,
+            Next::Release => self.give_back(now)?,
             Next::Lost(error) => self.lose(error, Lease::abandon)?,
             Next::Close => return Err(Gone::CLOSED),
             _ => self.show_pin(),

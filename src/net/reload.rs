@@ -112,7 +112,11 @@ fn later(old: &Config, new: &Config) -> Vec<&'static str> {
             "http.address, or whether there is an [http]",
             http(old) != http(new),
         ),
-        ("runtime.workers", old.workers != new.workers),
+        (
+            "runtime.workers",
+            old.runtime.workers != new.runtime.workers,
+        ),
+        ("runtime.spread", old.runtime.spread != new.runtime.spread),
         ("log.format", old.log.format != new.log.format),
         ("[traces]", old.traces != new.traces),
         ("metrics.max_tenants", old.max_tenants != new.max_tenants),
@@ -140,7 +144,7 @@ fn keep(old: &Config, new: &mut Config) {
         (Some(old), Some(new)) => new.address = old.address,
         (old, new) => new.clone_from(old),
     }
-    new.workers = old.workers;
+    new.runtime = old.runtime;
     new.log.format = old.log.format;
     new.traces.clone_from(&old.traces);
     new.max_tenants = old.max_tenants;
@@ -195,6 +199,7 @@ impl Db {
                 conn.close();
             }
             pool.pins.revise(config.pins.clone());
+            pool.catalogue.reuse_unnamed(config.plan_reuse);
             if let Some(password) = &config.upstream.password {
                 *pool.credential.lock() = Credential::from(password);
             }

@@ -20,39 +20,24 @@ const ROOM: usize = 2 * WINDOW;
 /// Stretches that one gathered write takes. The kernel's limit is 1,024; more than a few are rare.
 const MOST_SLICES: usize = 32;
 
-/// Vectors for what is kept that a thread holds in reserve, and how large they may be. Who waits for
-/// a server connection keeps a request, mostly a small one, and must not ask the allocator for room.
-const SPARES: usize = 64;
-const LARGEST_SPARE: usize = 4096;
-
 /// What a turn works with: the read buffer and the output lists of this thread.
 pub(crate) struct Desk {
     pub(crate) window: Box<[u8]>,
     pub(crate) out: Output,
 }
 
+/// Room for leftovers that is kept for the next who has some: so much each, and so many.
+const SPARE_ROOM: usize = 4096;
+const SPARE_ROOMS: usize = 64;
+
 thread_local! {
+    /// Room that nobody needs at the moment.
+    static SPARES: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+
     static DESK: RefCell<Desk> = RefCell::new(Desk {
         window: vec![0; ROOM].into_boxed_slice(),
         out: Output::default(),
     });
-    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Room for something to be kept.
-fn borrow_room() -> Vec<u8> {
-    SPARE.with_borrow_mut(Vec::pop).unwrap_or_default()
-}
-
-fn give_room_back(mut room: Vec<u8>) {
-    room.clear();
-    if (1..=LARGEST_SPARE).contains(&room.capacity()) {
-        SPARE.with_borrow_mut(|spare| {
-            if spare.len() < SPARES {
-                spare.push(room);
-            }
-        });
-    }
 }
 
 /// Lends the thread's desk to `turn`. Turns do not nest.
@@ -61,6 +46,19 @@ pub(crate) fn at_desk<T>(turn: impl FnOnce(&mut Desk) -> T) -> T {
         desk.out.clear();
         turn(desk)
     })
+}
+
+/// Room for leftovers: every request that waits for a server connection needs some.
+fn room() -> Vec<u8> {
+    SPARES.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+fn give_room_back(room: Vec<u8>) {
+    SPARES.with_borrow_mut(|spares| {
+        if room.capacity() <= SPARE_ROOM && spares.len() < SPARE_ROOMS {
+            spares.push(room);
+        }
+    });
 }
 
 /// What a read brought.
@@ -172,13 +170,13 @@ impl Side {
             if self.kept.capacity() > 0 {
                 give_room_back(std::mem::take(&mut self.kept));
             }
-        } else {
-            if self.kept.capacity() == 0 {
-                self.kept = borrow_room();
-            }
-            self.kept.clear();
-            self.kept.extend_from_slice(rest);
+            return;
         }
+        if self.kept.capacity() == 0 {
+            self.kept = room();
+        }
+        self.kept.clear();
+        self.kept.extend_from_slice(rest);
     }
 
     /// So much is kept that nothing more is to be read.
@@ -196,34 +194,48 @@ impl Side {
     }
 
     /// Writes what it can of `gather`, whose input is `window`, and keeps the rest.
-    pub(crate) fn send(&mut self, gather: &Gather, window: &[u8]) -> io::Result<()> {
+    pub(crate) fn send(&mut self, gather: &mut Gather, window: &[u8]) -> io::Result<()> {
         if gather.is_empty() || self.deaf {
             return Ok(());
         }
-        let mut written = 0;
-        if self.unsent.is_empty() {
-            written = self.write_once(gather, window)?;
-        }
-        for slice in gather.slices(window) {
-            let skipped = written.min(slice.len());
-            written -= skipped;
-            self.unsent
-                .extend_from_slice(slice.get(skipped..).unwrap_or_default());
+        let written = match self.is_backed_up() {
+            true => 0,
+            false => self.write_once(gather, window)?,
+        };
+        if written < gather.size() {
+            self.keep_unsent(gather, window, written);
         }
         Ok(())
     }
 
-    fn write_once(&self, gather: &Gather, window: &[u8]) -> io::Result<usize> {
+    fn write_once(&self, gather: &mut Gather, window: &[u8]) -> io::Result<usize> {
+        let result = match gather.in_one_piece(window) {
+            Some(piece) => self.stream.write(piece),
+            None => self.write_gathered(gather, window),
+        };
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            result => result,
+        }
+    }
+
+    fn write_gathered(&self, gather: &Gather, window: &[u8]) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); MOST_SLICES];
         let mut count = 0;
         for (slot, slice) in slices.iter_mut().zip(gather.slices(window)) {
             *slot = IoSlice::new(slice);
             count += 1;
         }
-        let result = self.stream.write(slices.get(..count).unwrap_or_default());
-        match result {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-            result => result,
+        self.stream
+            .write_gathered(slices.get(..count).unwrap_or_default())
+    }
+
+    fn keep_unsent(&mut self, gather: &Gather, window: &[u8], mut written: usize) {
+        for slice in gather.slices(window) {
+            let skipped = written.min(slice.len());
+            written -= skipped;
+            self.unsent
+                .extend_from_slice(slice.get(skipped..).unwrap_or_default());
         }
     }
 
@@ -231,12 +243,12 @@ impl Side {
     pub(crate) fn send_own(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut gather = Gather::default();
         gather.own(|own| own.extend_from_slice(bytes));
-        self.send(&gather, &[])
+        self.send(&mut gather, &[])
     }
 
     /// Writes what was left over; the peer can take more now.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        match self.stream.write(&[IoSlice::new(&self.unsent)]) {
+        match self.stream.write(&self.unsent) {
             Ok(written) if written == self.unsent.len() => self.unsent = Vec::new(),
             Ok(written) => {
                 self.unsent.drain(..written);

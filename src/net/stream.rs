@@ -80,19 +80,33 @@ impl Stream {
     }
 
     /// Writes what the socket takes now; `WouldBlock` if that is nothing.
-    pub(crate) fn write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let written = match (self, bufs) {
-            (Self::Tcp(stream), [buf]) => stream.try_write(buf),
-            (Self::Tcp(stream), bufs) => stream.try_write_vectored(bufs),
-            (Self::Unix(stream), [buf]) => stream.try_write(buf),
-            (Self::Unix(stream), bufs) => stream.try_write_vectored(bufs),
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let written = match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Unix(stream) => stream.try_write(bytes),
         };
+        self.or_at_once(written, |mut socket| io::Write::write(&mut socket, bytes))
+    }
+
+    /// Like [`write`](Self::write), several stretches at once.
+    pub(crate) fn write_gathered(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let written = match self {
+            Self::Tcp(stream) => stream.try_write_vectored(slices),
+            Self::Unix(stream) => stream.try_write_vectored(slices),
+        };
+        self.or_at_once(written, |mut socket| {
+            io::Write::write_vectored(&mut socket, slices)
+        })
+    }
+
+    /// A stream that has just moved between workers is not known to be writable yet; mostly it is.
+    fn or_at_once(
+        &self,
+        written: io::Result<usize>,
+        write: impl FnOnce(&Socket) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         match written {
-            // A stream that has just moved between workers is not known to be writable yet; mostly it is.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let socket = self.socket();
-                io::Write::write_vectored(&mut &*socket, bufs)
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => write(&self.socket()),
             written => written,
         }
     }

@@ -207,7 +207,7 @@ async fn apply(lease: &mut Lease, profile: &Arc<Profile>) -> Result<Notices, Err
     at_desk(|desk| {
         let conn = lease.conn();
         session.attached(&mut conn.backend, &mut desk.out, now);
-        conn.side.send(&desk.out.to_server, &[])
+        conn.side.send(&mut desk.out.to_server, &[])
     })
     .map_err(|_| lost("the connection broke"))?;
     let mut notices = Notices::default();

@@ -10,8 +10,8 @@ use super::{
     control::{Control, Hold},
     outage::Outage,
     party::{Party, Standing},
-    queue::Ticket,
     single::{Idle, Pool},
+    waiters::Ticket,
 };
 use crate::error::{Error, Kind};
 
@@ -225,8 +225,7 @@ impl<C, W> Database<C, W> {
         Some(pool.waiters.push(party, worker, waiter, now))
     }
 
-    /// Serves the queue from what is idle, and says what else is to be done. A client that asks
-    /// and then queues up does so in two steps; in between a connection may have come back.
+    /// Serves the queue from what is idle, and says what else is to be done.
     pub fn serve(&mut self, id: PoolId, worker: usize, now: Instant) -> Vec<Work<C, W>> {
         if self.control.hold == Hold::Off
             && let Some(pool) = self.pool(id)

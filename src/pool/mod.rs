@@ -19,13 +19,14 @@ mod queue;
 mod single;
 #[cfg(test)]
 mod tests;
+mod waiters;
 
 use std::time::Duration;
 
 pub use control::{Generation, Hold};
 pub use database::{Asked, Database, Given, PoolId, Snapshot, Turn, Work};
 pub use party::{Party, Standing};
-pub use queue::Ticket;
+pub use waiters::Ticket;
 
 /// The sizes of one pool, that is of one (database, user).
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -379,21 +379,21 @@ impl Parties {
     }
 
     /// A party has one waiter more, in the line that `joins` puts it in.
-    pub(super) fn waits(
+    pub(super) fn waits<T>(
         &mut self,
         party: &Party,
         lowest: Option<u64>,
         now: Instant,
-        joins: impl FnOnce(&mut Lines),
-    ) {
+        joins: impl FnOnce(&mut Lines) -> T,
+    ) -> T {
         let (member, common) = self.greet(party, now);
         if member.waiting == 0 {
             common.start(member, lowest, now);
         }
         common.change(member, now, |member| {
             member.waiting += 1;
-            joins(&mut member.lines);
-        });
+            joins(&mut member.lines)
+        })
     }
 
     /// A waiter of a party is served.

@@ -14,7 +14,7 @@
 //! Every step takes a time that grows with the logarithm of the number of parties and waiters.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -22,6 +22,7 @@ use super::{
     PoolSizes,
     guard::Guard,
     party::{Bounds, Leave, Member, Parties, Party, Standing},
+    waiters::{Ticket, Waiters, Waiting},
 };
 use crate::limit::tier::nanos;
 
@@ -29,32 +30,68 @@ use crate::limit::tier::nanos;
 /// two threads reached the lock says little about who asked first.
 pub(super) const SLACK: Duration = Duration::from_millis(1);
 
-/// A place in the queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(u64);
-
-#[derive(Debug)]
-struct Waiting<W> {
-    since: Instant,
-    party: u64,
-    worker: usize,
-    waiter: W,
-}
-
 /// Where a party stands in a worker's order of turns: those below their minimum first, then by what
 /// they have used, then by who came first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     has_minimum: bool,
     used: u64,
-    first: u64,
+    first: Ticket,
     party: u64,
+}
+
+/// The parties with waiters on one worker, each where it was put. Mostly that is one, which needs no
+/// tree.
+#[derive(Debug, Default)]
+struct Turns {
+    /// If there is one.
+    only: Option<Place>,
+    /// If there are several.
+    several: BTreeSet<Place>,
+}
+
+impl Turns {
+    fn is_empty(&self) -> bool {
+        self.only.is_none() && self.several.is_empty()
+    }
+
+    fn first(&self) -> Option<Place> {
+        self.only.or_else(|| self.several.first().copied())
+    }
+
+    /// The first that is not before `least`.
+    fn first_from(&self, least: Place) -> Option<Place> {
+        let only = self.only.filter(|place| *place >= least);
+        only.or_else(|| self.several.range(least..).next().copied())
+    }
+
+    fn insert(&mut self, place: Place) {
+        if self.is_empty() {
+            self.only = Some(place);
+        } else {
+            self.several.extend(self.only.take());
+            self.several.insert(place);
+        }
+    }
+
+    fn remove(&mut self, place: &Place) {
+        if self.only.as_ref() == Some(place) {
+            self.only = None;
+        } else if self.several.remove(place) && self.several.len() == 1 {
+            self.only = self.several.pop_first();
+        }
+    }
+
+    fn clear(&mut self) {
+        self.only = None;
+        self.several.clear();
+    }
 }
 
 /// The waiters of a party on one worker, in order of arrival. Some may have left.
 #[derive(Debug, Default)]
 struct Line {
-    numbers: VecDeque<u64>,
+    tickets: VecDeque<Ticket>,
     place: Option<Place>,
 }
 
@@ -64,7 +101,7 @@ pub(super) struct Lines(Vec<Line>);
 
 impl Lines {
     /// The one that came first.
-    fn first(&self) -> Option<u64> {
+    fn first(&self) -> Option<Ticket> {
         let places = self.0.iter().filter_map(|line| line.place);
         places.map(|place| place.first).min()
     }
@@ -84,13 +121,12 @@ pub(super) struct Queue<W> {
     fair: bool,
     guard: Option<Guard>,
     parties: Parties,
-    waiting: BTreeMap<u64, Waiting<W>>,
-    /// By worker: the parties with waiters there, each where it was put. What a party has used only
-    /// grows, so it is put where it belongs when its turn seems to have come.
-    turns: Vec<BTreeSet<Place>>,
+    waiting: Waiters<W>,
+    /// By worker. What a party has used only grows, so it is put where it belongs when its turn seems
+    /// to have come.
+    turns: Vec<Turns>,
     /// Parties that wait aside.
     parked: Vec<u64>,
-    next: u64,
 }
 
 impl<W> Queue<W> {
@@ -99,10 +135,9 @@ impl<W> Queue<W> {
             fair: sizes.fair,
             guard: sizes.adaptive.then(Guard::default),
             parties: Parties::new(sizes.adaptive),
-            waiting: BTreeMap::new(),
-            turns: (0..workers.max(1)).map(|_| BTreeSet::new()).collect(),
+            waiting: Waiters::new(),
+            turns: (0..workers.max(1)).map(|_| Turns::default()).collect(),
             parked: Vec::new(),
-            next: 0,
         }
     }
 
@@ -132,14 +167,13 @@ impl<W> Queue<W> {
 
     /// Since when the one has waited who has waited longest.
     pub(super) fn oldest_since(&self) -> Option<Instant> {
-        let (_, oldest) = self.waiting.first_key_value()?;
-        Some(oldest.since)
+        self.waiting.oldest().map(|it| it.since)
     }
 
     /// A party asks, and takes a connection at once if nobody waits who could take it and it may
     /// have one more.
     pub(super) fn takes_at_once(&mut self, party: &Party, bounds: Bounds, now: Instant) -> bool {
-        if !self.turns.iter().all(BTreeSet::is_empty) {
+        if !self.turns.iter().all(Turns::is_empty) {
             return false;
         }
         // It may have more again, perhaps, but those of it that wait aside come first.
@@ -180,35 +214,37 @@ impl<W> Queue<W> {
     /// Queues up.
     pub(super) fn push(&mut self, party: &Party, worker: usize, waiter: W, now: Instant) -> Ticket {
         let worker = worker % self.turns.len();
-        let number = self.next;
-        self.next += 1;
-        let waiting = Waiting {
+        let ticket = self.waiting.push(Waiting {
             since: now,
             party: party.number,
             worker,
             waiter,
-        };
-        self.waiting.insert(number, waiting);
-        let lowest = self.lowest();
-        self.parties.waits(party, lowest, now, |lines| {
-            lines.line(worker).numbers.push_back(number);
         });
-        self.put(party.number, worker);
-        Ticket(number)
+        let lowest = self.lowest();
+        let has_place = self.parties.waits(party, lowest, now, |lines| {
+            let line = lines.line(worker);
+            line.tickets.push_back(ticket);
+            line.place.is_some()
+        });
+        // Who comes behind others changes nothing about when it is their turn.
+        if !has_place {
+            self.put(party.number, worker);
+        }
+        ticket
     }
 
     /// Takes a waiter out who no longer wants to wait; `None` if it has been served.
     pub(super) fn remove(&mut self, ticket: Ticket, now: Instant) -> Option<W> {
-        let left = self.waiting.remove(&ticket.0)?;
-        let present = |number: &u64| self.waiting.contains_key(number);
+        let left = self.waiting.remove(ticket)?;
+        let present = |ticket: &Ticket| self.waiting.has(*ticket);
         self.parties.change(left.party, now, |member| {
             member.waiting -= 1;
-            let numbers = &mut member.lines.line(left.worker).numbers;
-            while numbers.back().is_some_and(|number| !present(number)) {
-                numbers.pop_back();
+            let tickets = &mut member.lines.line(left.worker).tickets;
+            while tickets.back().is_some_and(|ticket| !present(ticket)) {
+                tickets.pop_back();
             }
-            if numbers.len() > 2 * member.waiting + 16 {
-                numbers.retain(present);
+            if tickets.len() > 2 * member.waiting + 16 {
+                tickets.retain(present);
             }
         });
         self.put(left.party, left.worker);
@@ -223,12 +259,12 @@ impl<W> Queue<W> {
         // Without fairness the order is that of arrival alone.
         let used = if self.fair { member.used } else { 0 };
         let line = member.lines.line(worker);
-        while let Some(first) = line.numbers.front()
-            && !self.waiting.contains_key(first)
+        while let Some(first) = line.tickets.front()
+            && !self.waiting.has(*first)
         {
-            line.numbers.pop_front();
+            line.tickets.pop_front();
         }
-        let first = line.numbers.front().filter(|_| !parked);
+        let first = line.tickets.front().filter(|_| !parked);
         let place = first.map(|first| Place {
             has_minimum,
             used,
@@ -243,7 +279,9 @@ impl<W> Queue<W> {
             if let Some(before) = before {
                 turns.remove(&before);
             }
-            turns.extend(place);
+            if let Some(place) = place {
+                turns.insert(place);
+            }
         }
         place
     }
@@ -276,9 +314,17 @@ impl<W> Queue<W> {
 
     /// Whose turn it is.
     fn first(&mut self, now: Instant) -> Option<Place> {
+        // If only one party waits, on one worker, it need not be compared with any other.
+        let mut waited_for = self.turns.iter().filter(|turns| !turns.is_empty());
+        if let Some(Turns { only, .. }) = waited_for.next()
+            && only.is_some()
+            && waited_for.next().is_none()
+        {
+            return *only;
+        }
         loop {
             let firsts = self.turns.iter().enumerate();
-            let firsts = firsts.filter_map(|(worker, turns)| Some((*turns.first()?, worker)));
+            let firsts = firsts.filter_map(|(worker, turns)| Some((turns.first()?, worker)));
             let (place, worker) = firsts.min()?;
             if self.is_in_place(place, worker, now) {
                 return Some(place);
@@ -291,11 +337,11 @@ impl<W> Queue<W> {
         let least = Place {
             has_minimum: true,
             used: 0,
-            first: 0,
+            first: Ticket::FIRST,
             party: 0,
         };
         let firsts = self.turns.iter();
-        let firsts = firsts.filter_map(|turns| turns.range(least..).next());
+        let firsts = firsts.filter_map(|turns| turns.first_from(least));
         firsts.map(|place| place.used).min()
     }
 
@@ -307,14 +353,14 @@ impl<W> Queue<W> {
 
     /// A party with a waiter on `worker` that may go before `first`.
     fn near(&mut self, worker: usize, first: Place, now: Instant) -> Option<Place> {
-        let own = *self.turns.get(worker)?.first()?;
+        let own = self.turns.get(worker)?.first()?;
         if own == first {
             return None;
         }
         if !self.is_in_place(own, worker, now) || own.has_minimum != first.has_minimum {
             return None;
         }
-        let since = |number: u64| self.waiting.get(&number).map(|it| it.since);
+        let since = |ticket| self.waiting.get(ticket).map(|it| it.since);
         let before = if self.fair {
             self.parties.get(own.party)?.lines.first()?
         } else {
@@ -326,7 +372,7 @@ impl<W> Queue<W> {
     }
 
     fn serve(&mut self, place: Place, now: Instant) -> Option<(W, u64)> {
-        let served = self.waiting.remove(&place.first)?;
+        let served = self.waiting.remove(place.first)?;
         self.parties.served(place.party, now);
         self.put(place.party, served.worker);
         Some((served.waiter, place.party))
@@ -334,11 +380,10 @@ impl<W> Queue<W> {
 
     /// Takes all waiters out, oldest first.
     pub(super) fn drain(&mut self, now: Instant) -> Vec<W> {
-        self.turns.iter_mut().for_each(BTreeSet::clear);
+        self.turns.iter_mut().for_each(Turns::clear);
         self.parked.clear();
         self.parties.nobody_waits(now);
-        let waiting = std::mem::take(&mut self.waiting);
-        waiting.into_values().map(|it| it.waiter).collect()
+        self.waiting.drain()
     }
 
     /// A party may have no more: it waits aside until it gives something back.

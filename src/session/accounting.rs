@@ -111,6 +111,11 @@ impl Session {
         &self.traffic
     }
 
+    /// Another thread serves the client from now on, and counts there.
+    pub fn moves(&mut self, traffic: Arc<Traffic>) {
+        self.traffic = traffic;
+    }
+
     /// The client was told of errors.
     pub fn has_failed(&mut self, errors: u64) {
         self.cost.errors += errors;

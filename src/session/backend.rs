@@ -192,6 +192,7 @@ impl Backend {
                 }
                 if self.status == Status::Idle {
                     self.changes.ended();
+                    self.doubts.local &= !self.pipeline.is_idle();
                 }
                 if entry.drops_context || self.status == Status::Idle {
                     self.scoping.in_transaction = false;
@@ -213,7 +214,7 @@ impl Backend {
     /// there is not certain (C4).
     pub(super) fn doubt(&mut self, dropped: &[Entry]) {
         for entry in dropped {
-            if entry.unnamed {
+            if entry.unnamed && !entry.reused {
                 self.prepared.doubts_unnamed();
             }
             // A local answer says nothing about the server.

@@ -8,11 +8,11 @@ use std::{
     hash::{BuildHasher, RandomState},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
-use super::{Profile, schema::Schema, settings::intern, shape::Shape};
+use super::{Profile, reuse::Sightings, schema::Schema, settings::intern, shape::Shape};
 use crate::{sync::Mutex, tenant::Context};
 
 /// What server-side names begin with.
@@ -53,6 +53,14 @@ impl Statement {
     /// Its text was too long to be kept.
     pub(super) fn is_private(&self) -> bool {
         self.body.is_empty()
+    }
+
+    /// It is what parsing this body under these settings gives, with the tables as in `version`.
+    pub(super) fn is_of(&self, body: &[u8], flavour: &Arc<Profile>, version: u64) -> bool {
+        *self.body == *body
+            && (Arc::ptr_eq(&self.flavour, flavour) || self.flavour == *flavour)
+            && self.version == version
+            && !self.shape.is_outdated()
     }
 
     /// Its name on servers.
@@ -125,6 +133,10 @@ pub struct Catalogue {
     /// The statements that give contexts, by the number of their settings.
     injections: Mutex<Vec<(usize, Arc<Statement>)>>,
     next: AtomicU64,
+    /// Statements that clients do not name are here as well.
+    reuses: AtomicBool,
+    /// The texts of those.
+    pub(super) sightings: Sightings,
     /// The tables that they are about.
     schema: Arc<Schema>,
     /// Settings of clients that have changed theirs.
@@ -134,12 +146,24 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// Of a pool of the database with this schema.
-    pub fn new(schema: Arc<Schema>) -> Self {
+    /// Of a pool of the database with this schema; whether statements that clients do not name are
+    /// kept to be used again.
+    pub fn new(schema: Arc<Schema>, reuses: bool) -> Self {
         Self {
             schema,
+            reuses: AtomicBool::new(reuses),
             ..Self::default()
         }
+    }
+
+    /// From now on, statements that clients do not name are kept to be used again, or not.
+    pub fn reuse_unnamed(&self, reuses: bool) {
+        self.reuses.store(reuses, Ordering::Relaxed);
+    }
+
+    /// Whether statements that clients do not name are kept to be used again.
+    pub(super) fn reuses_unnamed(&self) -> bool {
+        self.reuses.load(Ordering::Relaxed)
     }
 
     /// The tables that its statements are about.
@@ -154,6 +178,13 @@ impl Catalogue {
 
     /// The statement with this body, parsed under these settings.
     pub(super) fn statement(&self, body: &[u8], flavour: &Arc<Profile>) -> Arc<Statement> {
+        // If there is no room for it, it is the client's own.
+        self.shared(body, flavour)
+            .unwrap_or_else(|| self.unshared(body, flavour))
+    }
+
+    /// The same, if all clients can have it.
+    pub(super) fn shared(&self, body: &[u8], flavour: &Arc<Profile>) -> Option<Arc<Statement>> {
         let hash = self.hasher.hash_one(body);
         let version = self.schema.version();
         let mut shared = self.shared.lock();
@@ -163,29 +194,24 @@ impl Catalogue {
                 ..Shared::default()
             };
         }
-        let found = shared.by_hash.get(&hash).and_then(|same| {
-            same.iter().find(|it| {
-                *it.body == *body && (Arc::ptr_eq(&it.flavour, flavour) || it.flavour == *flavour)
-            })
-        });
-        if let Some(statement) = found {
-            return Arc::clone(statement);
+        if let Some(found) = shared.find(hash, body, flavour) {
+            return Some(found);
         }
-        let statement = self.unshared(body, flavour);
         if shared.count >= MOST_SHARED || shared.bytes + body.len() > MOST_SHARED_BYTES {
             shared.look_for_room();
         }
-        // If all of them are in use, this one is the client's own.
-        if shared.count < MOST_SHARED && shared.bytes + body.len() <= MOST_SHARED_BYTES {
-            shared.count += 1;
-            shared.bytes += body.len();
-            shared
-                .by_hash
-                .entry(hash)
-                .or_default()
-                .push(Arc::clone(&statement));
+        if shared.count >= MOST_SHARED || shared.bytes + body.len() > MOST_SHARED_BYTES {
+            return None;
         }
-        statement
+        let statement = self.unshared(body, flavour);
+        shared.count += 1;
+        shared.bytes += body.len();
+        shared
+            .by_hash
+            .entry(hash)
+            .or_default()
+            .push(Arc::clone(&statement));
+        Some(statement)
     }
 
     /// A statement that is not shared: what it means depends on settings that are not known.
@@ -245,6 +271,21 @@ impl Catalogue {
 }
 
 impl Shared {
+    /// The statement with this body, unless it must be parsed anew.
+    fn find(&mut self, hash: u64, body: &[u8], flavour: &Arc<Profile>) -> Option<Arc<Statement>> {
+        let same = self.by_hash.get_mut(&hash)?;
+        let is_it = |it: &Arc<Statement>| *it.body == *body && it.flavour == *flavour;
+        let place = same.iter().position(is_it)?;
+        let found = same.get(place)?;
+        if !found.shape.is_outdated() {
+            return Some(Arc::clone(found));
+        }
+        same.swap_remove(place);
+        self.count -= 1;
+        self.bytes -= body.len();
+        None
+    }
+
     /// Forgets those that nobody has.
     fn look_for_room(&mut self) {
         if let Some(less) = self.patience.checked_sub(1) {

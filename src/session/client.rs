@@ -101,7 +101,13 @@ impl Session {
                     out.tell(&error);
                     break Next::Close;
                 }
-                Verdict::Stop(next) => break next,
+                Verdict::Stop(next) => {
+                    // The server may have nothing to say before that.
+                    if let Some(backend) = backend.as_deref_mut() {
+                        self.answer_locally(backend, out);
+                    }
+                    break next;
+                }
             };
             if let Some(backend) = backend.as_deref_mut() {
                 backend.is_prepared_for = false;
@@ -257,12 +263,21 @@ impl Session {
             b'B' => Request::Bind,
             b'D' => Request::Describe,
             b'E' => {
+                if backend.pipeline.ends_with_local() {
+                    // Rows come next, and nobody looks at what stands in front of those.
+                    self.answer_locally(backend, out);
+                }
                 let entry = self.before_execute(body);
                 backend.pipeline.push(entry);
                 return Verdict::Forward;
             }
             b'C' => Request::Close,
             b'c' | b'f' => Request::CopyEnd,
+            b'H' => {
+                // The server may have nothing to say to it.
+                self.answer_locally(backend, out);
+                return Verdict::Forward;
+            }
             _ => return Verdict::Forward,
         };
         backend.pipeline.sent(request, Whose::Client);

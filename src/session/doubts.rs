@@ -45,6 +45,8 @@ pub(super) struct Doubts {
     any_doubt: bool,
     settings: Vec<Doubted>,
     reported: Vec<Report>,
+    /// The transaction may have settings of its own. That ends with it, and leaves no doubt.
+    pub(super) local: bool,
     /// Every setting may be as at the session's beginning.
     pub(super) resets_all: bool,
     /// Any setting may have another value.
@@ -92,6 +94,7 @@ impl Doubts {
         if touches.unknown {
             self.unknown();
         }
+        self.local |= touches.local;
         self.resets_all |= touches.resets_all;
         self.any |= touches.any;
         self.certain = self.certain.or(touches.takes.without(Holds::ASKABLE));

@@ -30,6 +30,8 @@ impl Drain {
                 return Ok(used);
             }
             let seen = header.size.min(rest.len());
+            // Nobody is there to be answered, or to have names restored.
+            while backend.pipeline.take_local().is_some() {}
             match backend.read(header.tag, rest.get(HEADER..seen).unwrap_or_default()) {
                 Meaning::Nonsense | Meaning::Farewell | Meaning::Expulsion => {
                     return Err(Useless);
@@ -40,7 +42,6 @@ impl Drain {
                 }
                 _ => {}
             }
-            // Nobody is there to be answered, or to have names restored.
             while backend.pipeline.take_local().is_some() {}
             let dropped = backend.pipeline.take_dropped();
             backend.doubt(&dropped);

@@ -7,11 +7,13 @@ use super::{
     catalogue::{self, ServerName, Statement},
     client::Verdict,
     forward::Frame,
+    own_names::Naming,
     pipeline::Entry,
     prepared::Has,
     provide::{ensure, make_room, write_parse},
     reading::{Act, touches_of_text},
     renamed::Renamed,
+    reuse::may_be_reused,
     statements::{MOST_NAMED_BYTES, MOST_NAMES, Meaning},
     touches::{Holds, Touches},
     walk::{Comment, comment_of},
@@ -57,6 +59,14 @@ impl Session {
             return verdict;
         }
         let rest = frame.body.get(name.len() + 1..).unwrap_or_default();
+        let reuses = name.is_empty() && self.may_reuse(frame, backend);
+        // What is known needs no reading, but for whose it is.
+        if reuses
+            && self.tenancy.is_none()
+            && let Some(known) = self.find_reusable(rest, None, backend)
+        {
+            return self.parse_reused(frame, known, Parsed::default(), backend, out);
+        }
         let read = match self.read_parse(frame, rest, backend) {
             Ok(read) => read,
             Err(error) => {
@@ -73,8 +83,20 @@ impl Session {
             ensure(statement, backend, out);
         }
         let rest = read.stripped.as_deref().unwrap_or(rest);
+        if reuses && may_be_reused(read.meaning.as_ref()) {
+            let known = match self.tenancy {
+                Some(_) => self.find_reusable(rest, read.meaning.as_ref(), backend),
+                None => None,
+            };
+            if let Some(known) = known.or_else(|| self.find_seen(rest, backend)) {
+                return self.parse_reused(frame, known, read, backend, out);
+            }
+        }
         if name.is_empty() {
             self.free_unbound(backend);
+            if reuses && !sql::changes_only_data(rest) {
+                backend.prepared.stops_reusing();
+            }
             // Too long to be kept, and so to be parsed again elsewhere.
             let kept = if frame.is_whole() { rest } else { b"" };
             let tag = self.names.set_unnamed(kept, read.meaning, self.dialect.sql);
@@ -128,6 +150,7 @@ impl Session {
             }
             self.catalogue.private(&self.flavour)
         } else if backend.doubts.has_settings()
+            || backend.question.is_some()
             || backend.held.or(backend.doubts.holds).has(Holds::TEMPORARY)
         {
             // What it is parsed under is known only when the server has been asked (C13), and a
@@ -161,7 +184,6 @@ impl Session {
                 local: true,
                 ..entry
             });
-            self.answer_locally(backend, out);
             return Verdict::Drop;
         }
         make_room(&statement, backend, out);
@@ -276,6 +298,9 @@ impl Session {
         }
         if bind.statement.is_empty() {
             self.free_unbound(backend);
+        } else {
+            // It may be anything, and what is said to be reused behind it would not meet it.
+            backend.prepared.stops_reusing();
         }
         self.bound_by_tag &= !bind.portal.is_empty();
         let mut meaning = self.names.meaning(bind.statement).cloned();
@@ -312,6 +337,7 @@ impl Session {
         frame.forward_with(end, &front, &mut out.to_server);
         backend.pipeline.push(Entry {
             statement: id.number(),
+            reused: bind.statement.is_empty(),
             ..entry
         });
         Verdict::Rewritten
@@ -338,6 +364,7 @@ impl Session {
         frame.forward_with(name.len() + 2, &front, &mut out.to_server);
         backend.pipeline.push(Entry {
             statement: id.number(),
+            reused: name.is_empty(),
             ..entry
         });
         Verdict::Rewritten
@@ -378,7 +405,6 @@ impl Session {
                 journaled: true,
                 ..entry
             });
-            self.answer_locally(backend, out);
             return Verdict::Drop;
         }
         if catalogue::is_reserved(name) {
@@ -386,7 +412,6 @@ impl Session {
                 local: true,
                 ..entry
             });
-            self.answer_locally(backend, out);
             return Verdict::Drop;
         }
         // It may be one that SQL prepared.
@@ -400,6 +425,12 @@ impl Session {
     /// Makes sure that the server has what the client calls `name`; `None` = the client's own words will do.
     fn find(&mut self, name: &[u8], backend: &mut Backend, out: &mut Output) -> Option<Found> {
         if name.is_empty() {
+            if backend.prepared.naming == Naming::ByNumber
+                && let Some((statement, _)) = self.names.shared_unnamed()
+            {
+                ensure(statement, backend, out);
+                return Some(Found::Statement(statement.id));
+            }
             self.ensure_unnamed(backend, out);
             return None;
         }
@@ -422,13 +453,13 @@ impl Session {
 
 /// A Parse, as it was read.
 #[derive(Default)]
-struct Parsed {
+pub(super) struct Parsed {
     /// Where there are tenants.
-    meaning: Option<Meaning>,
+    pub(super) meaning: Option<Meaning>,
     /// What follows the name, if that is not what the client sent.
-    stripped: Option<Vec<u8>>,
+    pub(super) stripped: Option<Vec<u8>>,
     /// Characters that were cut off in front.
-    cut: u16,
+    pub(super) cut: u16,
 }
 
 impl Parsed {

@@ -31,6 +31,7 @@
 //! | `schema` | have tables changed since? |
 //! | `shape` | and is a statement still what it was? |
 //! | `prepared` | which of them has a server connection parsed? |
+//! | `reuse` | may a statement without a name be one of them? |
 //! | `provide` | what does it need so that the client finds them? |
 //! | `reading` | what does a statement mean to a session? |
 //! | `tenancy` | whose is this session, and this transaction? |
@@ -67,6 +68,7 @@ mod provide;
 mod reading;
 mod renamed;
 mod returning;
+mod reuse;
 mod rewritten;
 mod schema;
 mod scoping;

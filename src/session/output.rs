@@ -7,6 +7,9 @@ use std::ops::Range;
 
 use crate::error::Error;
 
+/// What is copied rather than listed, if it is in several stretches.
+const FEW_BYTES: usize = 4096;
+
 /// Where a stretch of output lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Run {
@@ -21,6 +24,10 @@ enum Run {
 pub struct Gather {
     runs: Vec<Run>,
     own: Vec<u8>,
+    /// Of all runs together.
+    size: usize,
+    /// Room to put small runs together in.
+    together: Vec<u8>,
     /// Where the slice that is being read begins in the caller's buffer.
     base: usize,
 }
@@ -31,6 +38,7 @@ impl Gather {
         if range.is_empty() {
             return;
         }
+        self.size += range.len();
         let range = range.start + self.base..range.end + self.base;
         match self.runs.last_mut() {
             Some(Run::Input(last)) if last.end == range.start => last.end = range.end,
@@ -46,6 +54,7 @@ impl Gather {
         if range.is_empty() {
             return;
         }
+        self.size += range.len();
         match self.runs.last_mut() {
             Some(Run::Own(last)) if last.end == range.start => last.end = range.end,
             _ => self.runs.push(Run::Own(range)),
@@ -62,6 +71,29 @@ impl Gather {
         self.runs.len()
     }
 
+    /// Bytes to write.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// All bytes to write as one slice, if they are one, or few enough to be copied: the kernel
+    /// takes longer over a list of short stretches than it takes to put them together.
+    pub fn in_one_piece<'a>(&'a mut self, input: &'a [u8]) -> Option<&'a [u8]> {
+        match self.runs.as_slice() {
+            [Run::Input(range)] => input.get(range.clone()),
+            [Run::Own(range)] => self.own.get(range.clone()),
+            _ if self.size <= FEW_BYTES => {
+                let mut together = std::mem::take(&mut self.together);
+                together.clear();
+                self.slices(input)
+                    .for_each(|slice| together.extend_from_slice(slice));
+                self.together = together;
+                Some(&self.together)
+            }
+            _ => None,
+        }
+    }
+
     /// The bytes to write, in order; `input` is the buffer that was read from.
     pub fn slices<'a>(&'a self, input: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         self.runs.iter().map(move |run| match run {
@@ -75,6 +107,7 @@ impl Gather {
         self.own.clear();
         // An error text or a welcome may have grown it; what is kept is what a normal turn needs.
         self.own.shrink_to(16 * 1024);
+        self.size = 0;
         self.base = 0;
     }
 }

@@ -79,6 +79,8 @@ pub struct Entry {
     pub(super) journaled: bool,
     /// It was not sent: pgusher itself answers it when its turn comes (C6).
     pub(super) local: bool,
+    /// The client did not name the statement, and the server has it by a number: see `reuse`.
+    pub(super) reused: bool,
     /// Its text is not the client's own: see `rewritten`.
     pub(super) rewritten: bool,
     /// It was made to fail, in the place of what the client sent.
@@ -107,6 +109,7 @@ impl Entry {
             unnamed: false,
             journaled: false,
             local: false,
+            reused: false,
             rewritten: false,
             refused: false,
             gives_context: false,
@@ -344,6 +347,16 @@ impl Pipeline {
         if extended && self.queue.len() == 1 {
             self.open = true;
         }
+    }
+
+    /// There may be requests that pgusher answers itself.
+    pub(super) fn may_have_local(&self) -> bool {
+        self.has_local
+    }
+
+    /// The last one is a request that pgusher answers itself.
+    pub(super) fn ends_with_local(&self) -> bool {
+        self.has_local && self.queue.back().is_some_and(|entry| entry.local)
     }
 
     /// Takes the next request if it is one that pgusher answers itself.

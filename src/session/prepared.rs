@@ -13,6 +13,7 @@ use std::{
 use super::{
     catalogue::Statement,
     own_names::Naming,
+    reuse::Recent,
     shape::{Compared, Shape},
 };
 
@@ -90,6 +91,10 @@ pub(super) struct Prepared {
     unnamed: Option<UnnamedTag>,
     /// That is so only for the batch that is being sent: before it, it was another.
     unnamed_in_batch: bool,
+    /// Statements that were found by their texts, to be found without asking who shares them.
+    pub(super) recent: Recent,
+    /// The batch in which they may be used.
+    reusing_in: u64,
 }
 
 /// No batch has this number.
@@ -104,6 +109,8 @@ impl Default for Prepared {
             batch: NO_BATCH + 1,
             unnamed: None,
             unnamed_in_batch: false,
+            recent: Recent::default(),
+            reusing_in: NO_BATCH,
         }
     }
 }
@@ -206,6 +213,28 @@ impl Prepared {
         self.known
             .get(&id)
             .map_or(Compared::No, |known| known.compared)
+    }
+
+    /// Nothing that is on its way can have changed the tables: unnamed statements may be reused
+    /// until the end of the batch.
+    pub(super) fn begins_reusing(&mut self) {
+        self.reusing_in = self.batch;
+    }
+
+    /// What is sent now may change them.
+    pub(super) fn stops_reusing(&mut self) {
+        self.reusing_in = NO_BATCH;
+    }
+
+    pub(super) fn is_reusing(&self) -> bool {
+        self.reusing_in == self.batch
+    }
+
+    /// The statement may not be what its text means.
+    pub(super) fn outdates(&self, id: u64) {
+        if let Some(known) = self.known.get(&id) {
+            known.shape.outdate();
+        }
     }
 
     /// A Sync is sent.

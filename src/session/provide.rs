@@ -74,7 +74,7 @@ impl Session {
             if entry.whose == Whose::Client {
                 self.names.confirm_unnamed();
             }
-            if !self.names.awaits_unnamed() {
+            if !entry.reused && !self.names.awaits_unnamed() {
                 let tag = self.names.unnamed().map(|(tag, _)| tag);
                 backend.prepared.replaced_unnamed(tag);
             }

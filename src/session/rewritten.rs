@@ -191,8 +191,14 @@ impl Rewritten {
 const NAME_TAKEN: &[u8] = b"42P05";
 
 impl Session {
-    /// The server's error in the client's own words: a statement has the name that the client gave it.
-    pub(super) fn in_own_names(&mut self, code: &[u8], body: &[u8]) -> Option<Vec<u8>> {
+    /// The server's error in the client's own words: a statement has the name that the client gave it,
+    /// or none.
+    pub(super) fn in_own_names(
+        &mut self,
+        code: &[u8],
+        body: &[u8],
+        unnamed: bool,
+    ) -> Option<Vec<u8>> {
         let taken = self.names.take_taken().filter(|_| code == NAME_TAKEN);
         memchr::memmem::find(body, catalogue::PREFIX)?;
         let mut renamed = None;
@@ -208,7 +214,10 @@ impl Session {
             let mut quoted = text.splitn(3, |byte| *byte == b'"');
             match (field, quoted.next(), quoted.next(), quoted.next()) {
                 (b'M', Some(before), Some(name), Some(after)) if catalogue::is_reserved(name) => {
-                    let own_name = taken.as_deref().or_else(|| self.own_name(name));
+                    let own_name = match unnamed {
+                        true => Some(b"".as_slice()),
+                        false => taken.as_deref().or_else(|| self.own_name(name)),
+                    };
                     own.extend([before, b"\"", own_name.unwrap_or(name), b"\"", after].concat());
                     renamed = Some(());
                 }

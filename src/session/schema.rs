@@ -52,6 +52,11 @@ impl Changes {
         }
     }
 
+    /// The open transaction may have changed something.
+    pub(super) fn are_pending(&self) -> bool {
+        self.pending
+    }
+
     /// No transaction is open.
     pub(super) fn ended(&mut self) {
         if std::mem::take(&mut self.pending) {

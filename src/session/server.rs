@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{
     Backend, Entry, Meaning, Next, Output, Progress, Request, Session, Status, WINDOW, Whose,
-    client::LongFrame, loss, settings::Reading, shape::PLAN_CHANGED,
+    client::LongFrame, loss, reuse::refused_reused, settings::Reading, shape::PLAN_CHANGED,
 };
 use crate::{
     error::{Error, Kind},
@@ -50,6 +50,10 @@ impl Session {
                 used += header.size;
                 continue;
             }
+            // Only what is answered in front of a reply costs no write of its own.
+            if backend.pipeline.may_have_local() {
+                self.answer_locally(backend, out);
+            }
             let seen = header.size.min(WINDOW);
             let body = rest.get(HEADER..seen).unwrap_or_default();
             let forward = match self.server_frame(header.tag, body, backend, out, now) {
@@ -60,7 +64,7 @@ impl Session {
                 out.to_client.input(used..used + seen);
             }
             self.long_reply = LongFrame::after(header.size, seen, forward);
-            if self.long_reply.is_none() {
+            if self.long_reply.is_none() && backend.pipeline.may_have_local() {
                 self.answer_locally(backend, out);
             }
             used += seen;
@@ -252,7 +256,11 @@ impl Session {
                     // Perhaps by somebody who did not go through here (C12).
                     self.catalogue.schema().has_changed();
                 }
-                match self.in_own_names(fields.code, body) {
+                let reused = entry.is_some_and(|entry| entry.reused);
+                if reused && entry.is_some_and(|entry| entry.request != Request::Parse) {
+                    refused_reused(statement, fields.code, backend);
+                }
+                match self.in_own_names(fields.code, body, reused) {
                     Some(own) => {
                         out.to_client
                             .own(|bytes| write::frame(bytes, b'E', |it| it.extend(own)));

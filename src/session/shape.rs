@@ -10,7 +10,7 @@ use std::{
     hash::{DefaultHasher, Hasher},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -38,6 +38,8 @@ pub(super) const PLAN_CHANGED: &str = "cached plan must not change result type";
 pub(super) struct Shape {
     parameters: AtomicU64,
     rows: AtomicU64,
+    /// Who prepares the text again gets another statement.
+    is_outdated: AtomicBool,
 }
 
 /// Whether a statement on a server connection is what its clients were told of it.
@@ -53,6 +55,15 @@ pub(super) enum Compared {
 }
 
 impl Shape {
+    /// A statement may not be any more what its text would mean if it were parsed now.
+    pub(super) fn outdate(&self) {
+        self.is_outdated.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_outdated(&self) -> bool {
+        self.is_outdated.load(Ordering::Relaxed)
+    }
+
     fn is_known(&self) -> bool {
         self.rows.load(Ordering::Relaxed) != 0
     }

@@ -78,8 +78,30 @@ struct Unnamed {
     meaning: Option<Meaning>,
     /// How it was read.
     dialect: Dialect,
-    /// What followed the empty name in its Parse; nothing, if that was too long to be kept.
-    text: Vec<u8>,
+    text: Text,
+}
+
+/// What followed the empty name in the Parse of an unnamed statement.
+pub(super) enum Text {
+    /// Nothing, if that was too long to be kept.
+    Own(Vec<u8>),
+    /// Servers have it by a number.
+    Shared(Arc<Statement>),
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self::Own(Vec::new())
+    }
+}
+
+impl Text {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Own(text) => text,
+            Self::Shared(statement) => &statement.body,
+        }
+    }
 }
 
 /// Room for the text of an unnamed statement that a client keeps to use it again.
@@ -302,14 +324,40 @@ impl Names {
         meaning: Option<Meaning>,
         dialect: Dialect,
     ) -> UnnamedTag {
+        let mut unnamed = self.spare.take().unwrap_or_default();
+        match &mut unnamed.text {
+            Text::Own(text) => {
+                text.clear();
+                text.extend_from_slice(body);
+            }
+            text @ Text::Shared(_) => *text = Text::Own(body.to_vec()),
+        }
+        self.replace_unnamed(unnamed, meaning, dialect)
+    }
+
+    /// The same, with a text that is kept already.
+    pub(super) fn set_unnamed_to(
+        &mut self,
+        text: Text,
+        meaning: Option<Meaning>,
+        dialect: Dialect,
+    ) -> UnnamedTag {
+        let mut unnamed = self.spare.take().unwrap_or_default();
+        unnamed.text = text;
+        self.replace_unnamed(unnamed, meaning, dialect)
+    }
+
+    fn replace_unnamed(
+        &mut self,
+        mut unnamed: Box<Unnamed>,
+        meaning: Option<Meaning>,
+        dialect: Dialect,
+    ) -> UnnamedTag {
         self.generation += 1;
         let generation = self.generation;
-        let mut unnamed = self.spare.take().unwrap_or_default();
         unnamed.generation = generation;
         unnamed.meaning = meaning;
         unnamed.dialect = dialect;
-        unnamed.text.clear();
-        unnamed.text.extend_from_slice(body);
         self.earlier
             .push_back(std::mem::replace(&mut self.unnamed, Some(unnamed)));
         self.tag(generation)
@@ -319,7 +367,7 @@ impl Names {
     /// name their statements parse the same one again and again.
     pub(super) fn known_act(&self, body: &[u8], dialect: Dialect) -> Option<&Act> {
         let unnamed = self.unnamed.as_ref()?;
-        let same = unnamed.text == body && unnamed.dialect == dialect;
+        let same = unnamed.text.bytes() == body && unnamed.dialect == dialect;
         unnamed.meaning.as_ref().filter(|_| same).map(|it| &it.act)
     }
 
@@ -335,12 +383,17 @@ impl Names {
 
     /// The oldest change of the unnamed statement was answered.
     pub(super) fn confirm_unnamed(&mut self) {
-        if let Some(Some(mut old)) = self.earlier.pop_front()
-            && old.text.capacity() <= SPARE_ROOM
-        {
-            old.meaning = None;
-            self.spare = Some(old);
+        let Some(Some(mut old)) = self.earlier.pop_front() else {
+            return;
+        };
+        old.meaning = None;
+        match &old.text {
+            Text::Own(text) if text.capacity() > SPARE_ROOM => return,
+            Text::Own(_) => {}
+            // It is not to be held for somebody who may never come back to it.
+            Text::Shared(_) => old.text = Text::default(),
         }
+        self.spare = Some(old);
     }
 
     /// The `count` oldest changes of the unnamed statement will never be answered. Where the
@@ -363,7 +416,16 @@ impl Names {
 
     pub(super) fn unnamed(&self) -> Option<(UnnamedTag, &[u8])> {
         let unnamed = self.unnamed.as_ref()?;
-        Some((self.tag(unnamed.generation), unnamed.text.as_slice()))
+        Some((self.tag(unnamed.generation), unnamed.text.bytes()))
+    }
+
+    /// The unnamed statement, if servers have it by a number; and what it means.
+    pub(super) fn shared_unnamed(&self) -> Option<(&Arc<Statement>, Option<&Meaning>)> {
+        let unnamed = self.unnamed.as_ref()?;
+        match &unnamed.text {
+            Text::Own(_) => None,
+            Text::Shared(statement) => Some((statement, unnamed.meaning.as_ref())),
+        }
     }
 
     fn tag(&self, generation: u64) -> UnnamedTag {

@@ -8,6 +8,7 @@ mod batches;
 mod copy;
 mod loss;
 mod play;
+mod reuse;
 mod settings;
 mod sizes;
 mod time;

@@ -127,6 +127,8 @@ pub(super) struct Touched {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Touches {
     pub(super) settings: Vec<Touched>,
+    /// Settings that mean something to PostgreSQL are set until the transaction ends.
+    pub(super) local: bool,
     /// Every setting goes back to what it was at the session's beginning.
     pub(super) resets_all: bool,
     /// Any setting may be set, by code that is not in the text.
@@ -163,10 +165,17 @@ pub(super) fn is_of_transaction(name: &[u8]) -> bool {
     OF_TRANSACTION.contains(&name)
 }
 
+/// Whether a setting can change what a statement means or how it is run: those of an application
+/// have a dot in their names, and a timeout changes neither.
+fn is_meaningful(name: &[u8]) -> bool {
+    !name.contains(&b'.') && !name.to_ascii_lowercase().ends_with(b"_timeout")
+}
+
 impl Touches {
     /// Those of a statement that was not read.
     pub(super) const UNREAD: Self = Self {
         settings: Vec::new(),
+        local: true,
         resets_all: false,
         any: true,
         unknown: false,
@@ -218,6 +227,11 @@ impl Touches {
                 name,
                 value,
             } if !is_own(name) => self.setting(name, *value == Value::Default),
+            Kind::Set {
+                scope: Scope::Local,
+                name,
+                ..
+            } => self.local |= is_meaningful(name),
             Kind::Reset(name) if !is_own(name) => self.setting(name, true),
             Kind::SetCharacteristics => {
                 for which in ["isolation", "read_only", "deferrable"] {
@@ -272,6 +286,8 @@ impl Touches {
         }
         for call in &calls.set_config {
             if truth(&Given::of(&call.local)) == Some(true) {
+                let name = Given::of(&call.name).text();
+                self.local |= name.is_none_or(|name| is_meaningful(&name));
                 continue;
             }
             let resets = Given::of(&call.value) == Given::Default;
@@ -305,6 +321,7 @@ impl Touches {
             }
         }
         self.settings.extend_from_slice(&other.settings);
+        self.local |= other.local;
         self.resets_all |= other.resets_all;
         self.any |= other.any;
         self.unknown |= other.unknown;

@@ -17,27 +17,8 @@ pub fn mentions(text: &[u8], name: &[u8]) -> bool {
 /// Whether a text may change its session beyond the transaction (a setting, a lock, a temporary
 /// table), or look at what it has prepared. A coarse question as well: `false` is certain.
 pub fn may_touch_session(text: &[u8]) -> bool {
-    /// Statements that change nothing but data, if nothing in them says otherwise.
-    const PLAIN: [&[u8]; 14] = [
-        b"select",
-        b"insert",
-        b"update",
-        b"delete",
-        b"with",
-        b"values",
-        b"merge",
-        b"begin",
-        b"commit",
-        b"rollback",
-        b"end",
-        b"copy",
-        b"fetch",
-        b"show",
-    ];
     let text = text.trim_ascii();
-    let length = text.iter().position(|byte| !byte.is_ascii_alphabetic());
-    let word = text.get(..length.unwrap_or(text.len())).unwrap_or_default();
-    if !PLAIN.iter().any(|plain| word.eq_ignore_ascii_case(plain)) {
+    if !begins_plainly(text) {
         return true;
     }
     let follows = |at: usize, part: &[u8]| {
@@ -60,6 +41,30 @@ pub fn may_touch_session(text: &[u8]) -> bool {
         })
         // `INTO TEMPORARY`, `pg_temp`
         || memchr2_iter(b'p', b'P', text).any(|at| precedes(at, b"tem"))
+}
+
+/// Whether the first word is that of a statement that changes nothing but data, if nothing in it says
+/// otherwise.
+pub(super) fn begins_plainly(text: &[u8]) -> bool {
+    const PLAIN: [&[u8]; 14] = [
+        b"select",
+        b"insert",
+        b"update",
+        b"delete",
+        b"with",
+        b"values",
+        b"merge",
+        b"begin",
+        b"commit",
+        b"rollback",
+        b"end",
+        b"copy",
+        b"fetch",
+        b"show",
+    ];
+    let length = text.iter().position(|byte| !byte.is_ascii_alphabetic());
+    let word = text.get(..length.unwrap_or(text.len())).unwrap_or_default();
+    PLAIN.iter().any(|plain| word.eq_ignore_ascii_case(plain))
 }
 
 /// What a text may do to its session, of which only parts are known.

@@ -19,6 +19,7 @@ pub mod mask;
 mod mention;
 mod notable;
 pub mod quote;
+mod repeat;
 mod set;
 mod statement;
 pub mod traceparent;
@@ -28,6 +29,7 @@ pub use classify::{CopyWay, Discard, Kind, Name, Scope, Value, names_prepared};
 pub use lexer::Dialect;
 pub use mention::{Hints, LONGEST_HINT, may_name_prepared, may_touch_session, mentions};
 pub use notable::{Argument, Notable, SetConfig};
+pub use repeat::{changes_only_data, is_repeatable};
 pub use statement::{Statement, Statements, statements};
 pub use vacates::vacates;
 

@@ -19,7 +19,7 @@ both_versions!(
             let pgusher = Pgusher::in_front_of(pg)
                 .pool_size(3)
                 .log_level("info")
-                .config(&format!("[runtime]\nworkers = {workers}"))
+                .config(&format!("[runtime]\nworkers = {workers}\nspread = \"even\""))
                 .start();
             let done = AtomicBool::new(false);
             let most = std::thread::scope(|scope| {
@@ -140,7 +140,7 @@ both_versions!(
             .database("max_db_connections = 4")
             .config("[users.app_md5]\npassword = \"secret\"")
             .config("[users.app_clear]\npassword = \"secret\"")
-            .config("[runtime]\nworkers = 4")
+            .config("[runtime]\nworkers = 4\nspread = \"even\"")
             .log_level("info")
             .start();
         // A connection that was closed is gone for pgusher a moment before it is for PostgreSQL,

@@ -305,6 +305,11 @@ impl Builder {
         } else {
             String::new()
         };
+        // Clients on several threads are the harder case, wherever a test does not say.
+        let runtime = match self.extra.contains("[runtime]") {
+            true => "",
+            false => "[runtime]\nworkers = 2\nspread = \"even\"\n",
+        };
         let mut address = String::from("\"127.0.0.1:0\"");
         if let Some(path) = &self.socket {
             address = format!("[{address}, \"{path}\"]");
@@ -315,6 +320,7 @@ impl Builder {
              [log]\nlevel = \"{log}\"\n{log_lines}\n\
              {app}\
              [databases.\"{name}\"]\nurl = \"{url}?sslmode=disable\"\npool_size = {size}\n{database}\n\
+             {runtime}\n\
              {extra}",
             listen = self.listen,
             name = self.database_name,

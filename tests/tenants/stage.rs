@@ -252,6 +252,8 @@ impl<'a> Stage<'a> {
             self.wrong
                 .push(format!("{name}\n--- who has no tenant sees {nobody:?}"));
         }
+        // What is tidied is changed past pgusher, which must not take it for what it was (C12).
+        self.nobody.rows("DROP VIEW IF EXISTS nothing");
         let batch = self.next.ask(&[extended(SEEN, &[]), sync()].concat());
         if !batch.text().contains("D globex") {
             self.wrong

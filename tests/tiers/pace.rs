@@ -143,7 +143,7 @@ fn the_rate_is_right() {
     let databases = [server().fresh_database(), server().fresh_database()];
     let pgusher = Pgusher::in_front_of(server())
         .log_level("info")
-        .config("[runtime]\nworkers = 4\n[users.other]\npassword = \"secret\"")
+        .config("[runtime]\nworkers = 4\nspread = \"even\"\n[users.other]\npassword = \"secret\"")
         .config("[tenant]\nsetting = \"app.tenant_id\"\nrequired = false")
         .config(&format!(
             "[limits]\ntransactions_per_second = {RATE}\nburst = {BURST}\nmax_delay = \"10s\""

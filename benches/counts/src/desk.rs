@@ -14,6 +14,7 @@ use pgusher::{
 
 pub(crate) struct Desk {
     session: Session,
+    catalogue: Arc<Catalogue>,
     pub(crate) backend: Backend,
     out: Output,
     now: Instant,
@@ -52,13 +53,14 @@ impl Desk {
             name.as_bytes().to_vec(),
         )]));
         let now = Instant::now();
+        let catalogue = Arc::new(Catalogue::default());
         let start = Start {
             mode: PoolMode::Transaction,
             timeouts: Arc::new(Timeouts::default()),
             flavour: Arc::clone(&wanted),
             wanted: Arc::clone(&wanted),
             seen: Arc::clone(&reported),
-            catalogue: Arc::new(Catalogue::default()),
+            catalogue: Arc::clone(&catalogue),
             pins: Arc::default(),
             pid: 0,
             traffic: Arc::default(),
@@ -68,10 +70,16 @@ impl Desk {
         backend.applied = wanted;
         Self {
             session: Session::new(start, now),
+            catalogue,
             backend,
             out: Output::default(),
             now,
         }
+    }
+
+    /// Its pool keeps statements without a name.
+    pub(crate) fn reuses(&self) {
+        self.catalogue.reuse_unnamed(true);
     }
 
     /// Another server connection to which the same holds.

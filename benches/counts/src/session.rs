@@ -18,6 +18,7 @@ pub(crate) fn operations() {
     mapped();
     block();
     unnamed();
+    reused();
     named();
     named_elsewhere();
     named_of_many();
@@ -78,6 +79,32 @@ fn unnamed() {
     let rows = reply(b"12TDCZ");
     count("session: unnamed statement", || {
         desk.transaction(&batch, &rows);
+    });
+}
+
+/// What comes again and again: the server has parsed it.
+fn reused() {
+    let mut desk = Desk::new("checkout");
+    desk.reuses();
+    let batch = [parse(b"", TEXT), execute(b"")].concat();
+    // Parsed as it came, then to be kept.
+    for _ in 0..2 {
+        desk.transaction(&batch, &reply(b"12TDCZ"));
+    }
+    let rows = reply(b"2TDCZ");
+    count("session: unnamed statement, reused", || {
+        desk.transaction(&batch, &rows);
+    });
+    let texts = [TEXT, b"select bbalance from branches where bid = $1"];
+    let batches = texts.map(|text| [parse(b"", text), execute(b"")].concat());
+    for _ in 0..2 {
+        desk.transaction(&batches[1], &reply(b"12TDCZ"));
+    }
+    let mut turns = batches.iter().cycle();
+    count("session: unnamed statements by turns, reused", || {
+        if let Some(batch) = turns.next() {
+            desk.transaction(batch, &rows);
+        }
     });
 }
 

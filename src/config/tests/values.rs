@@ -35,7 +35,7 @@ fn what_is_left_out_has_its_default() {
         (Some(Duration::from_secs(1)), false)
     );
     assert_eq!(config.traces, None);
-    assert!(config.workers >= 1);
+    assert!(config.runtime.workers >= 1);
     let app = &config.databases["app"];
     assert_eq!(app.upstream.address, Address::Tcp("db".to_owned(), 5432));
     assert_eq!(
@@ -119,7 +119,7 @@ fn what_is_given_goes_before_the_default() {
         shown,
         ["0.0.0.0:6432", "[::1]:6433", "/run/.s.PGSQL.6432", "sock"]
     );
-    assert_eq!((config.auth, config.workers), (AuthMethod::Md5, 3));
+    assert_eq!((config.auth, config.runtime.workers), (AuthMethod::Md5, 3));
     assert_eq!(config.listen.client_login_timeout, None);
     let (any, b, c) = (
         &config.databases["*"],

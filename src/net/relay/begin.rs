@@ -101,7 +101,7 @@ impl Client {
         let pool = self.parts.membership.pool();
         let worker = self.seat.worker().nth;
         match pool.claim(&self.parts.bell, &party_of(&self.account), worker, now) {
-            Claim::Granted(lease) => self.attach(lease, desk).map(|()| true),
+            Claim::Granted(lease) => self.attach(lease, desk, now).map(|()| true),
             Claim::Queued(queued) => {
                 self.queued = Some(queued);
                 self.session.waiting(now);
@@ -115,12 +115,9 @@ impl Client {
     /// again.
     pub(super) fn may_begin(&mut self) -> Result<(), Gone> {
         self.delayed = false;
-        self.begin_with(|client, desk, filled| {
-            let now = Instant::now();
-            match client.looking {
-                Some(_) => client.start(desk, 0, filled, now),
-                None => client.claim(desk, now),
-            }
+        self.begin_with(|client, desk, filled, now| match client.looking {
+            Some(_) => client.start(desk, 0, filled, now),
+            None => client.claim(desk, now),
         })
     }
 
@@ -128,12 +125,13 @@ impl Client {
     /// kept again, or refused.
     pub(super) fn begin_with(
         &mut self,
-        begin: impl FnOnce(&mut Self, &mut Desk, usize) -> Result<bool, Error>,
+        begin: impl FnOnce(&mut Self, &mut Desk, usize, Instant) -> Result<bool, Error>,
     ) -> Result<(), Gone> {
+        let now = Instant::now();
         at_desk(|desk| {
             let filled = self.side.take_kept(&mut desk.window);
-            match begin(self, desk, filled) {
-                Ok(true) => self.go_on(desk, filled),
+            match begin(self, desk, filled, now) {
+                Ok(true) => self.go_on(desk, filled, now),
                 Ok(false) => {
                     self.side
                         .keep(desk.window.get(..filled).unwrap_or_default());
@@ -209,6 +207,9 @@ impl Client {
             lease.give_back(now);
         }
         self.parts.card.rests(self.session.statements());
+        if let Some(worker) = self.seat.changes() {
+            self.moves_to = Some(worker);
+        }
         self.leave_if_stopping()
     }
 
@@ -223,7 +224,12 @@ impl Client {
         }
     }
 
-    pub(super) fn attach(&mut self, mut lease: Lease, desk: &mut Desk) -> Result<(), Error> {
+    pub(super) fn attach(
+        &mut self,
+        mut lease: Lease,
+        desk: &mut Desk,
+        now: Instant,
+    ) -> Result<(), Error> {
         lease
             .bring_home(&self.pass.lobby().workers)
             .map_err(|error| {
@@ -232,7 +238,6 @@ impl Client {
                     format!("a server connection could not be taken over: {error}"),
                 )
             })?;
-        let now = Instant::now();
         self.has_waited(desk, now);
         self.parts.card.works(&lease.conn().card, &self.account);
         self.session

@@ -31,7 +31,7 @@ impl Client {
                 .server_lost(backend, error, &mut desk.out, Instant::now());
             dispose(lease);
             self.count_told(desk);
-            self.side.send(&desk.out.to_client, &[])?;
+            self.side.send(&mut desk.out.to_client, &[])?;
             Ok::<_, Gone>(next)
         })?;
         if next == Next::Close {

@@ -1,7 +1,8 @@
 //! The player of transcripts, and their notation.
 //!
 //! A frame is its type and its words: `Q select 1`, `P name text`, `Z T`, `C BEGIN`, `E 22000`,
-//! `F! 57P01` (a FATAL ErrorResponse), `S TimeZone UTC` (ParameterStatus); of others the body as it stands.
+//! `F! 57P01` (a FATAL ErrorResponse), `S TimeZone UTC` (ParameterStatus), `B portal statement` and
+//! `Ds statement` and `Cs statement` (Describe and Close; `-` is the one without a name); of others the body as it stands.
 
 use std::{
     fmt::Write as _,
@@ -207,6 +208,9 @@ fn encode(frames: &str) -> Vec<u8> {
             write::cstr(out, second.as_bytes());
         };
         let tag_byte = tag.as_bytes()[0];
+        let named = |out: &mut Vec<u8>, name: &str| {
+            write::cstr(out, name.trim_matches('-').as_bytes());
+        };
         let report = |severity| write::Report {
             severity,
             code: rest,
@@ -235,6 +239,20 @@ fn encode(frames: &str) -> Vec<u8> {
             "P" => write::frame(&mut bytes, b'P', |out| {
                 words(out);
                 out.extend_from_slice(&[0, 0]);
+            }),
+            "B" if !rest.is_empty() => write::frame(&mut bytes, b'B', |out| {
+                let (portal, statement) = rest.split_once(' ').unwrap();
+                named(out, portal);
+                named(out, statement);
+                out.extend_from_slice(&[0; 6]);
+            }),
+            "Ds" => write::frame(&mut bytes, b'D', |out| {
+                out.push(b'S');
+                named(out, rest);
+            }),
+            "Cs" => write::frame(&mut bytes, b'C', |out| {
+                out.push(b'S');
+                named(out, rest);
             }),
             "S" if !rest.is_empty() => write::frame(&mut bytes, b'S', words),
             _ => write::frame(&mut bytes, tag_byte, |out| {

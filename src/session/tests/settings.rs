@@ -92,6 +92,44 @@ fn a_named_statement_pins_and_an_unnamed_one_does_not() {
     );
 }
 
+// C13: while the server is being asked, nobody knows under which settings a statement is parsed.
+#[test]
+fn a_statement_behind_the_question_is_shared_with_nobody() {
+    let mut player = Player::new(Timeouts::default(), &[]);
+    player.play(
+        "
+        c: Q set a.b = 1
+          lease
+        lease
+          >s Q set a.b = 1
+        s: C SET | Z I
+          >s Q ?
+          >c C SET | Z I
+        c: P s text | S
+          >s P pgusher_2 text | S
+        s: row s 0 31 | C SELECT 1 | Z I | 1 | Z I
+          >c 1 | Z I
+          release
+        c: Q set a.b = default
+          lease
+        lease
+          >s Q set a.b = default
+        s: C SET | Z I
+          >s Q ?
+          >c C SET | Z I
+        s: row s 0 - | C SELECT 1 | Z I
+          release
+        c: P q text | S
+          lease
+        lease
+          >s P pgusher_3 text | S
+        s: 1 | Z I
+          >c 1 | Z I
+          release
+        ",
+    );
+}
+
 // E1: what a transaction has set is asked for when it is over, and not before.
 #[test]
 fn the_server_is_asked_when_the_transaction_is_over() {
