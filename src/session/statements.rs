@@ -358,8 +358,7 @@ impl Names {
         unnamed.generation = generation;
         unnamed.meaning = meaning;
         unnamed.dialect = dialect;
-        self.earlier
-            .push_back(std::mem::replace(&mut self.unnamed, Some(unnamed)));
+        self.earlier.push_back(self.unnamed.replace(unnamed));
         self.tag(generation)
     }
 
