@@ -9,8 +9,8 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "what is not as expected ends the test, and what was measured is said"
+    clippy::panic,
+    reason = "what is not as expected ends the test"
 )]
 
 mod support;

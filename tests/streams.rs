@@ -533,7 +533,7 @@ both_versions!(
     }
 );
 
-/// What a burst of clients took is given back to the system when it is over (K4, I1).
+/// What a burst of clients took is given back to the system when it is over (K4, I1, I6).
 #[cfg(feature = "jemalloc")]
 #[test]
 fn memory_is_given_back_after_a_burst() {
@@ -551,9 +551,17 @@ fn memory_is_given_back_after_a_burst() {
         "{before} kB before, {during} kB with {BURST} clients, {} kB after",
         pgusher.resident_kb()
     );
-    eventually("the memory is given back", || {
-        pgusher.resident_kb() < before + 3_000
-    });
+    // The allocator keeps pages for ten seconds, should another burst come: that is half of what
+    // others have patience for, and its thread may be late.
+    let deadline = Instant::now() + 3 * patience();
+    while pgusher.resident_kb() >= before + 3_000 {
+        assert!(
+            Instant::now() < deadline,
+            "{} kB are not given back",
+            pgusher.resident_kb()
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 both_versions!(

@@ -23,6 +23,7 @@ fn relaying<A, F>(_: impl FnOnce(A) -> F) -> usize {
     size_of::<F>()
 }
 
+// I4
 #[test]
 fn what_an_idle_client_has_stays_small() {
     let has = [
