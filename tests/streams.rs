@@ -534,8 +534,8 @@ both_versions!(
 );
 
 /// What a burst of clients took is given back to the system when it is over (K4, I1).
+#[cfg(feature = "jemalloc")]
 #[test]
-#[ignore = "freed, but glibc's allocator keeps it: 8 MB grown, 7 MB of it stay (K4)"]
 fn memory_is_given_back_after_a_burst() {
     let pg = support::postgres(support::Version::V18);
     if open_files() < 2 * BURST {
@@ -557,7 +557,8 @@ fn memory_is_given_back_after_a_burst() {
 }
 
 both_versions!(
-    /// Five thousand clients that have asked once and are silent since: what each of them takes (I1, I5).
+    /// Five thousand clients that have asked once and are silent since: what each of them takes, also
+    /// when it has prepared a statement (I1, I4, I5).
     idle_clients,
     |pg| {
         const CLIENTS: usize = 5_000;
@@ -581,7 +582,13 @@ both_versions!(
         connect(&mut clients, CLIENTS - 100);
         let each = (pgusher.resident_kb() - before) * 1024 / (CLIENTS as u64 - 100);
         println!("{each} bytes for each of {CLIENTS} idle clients");
-        assert!(each < 8 * 1024, "{each} bytes for each idle client");
+        assert!(each < 3_000, "{each} bytes for each idle client");
+        for client in clients.iter_mut().skip(100) {
+            client.ask(&[parse("by_id", "SELECT $1::int"), sync()].concat());
+        }
+        let each = (pgusher.resident_kb() - before) * 1024 / (CLIENTS as u64 - 100);
+        println!("{each} bytes for each when it has prepared a statement");
+        assert!(each < 4_000, "{each} bytes for each idle client with a statement");
         // And they are served as if they were few.
         let start = Instant::now();
         for client in clients.iter_mut().step_by(50) {

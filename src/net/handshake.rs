@@ -1,7 +1,10 @@
 //! A client comes in: what it wants, who it is, where it sits.
 
 use std::{
+    future::poll_fn,
+    pin::pin,
     sync::Arc,
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -90,12 +93,11 @@ pub(crate) async fn serve(pass: Pass, seat: Seat, stream: Detached) {
 }
 
 async fn come_in(pass: Pass, seat: Seat, stream: Stream) -> Option<Box<Client>> {
-    stream.tune();
     let came = Instant::now();
     let mut dialogue = Dialogue::new(stream);
     let lobby = Arc::clone(pass.lobby());
     let mut caller = Caller::default();
-    match log_in(&lobby, &mut dialogue, &mut caller).await {
+    match log_in(&lobby, &seat, &mut dialogue, &mut caller).await {
         Ok(Arrival::Session(session, parts)) => {
             let traffic = parts.membership.pool().traffic();
             traffic.logins.observe(came.elapsed());
@@ -176,14 +178,12 @@ enum Arrival {
 
 async fn log_in(
     lobby: &Arc<Lobby>,
+    seat: &Seat,
     dialogue: &mut Dialogue,
     caller: &mut Caller,
 ) -> Result<Arrival, End> {
-    let limit = lobby
-        .config()
-        .listen
-        .client_login_timeout
-        .unwrap_or(Duration::MAX);
+    let limit = lobby.config().listen.client_login_timeout;
+    let bell = Arc::new(Bell::new());
     let (startup, proof) = {
         let Some(_handshaking) = lobby.begin_handshake() else {
             let message = "too many clients are logging in at once";
@@ -198,15 +198,31 @@ async fn log_in(
             let proof = authenticate(lobby, dialogue, &startup).await?;
             Ok::<_, End>((startup, proof))
         };
-        match tokio::time::timeout(limit, shown).await {
-            Ok(shown) => shown?,
-            Err(_) => {
-                let message = format!("the login was not finished within {limit:?}");
-                return Err(Error::new(Kind::LoginTimeout, message).into());
-            }
-        }
+        let alarm = &seat.worker().alarm;
+        alarm.set(&bell, limit.map(|limit| Instant::now() + limit));
+        let in_time = until_rung(&bell, shown).await;
+        alarm.set(&bell, None);
+        let Some(shown) = in_time else {
+            let limit = limit.unwrap_or_default();
+            let message = format!("the login was not finished within {limit:?}");
+            return Err(Error::new(Kind::LoginTimeout, message).into());
+        };
+        shown?
     };
-    take_a_seat(lobby, dialogue, caller, startup, proof).await
+    take_a_seat(lobby, dialogue, caller, bell, startup, proof).await
+}
+
+/// What comes of `what`, if it comes before the bell is rung.
+async fn until_rung<T>(bell: &Bell, what: impl Future<Output = T>) -> Option<T> {
+    let mut what = pin!(what);
+    poll_fn(|cx| {
+        bell.belongs_to(cx.waker());
+        match what.as_mut().poll(cx) {
+            Poll::Ready(came) => Poll::Ready(Some(came)),
+            Poll::Pending => bell.poll_rung().map(|_| None),
+        }
+    })
+    .await
 }
 
 /// The first messages, up to the startup message or a cancel request.
@@ -307,7 +323,7 @@ async fn authenticate(
             }
             Step::Derive(derivation) => exchange.derived(&*lobby.keys.derive(derivation).await),
             Step::Accepted { frames, proof } => {
-                dialogue.write(&frames).await?;
+                dialogue.hold(frames);
                 return Ok(proof);
             }
             Step::Refused(why) => return Err(refusal(&why, &startup.user)),
@@ -330,6 +346,7 @@ async fn take_a_seat(
     lobby: &Arc<Lobby>,
     dialogue: &mut Dialogue,
     caller: &mut Caller,
+    bell: Arc<Bell>,
     startup: Startup,
     proof: Proof,
 ) -> Result<Arrival, End> {
@@ -343,7 +360,7 @@ async fn take_a_seat(
     let database = if database == typed { &user } else { &database };
     if config.is_console(database) {
         return Ok(Arrival::Visit(visit(
-            lobby, &startup, &typed, suffix, dialogue,
+            lobby, &startup, &typed, suffix, dialogue, bell,
         )?));
     }
     let db = lobby.database(database)?;
@@ -360,7 +377,6 @@ async fn take_a_seat(
     let own_size = settings.and_then(|user| user.pool_size);
     let membership = db.join(&login, &user, credential, own_size)?;
     let long_key = negotiated(&startup).speak >= Version::V3_2;
-    let bell = Arc::new(Bell::new());
     let bypass = settings.is_some_and(|user| user.bypass);
     let (tenant, own) = identify(&config, suffix, bypass, startup.settings)?;
     if let Some(tenant) = &tenant {
@@ -451,6 +467,7 @@ fn visit(
     user: &str,
     tenant: Option<&str>,
     dialogue: &Dialogue,
+    bell: Arc<Bell>,
 ) -> Result<Badge, Error> {
     let rights = lobby.config().console.rights(user);
     let Some(rights) = rights.filter(|_| tenant.is_none()) else {
@@ -459,7 +476,6 @@ fn visit(
         return Err(Error::new(Kind::ConsoleRefused, message).hint(hint));
     };
     let user_seat = lobby.admit_user(user)?;
-    let bell = Arc::new(Bell::new());
     let long_key = negotiated(startup).speak >= Version::V3_2;
     let (registration, key) = lobby.register(&bell, long_key);
     let card = ClientCard::new(Introduction {

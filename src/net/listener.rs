@@ -2,22 +2,25 @@
 
 use std::{
     io,
-    net::SocketAddr,
-    os::unix::fs::FileTypeExt,
+    net::{SocketAddr, TcpListener},
+    os::{
+        fd::AsRawFd,
+        unix::{fs::FileTypeExt, net::UnixListener},
+    },
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use socket2::{Domain, Socket, Type};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::io::{Interest, unix::AsyncFd};
 use tracing::{info, warn};
 
 use super::{
     handshake,
     journal::{About, Attempt},
     lobby::Lobby,
-    stream::Detached,
+    stream::{Detached, tune},
 };
 use crate::{
     config::settings::Address,
@@ -31,9 +34,12 @@ const BACKLOG: i32 = 4096;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// One listening socket.
+///
+/// What it accepts is for a worker, so it is registered with that one's runtime only: the
+/// listeners of tokio would register it here first.
 pub(crate) enum Listener {
-    Tcp(TcpListener),
-    Unix(UnixListener, Unlink),
+    Tcp(AsyncFd<TcpListener>),
+    Unix(AsyncFd<UnixListener>, Unlink),
 }
 
 /// Takes the socket's file away when the listener goes.
@@ -64,6 +70,7 @@ impl Listener {
     pub(crate) fn address(&self) -> String {
         match self {
             Self::Tcp(listener) => listener
+                .get_ref()
                 .local_addr()
                 .map_or_else(|_| "?".to_owned(), |it| it.to_string()),
             Self::Unix(_, Unlink(path)) => path.display().to_string(),
@@ -72,8 +79,18 @@ impl Listener {
 
     async fn accept(&self) -> io::Result<Detached> {
         match self {
-            Self::Tcp(listener) => listener.accept().await?.0.into_std().map(Detached::Tcp),
-            Self::Unix(listener, _) => listener.accept().await?.0.into_std().map(Detached::Unix),
+            Self::Tcp(listener) => {
+                let accept = |it: &TcpListener| it.accept();
+                let (stream, _) = listener.async_io(Interest::READABLE, accept).await?;
+                stream.set_nonblocking(true)?;
+                Ok(Detached::Tcp(stream))
+            }
+            Self::Unix(listener, _) => {
+                let accept = |it: &UnixListener| it.accept();
+                let (stream, _) = listener.async_io(Interest::READABLE, accept).await?;
+                stream.set_nonblocking(true)?;
+                Ok(Detached::Unix(stream))
+            }
         }
     }
 
@@ -98,6 +115,14 @@ impl Listener {
     }
 }
 
+#[expect(
+    deprecated,
+    reason = "what replaces it is unsafe: it wants the promise that the listener keeps its file, and those of std do"
+)]
+fn watch<T: AsRawFd>(listener: T) -> io::Result<AsyncFd<T>> {
+    AsyncFd::with_interest(listener, Interest::READABLE)
+}
+
 fn bind_tcp(address: SocketAddr) -> io::Result<Listener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
@@ -105,9 +130,11 @@ fn bind_tcp(address: SocketAddr) -> io::Result<Listener> {
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
+    // What is accepted inherits it.
+    tune(&socket);
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into()).map(Listener::Tcp)
+    watch(socket.into()).map(Listener::Tcp)
 }
 
 /// A socket that a process left behind is in the way; one on which somebody answers is not ours to take.
@@ -117,7 +144,9 @@ fn bind_unix(path: &Path) -> io::Result<Listener> {
         std::fs::remove_file(path)?;
     }
     let listener = UnixListener::bind(path)?;
-    Ok(Listener::Unix(listener, Unlink(path.to_owned())))
+    let unlink = Unlink(path.to_owned());
+    listener.set_nonblocking(true)?;
+    Ok(Listener::Unix(watch(listener)?, unlink))
 }
 
 /// Hands a connection to the worker with the fewest.

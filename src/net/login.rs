@@ -31,6 +31,8 @@ const GOODBYE: &[u8] = b"X\0\0\0";
 pub(crate) struct Dialogue {
     stream: Stream,
     buffer: Vec<u8>,
+    /// What the peer will be told with the next that is written.
+    held: Vec<u8>,
 }
 
 /// A message with a tag.
@@ -45,6 +47,7 @@ impl Dialogue {
         Self {
             stream,
             buffer: Vec::new(),
+            held: Vec::new(),
         }
     }
 
@@ -158,9 +161,18 @@ impl Dialogue {
         }))
     }
 
-    /// Writes all of `bytes`.
-    #[expect(clippy::needless_pass_by_ref_mut, reason = "one writer at a time")]
+    /// These bytes go with those that are written next: the peer waits for both.
+    pub(crate) fn hold(&mut self, bytes: Vec<u8>) {
+        self.held = bytes;
+    }
+
+    /// Writes all of `bytes`, behind those that are held.
     pub(crate) async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let mut held = std::mem::take(&mut self.held);
+        if !held.is_empty() {
+            held.extend_from_slice(bytes);
+            bytes = &held;
+        }
         while !bytes.is_empty() {
             match self.stream.write(bytes) {
                 Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),

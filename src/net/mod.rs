@@ -33,6 +33,8 @@ pub(crate) mod relay;
 pub(crate) mod reload;
 pub(crate) mod report;
 pub(crate) mod side;
+#[cfg(test)]
+mod sizes;
 mod spread;
 pub(crate) mod storm;
 pub(crate) mod stream;

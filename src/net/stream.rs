@@ -118,6 +118,12 @@ impl Stream {
         }
     }
 
+    /// Whether there was something to be read when the runtime last looked.
+    pub(crate) fn is_known_readable(&self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.poll_read_ready(&mut cx).is_ready()
+    }
+
     /// Asks the kernel, not the runtime, whether something can be read: data, or the end.
     pub(crate) fn has_news(&self) -> bool {
         let mut byte = [MaybeUninit::uninit()];
@@ -139,15 +145,20 @@ impl Stream {
         io::Read::read(&mut &*socket, buf)
     }
 
-    /// Small messages go at once, and a peer whose machine has vanished is noticed.
+    /// See [`tune`].
     pub(crate) fn tune(&self) {
         if let Self::Tcp(stream) = self {
-            // A socket that refuses an option still works, if less well.
-            let _ = stream.set_nodelay(true);
-            let keepalive = TcpKeepalive::new()
-                .with_time(Duration::from_secs(60))
-                .with_interval(Duration::from_secs(10));
-            let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+            tune(&SockRef::from(stream));
         }
     }
+}
+
+/// Small messages go at once, and a peer whose machine has vanished is noticed.
+pub(crate) fn tune(socket: &Socket) {
+    // A socket that refuses an option still works, if less well.
+    let _ = socket.set_tcp_nodelay(true);
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(10));
+    let _ = socket.set_tcp_keepalive(&keepalive);
 }
