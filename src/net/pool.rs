@@ -337,7 +337,7 @@ impl Pool {
             match books.ask(self.id, party, worker, now) {
                 Asked::Granted(mut conn) => {
                     drop(books);
-                    if conn.is_fit(worker, now) {
+                    if conn.is_fit(worker) {
                         return Claim::Granted(Lease::new(Arc::clone(self), conn, party.number));
                     }
                     // It died while it was idle (F2). Nothing was sent on it: take the next.

@@ -118,6 +118,12 @@ impl Stream {
         }
     }
 
+    /// Whether there was something to be read when the runtime last looked.
+    pub(crate) fn is_known_readable(&self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.poll_read_ready(&mut cx).is_ready()
+    }
+
     /// Asks the kernel, not the runtime, whether something can be read: data, or the end.
     pub(crate) fn has_news(&self) -> bool {
         let mut byte = [MaybeUninit::uninit()];

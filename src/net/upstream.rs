@@ -184,7 +184,6 @@ async fn connect_and_log_in(
         expires,
         generation,
         cancel_key,
-        now,
     ))
 }
 

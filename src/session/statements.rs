@@ -11,7 +11,7 @@
 //! into a journal until it is answered.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
@@ -125,7 +125,8 @@ pub(super) struct Names {
 /// Those that have names.
 #[derive(Default)]
 struct Own {
-    named: HashMap<Box<[u8]>, Box<Named>>,
+    /// Most clients have a few, and their names are for them to choose: in a tree nobody can make them collide.
+    named: BTreeMap<Box<[u8]>, Box<Named>>,
     /// Of the texts of those.
     bytes: usize,
     journal: VecDeque<Change>,
@@ -307,7 +308,7 @@ impl Names {
     /// The server has deallocated everything.
     pub(super) fn clear(&mut self) {
         if let Some(own) = &mut self.own {
-            (own.named, own.bytes) = (HashMap::new(), 0);
+            (own.named, own.bytes) = (BTreeMap::new(), 0);
             own.oldest = None;
         }
     }
