@@ -4,11 +4,7 @@
 //! read into a buffer of their own that is bounded before it grows (A6) and handed on when the
 //! dialogue is over, so that nothing the peer sent early is lost.
 
-use std::{
-    future::poll_fn,
-    io::{self},
-    time::Duration,
-};
+use std::{future::poll_fn, io, time::Duration};
 
 use super::{cards::Ends, side::Side, stream::Stream};
 use crate::wire::{frame, startup};

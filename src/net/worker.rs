@@ -37,8 +37,8 @@ pub(crate) struct Worker {
     handle: Handle,
     /// Clients that were handed to it and have not left.
     clients: AtomicUsize,
-    /// What the kernel says of its thread; `None` = nothing.
-    schedule: OnceLock<Option<File>>,
+    /// What the kernel says of its thread, if it does.
+    schedule: OnceLock<File>,
     /// How often it was looked at.
     looks: AtomicU32,
     /// Its clients that have ended a transaction since.
@@ -71,7 +71,7 @@ impl Worker {
 
     /// How long its thread has run so far, if the kernel says so.
     fn ran(&self) -> Option<Duration> {
-        let file = self.schedule.get()?.as_ref()?;
+        let file = self.schedule.get()?;
         let mut text = [0; 64];
         let length = file.read_at(&mut text, 0).ok()?;
         let text = std::str::from_utf8(text.get(..length)?).ok()?;
@@ -195,8 +195,9 @@ fn start_one(nth: usize, started: Instant) -> io::Result<Arc<Worker>> {
         .name(format!("pgusher-{nth}"))
         .spawn(move || {
             CURRENT.set(Some(nth));
-            own.schedule
-                .get_or_init(|| File::open("/proc/thread-self/schedstat").ok());
+            if let Ok(file) = File::open("/proc/thread-self/schedstat") {
+                own.schedule.get_or_init(|| file);
+            }
             runtime.block_on(own.alarm.run());
         })?;
     Ok(worker)

@@ -55,12 +55,14 @@ impl Statement {
         self.body.is_empty()
     }
 
+    /// It was parsed from this body under these settings.
+    fn is_from(&self, body: &[u8], flavour: &Arc<Profile>) -> bool {
+        *self.body == *body && (Arc::ptr_eq(&self.flavour, flavour) || self.flavour == *flavour)
+    }
+
     /// It is what parsing this body under these settings gives, with the tables as in `version`.
     pub(super) fn is_of(&self, body: &[u8], flavour: &Arc<Profile>, version: u64) -> bool {
-        *self.body == *body
-            && (Arc::ptr_eq(&self.flavour, flavour) || self.flavour == *flavour)
-            && self.version == version
-            && !self.shape.is_outdated()
+        self.is_from(body, flavour) && self.version == version && !self.shape.is_outdated()
     }
 
     /// Its name on servers.
@@ -274,8 +276,7 @@ impl Shared {
     /// The statement with this body, unless it must be parsed anew.
     fn find(&mut self, hash: u64, body: &[u8], flavour: &Arc<Profile>) -> Option<Arc<Statement>> {
         let same = self.by_hash.get_mut(&hash)?;
-        let is_it = |it: &Arc<Statement>| *it.body == *body && it.flavour == *flavour;
-        let place = same.iter().position(is_it)?;
+        let place = same.iter().position(|it| it.is_from(body, flavour))?;
         let found = same.get(place)?;
         if !found.shape.is_outdated() {
             return Some(Arc::clone(found));

@@ -10,7 +10,7 @@ use super::{
     own_names::Naming,
     pipeline::Entry,
     prepared::Has,
-    provide::{ensure, make_room, write_parse},
+    provide::{ensure, parse_by_number, write_parse},
     reading::{Act, touches_of_text},
     renamed::Renamed,
     reuse::may_be_reused,
@@ -179,23 +179,8 @@ impl Session {
             write_parse(&[name, b"\0"].concat(), rest, out);
             return Verdict::Rewritten;
         }
-        if backend.prepared.has(id) == Has::Yes {
-            backend.pipeline.push(Entry {
-                local: true,
-                ..entry
-            });
-            return Verdict::Drop;
-        }
-        make_room(&statement, backend, out);
-        let server_name = Statement::server_name(id);
-        if read.stripped.is_some() {
-            write_parse(server_name.terminated(), rest, out);
-        } else {
-            let front = [server_name.terminated()];
-            frame.forward_with(name.len() + 1, &front, &mut out.to_server);
-        }
-        backend.pipeline.push(entry);
-        Verdict::Rewritten
+        let stripped = read.stripped.as_deref();
+        parse_by_number(frame, name, stripped, &statement, entry, backend, out)
     }
 
     /// What a Parse means, and its body without the comment that names the tenant.

@@ -1,8 +1,8 @@
 //! What a server connection needs so that the client finds its statements on it, and what became of it.
 
 use super::{
-    Backend, Entry, Output, Request, Session, Whose, catalogue::Statement, own_names::Naming,
-    prepared::Has,
+    Backend, Entry, Output, Request, Session, Whose, catalogue::Statement, client::Verdict,
+    forward::Frame, own_names::Naming, prepared::Has,
 };
 use crate::{meter::Count as _, wire::write};
 
@@ -118,6 +118,35 @@ pub(super) fn ensure(statement: &Statement, backend: &mut Backend, out: &mut Out
     });
 }
 
+/// A client's Parse of a statement that has a number: sent under that one in the place of the client's
+/// `name`, with what is `stripped` of it if that is another text; or, if the server has it, not at all.
+pub(super) fn parse_by_number(
+    frame: &Frame<'_>,
+    name: &[u8],
+    stripped: Option<&[u8]>,
+    statement: &Statement,
+    entry: Entry,
+    backend: &mut Backend,
+    out: &mut Output,
+) -> Verdict {
+    if backend.prepared.has(statement.id) == Has::Yes {
+        backend.pipeline.push(Entry {
+            local: true,
+            ..entry
+        });
+        return Verdict::Drop;
+    }
+    make_room(statement, backend, out);
+    let server_name = Statement::server_name(statement.id);
+    let server_name = server_name.terminated();
+    match stripped {
+        Some(rest) => write_parse(server_name, rest, out),
+        None => frame.forward_with(name.len() + 1, &[server_name], &mut out.to_server),
+    }
+    backend.pipeline.push(entry);
+    Verdict::Rewritten
+}
+
 /// A Parse with another `name`, which ends with its NUL.
 pub(super) fn write_parse(name: &[u8], rest: &[u8], out: &mut Output) {
     out.to_server.own(|bytes| {
@@ -131,7 +160,7 @@ pub(super) fn write_parse(name: &[u8], rest: &[u8], out: &mut Output) {
 /// Notes that the server parses `statement`, and makes room for it: closes another if the server has too
 /// many, and itself if the server may have it. The Close goes in front, in order with
 /// everything that was sent, so it overtakes no Bind (C5).
-pub(super) fn make_room(statement: &Statement, backend: &mut Backend, out: &mut Output) {
+fn make_room(statement: &Statement, backend: &mut Backend, out: &mut Output) {
     if backend.prepared.has(statement.id) == Has::Perhaps {
         close_on_server(statement.id, Whose::Hidden, backend, out);
     }

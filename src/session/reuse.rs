@@ -23,7 +23,7 @@ use super::{
     forward::Frame,
     own_names::Naming,
     prepared::Has,
-    provide::{make_room, write_parse},
+    provide::parse_by_number,
     reading::{Act, Need},
     statements::{Meaning, Text},
 };
@@ -218,21 +218,8 @@ impl Session {
             unnamed: true,
             ..entry
         };
-        if backend.prepared.has(statement.id) == Has::Yes {
-            backend.pipeline.push(Entry {
-                local: true,
-                ..entry
-            });
-            return Verdict::Drop;
-        }
-        make_room(&statement, backend, out);
-        let name = Statement::server_name(statement.id);
-        match read.stripped {
-            Some(body) => write_parse(name.terminated(), &body, out),
-            None => frame.forward_with(1, &[name.terminated()], &mut out.to_server),
-        }
-        backend.pipeline.push(entry);
-        Verdict::Rewritten
+        let stripped = read.stripped.as_deref();
+        parse_by_number(frame, b"", stripped, &statement, entry, backend, out)
     }
 }
 

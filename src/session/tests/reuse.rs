@@ -33,6 +33,22 @@ fn with_one() -> Player {
     player
 }
 
+/// The same, in a transaction.
+fn in_a_block() -> Player {
+    let mut player = with_one();
+    player.play(
+        "
+        c: Q begin
+          lease
+        lease
+          >s Q begin
+        s: C BEGIN | Z T
+          >c C BEGIN | Z T
+        ",
+    );
+    player
+}
+
 // C6: what the server is not asked is answered in front of what it is.
 #[test]
 fn what_comes_a_third_time_is_not_parsed() {
@@ -78,14 +94,8 @@ fn a_flush_has_its_answer() {
 // C6: a portal that was bound before has rows, and nothing stands in front of them.
 #[test]
 fn rows_do_not_overtake_it() {
-    with_one().play(
+    in_a_block().play(
         "
-        c: Q begin
-          lease
-        lease
-          >s Q begin
-        s: C BEGIN | Z T
-          >c C BEGIN | Z T
         c: P  select b | B p - | S
           >s P select b | B p | S
         s: 1 | 2 | Z T
@@ -297,14 +307,8 @@ fn not_where_it_may_mean_something_else() {
             "" => (format!("C {tag}"), "T"),
             error => (error.to_owned(), "E"),
         };
-        with_one().play(&format!(
+        in_a_block().play(&format!(
             "
-            c: Q begin
-              lease
-            lease
-              >s Q begin
-            s: C BEGIN | Z T
-              >c C BEGIN | Z T
             c: P  select a | S
               >s S
             s: Z T
@@ -329,14 +333,8 @@ fn settings_of_an_application_and_timeouts_change_nothing() {
         "set local statement_timeout = 7",
         "select set_config('app.user', '7', true)",
     ] {
-        with_one().play(&format!(
+        in_a_block().play(&format!(
             "
-            c: Q begin
-              lease
-            lease
-              >s Q begin
-            s: C BEGIN | Z T
-              >c C BEGIN | Z T
             c: Q {text}
               >s Q {text}
             s: C SET | Z T
