@@ -100,9 +100,15 @@ macro_rules! kinds {
 kinds! {
     ProtocolViolation     "08P01" Fatal Client   "The client sent bytes that are not a message PostgreSQL knows, or too long a one.";
     UnsupportedProtocol   "0A000" Fatal Client   "The client asked for a protocol version or a kind of connection (replication) that is not offered.";
+    TlsRequired           "28000" Fatal Client   "The client did not ask for TLS, and the configuration requires it (`mode` in `[listen.tls]`).";
+    TlsFailed             "08P01" Fatal Client   "The TLS handshake with the client failed: no version, cipher or certificate that both accept. The client hears it as an alert of TLS, and the log says what was wrong.";
     LoginTimeout          "08P01" Fatal Client   "The client did not finish logging in within `client_login_timeout`.";
     InvalidStartup        "28000" Fatal Client   "The startup message names no user.";
     InvalidPassword       "28P01" Fatal Client   "The password was wrong, or the user does not exist: nobody is told which.";
+    InvalidCertificate    "28000" Fatal Client   "The client has shown no certificate, or one that does not stand for the user that it wants to be (`cert`).";
+    InvalidToken          "28000" Fatal Client   "The bearer token is not good, or not for this user, or the client has none: nobody is told which, but where to get one. Or a token is asked for, and the connection is not encrypted.";
+    NoRule                "28000" Fatal Limit    "No rule of the rules file (`[auth] hba`) lets this user in from there to this database, or one rejects it. The words are PostgreSQL's.";
+    UserLookup            "08006" Fatal Database "The query for users (`[auth.query]`) has no answer for the user that wants to log in: its database cannot be reached, or is too slow, or the query fails; the log says why.";
     DatabaseUnknown       "3D000" Fatal Client   "No database of this name is configured.";
     DatabaseDisabled      "57P03" Fatal Operator "The operator has disabled the database (`DISABLE` on the console): no new clients are let in.";
     StartupSetting        "22023" Fatal Client   "PostgreSQL does not accept a setting that the client sent when it connected.";

@@ -5,7 +5,7 @@
 //! | layer | modules | knows |
 //! |---|---|---|
 //! | 0 bytes, text | [`wire`], [`sql`] | nothing else |
-//! | 1 decisions | [`auth`], [`tenant`], [`limit`], [`session`], [`pool`], [`meter`], [`cancel`], [`error`], [`sync`], [`config`] | layer 0; time only as a value |
+//! | 1 decisions | [`auth`], [`tenant`], [`limit`], [`lookup`], [`session`], [`pool`], [`meter`], [`cancel`], [`error`], [`sync`], [`config`] | layer 0; time only as a value |
 //! | 2 I/O | `net`, `metrics` | sockets, clocks, tasks |
 //! | 3 operation | `ops`, `admin` | logs, signals, health, the demo; the console |
 //! | 4 assembly | `server`, `main` | everything, decides nothing |
@@ -21,6 +21,7 @@ pub mod cancel;
 pub mod config;
 pub mod error;
 pub mod limit;
+pub mod lookup;
 pub mod meter;
 pub mod pool;
 pub mod session;

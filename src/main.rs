@@ -32,7 +32,13 @@ fn main() -> ExitCode {
         Command::Serve(source) => serve(&source),
         Command::Check(source) => check(&source),
         Command::Health(source) => health(&source),
-        Command::Policy(policy) => print(&policy.sql()),
+        Command::Policy(policy) => match policy.sql() {
+            Ok(sql) => print(&sql),
+            Err(error) => {
+                say(error);
+                ExitCode::from(MISUSED)
+            }
+        },
         Command::Demo { once } => ended(demo::run(once)),
     }
 }
@@ -56,7 +62,7 @@ fn check(source: &Source) -> ExitCode {
     let Ok(config) = load(source) else {
         return ExitCode::from(MISUSED);
     };
-    if let Err(error) = log::filter(&config.log, None) {
+    if let Err(error) = log::filter(&config.log, None).and_then(|_| server::check(&config)) {
         say(format_args!("{}: {error}", source.name().display()));
         return ExitCode::from(MISUSED);
     }

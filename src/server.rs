@@ -19,9 +19,10 @@ use crate::{
     config::Config,
     metrics::Observatory,
     net::{
-        listener::{self, Listener},
+        listener::{self, Door, Listener},
         lobby::Lobby,
         pool::TICK,
+        tls::Made,
         worker::{Balance, Workers},
     },
     ops::{http::Http, limits, reload::Reloader},
@@ -29,6 +30,14 @@ use crate::{
 
 /// How often idle server connections are looked at for signs of life.
 const WEED: Duration = Duration::from_secs(1);
+
+/// What can only be told by making what the configuration asks for: its certificates and keys.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn check(config: &Config) -> Result<(), String> {
+    Made::of(config).map(drop)
+}
 
 /// Serves until it is told to stop, by a signal or on the console, and then in the way it is told.
 pub fn run(config: Config, reloader: Arc<Reloader>) -> io::Result<()> {
@@ -40,13 +49,20 @@ pub fn run(config: Config, reloader: Arc<Reloader>) -> io::Result<()> {
 }
 
 async fn serve(config: Config, reloader: Arc<Reloader>) -> io::Result<()> {
+    let made = Made::of(&config).map_err(io::Error::other)?;
     let mut signals = Signals::new()?;
     let mut listeners = Vec::new();
-    for address in &config.listen.addresses {
-        let bound = Listener::bind(address).await.map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-        })?;
-        listeners.extend(bound);
+    let listen = &config.listen;
+    for (addresses, door) in [
+        (&listen.addresses, Door::Clients),
+        (&listen.proxy_addresses, Door::Proxies),
+    ] {
+        for address in addresses {
+            let bound = Listener::bind(address).await.map_err(|error| {
+                io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+            })?;
+            listeners.extend(bound.into_iter().map(|listener| (listener, door)));
+        }
     }
     let http = match &config.http {
         Some(http) => Some(Http::bind(http).await?),
@@ -55,6 +71,8 @@ async fn serve(config: Config, reloader: Arc<Reloader>) -> io::Result<()> {
     let workers = Workers::start(&config.runtime)?;
     let balance = Balance::of(&workers, &config.runtime, Instant::now());
     let lobby = Lobby::new(config, workers, admin::reception(Arc::clone(&reloader)));
+    lobby.keys.tls.replace(made);
+    lobby.prepare_logins(&lobby.config());
     // Probes are answered to the very end: that pgusher stops is what they are to hear.
     let mut probes = JoinSet::new();
     if let Some(http) = http {
@@ -64,10 +82,12 @@ async fn serve(config: Config, reloader: Arc<Reloader>) -> io::Result<()> {
     }
     #[cfg(feature = "traces")]
     let tracing = Tracing::start(&lobby);
-    listeners.iter().for_each(listener::announce);
+    for (listener, door) in &listeners {
+        listener::announce(listener, *door);
+    }
     let mut accepting = JoinSet::new();
-    for listener in listeners {
-        accepting.spawn(listener.run(Arc::clone(&lobby)));
+    for (listener, door) in listeners {
+        accepting.spawn(listener.run(Arc::clone(&lobby), door));
     }
     let mut stage = Stage::Serving;
     tokio::select! {

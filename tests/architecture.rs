@@ -13,7 +13,8 @@ use std::{
 const LAYERS: [&[&str]; 5] = [
     &["wire", "sql"],
     &[
-        "auth", "tenant", "limit", "meter", "session", "pool", "cancel", "error", "sync", "config",
+        "auth", "tenant", "limit", "lookup", "meter", "session", "pool", "cancel", "error", "sync",
+        "config",
     ],
     &["net", "metrics"],
     &["ops", "admin"],

@@ -379,7 +379,7 @@ fn what_cannot_change_is_told() {
         "listen.address: takes effect at the next start",
         "runtime.workers: takes effect at the next start",
         "log.format: takes effect at the next start",
-        "tenant.setting, tenant.format, or whether there is a [tenant]: takes effect at the next start",
+        "tenant.setting, tenant.format, tenant.seal.setting, or whether there is a [tenant] or a [tenant.seal]: takes effect at the next start",
     ];
     // It is still so when it is read again.
     for _ in 0..2 {

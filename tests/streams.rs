@@ -9,6 +9,10 @@
     reason = "what is not as expected ends the test, and what was measured is said"
 )]
 
+#[path = "streams/idle_tls.rs"]
+mod idle_tls;
+#[path = "tls/rust.rs"]
+mod rust;
 mod support;
 
 use std::{

@@ -35,6 +35,29 @@ fn framed(tag: u8, body: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Bytes that may be a header of the PROXY protocol.
+fn almost_a_header() -> impl Strategy<Value = Vec<u8>> {
+    let line = "(PROXY )?(TCP4|TCP6|UNKNOWN)( [0-9a-f.:]{1,15}){0,5}\\r?\n.{0,8}";
+    let addresses = std::vec![
+        "PROXY TCP4 192.0.2.1 10.0.0.1 1 2\r\n",
+        "PROXY TCP6 ::1 2001:db8::1 65535 0\r\n",
+    ];
+    let binary = (
+        proptest::sample::select(std::vec![0x20u8, 0x21, 0x22, 0x11]),
+        proptest::sample::select(std::vec![0x00u8, 0x11, 0x21, 0x31, 0x12]),
+        0..300u16,
+        vec(any::<u8>(), 0..300),
+    );
+    prop_oneof![
+        line.prop_map(String::into_bytes),
+        proptest::sample::select(addresses).prop_map(|it| it.as_bytes().to_vec()),
+        binary.prop_map(|(command, family, length, body)| {
+            let head = b"\r\n\r\n\0\r\nQUIT\n";
+            [head, &[command, family][..], &length.to_be_bytes(), &body].concat()
+        }),
+    ]
+}
+
 /// Bytes that get past the first look more often than arbitrary ones do.
 fn almost_a_packet() -> impl Strategy<Value = Vec<u8>> {
     let code = prop_oneof![
@@ -103,7 +126,13 @@ proptest! {
     fn arbitrary_bytes_break_nothing(bytes in vec(any::<u8>(), 0..200)) {
         properties::frame(&bytes);
         properties::startup(&bytes);
+        properties::proxy(&bytes);
         properties::frontend(&bytes);
+    }
+
+    #[test]
+    fn headers_of_proxies_end_where_they_end(header in almost_a_header(), behind in vec(any::<u8>(), 0..20)) {
+        properties::proxy(&[header, behind].concat());
     }
 
     #[test]
@@ -340,6 +369,7 @@ proptest! {
 fn the_corpus_breaks_nothing() {
     for (target, property) in [
         ("frame", properties::frame as fn(&[u8])),
+        ("proxy", properties::proxy),
         ("startup", properties::startup),
         ("frontend", properties::frontend),
     ] {

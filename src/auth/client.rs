@@ -9,11 +9,13 @@
 
 use subtle::ConstantTimeEq;
 
+use super::oauth::{self, Discovery, First};
 use super::scram::{
-    DEFAULT_ITERATIONS, Derivation, DerivedKeys, MAX_MESSAGE, MECHANISM, Nonce, ScramKeys,
-    ScramServer, ScramServerFinal,
+    DEFAULT_ITERATIONS, Derivation, DerivedKeys, MAX_MESSAGE, MECHANISM, MECHANISM_PLUS, Nonce,
+    ScramKeys, ScramServer, ScramServerFinal, binding::ServerBinding,
 };
 use super::secret::{Password, ScramSecret, Secret, mock_salt};
+use super::token::{Bearer, Token, Why};
 use super::{AuthError, md5};
 use crate::config::settings::AuthMethod;
 use crate::wire::reader::{Malformed, Reader};
@@ -30,6 +32,8 @@ pub enum Step {
     Ask(Vec<u8>),
     /// Run this, where it delays nobody, or find it in a cache; give the keys to [`Exchange::derived`].
     Derive(Derivation),
+    /// Find out whom this token stands for; give the answer to [`Exchange::verified`].
+    Verify(Token),
     /// The client is who it says.
     Accepted {
         /// To send in front of AuthenticationOk; may be empty.
@@ -52,6 +56,8 @@ pub enum Proof {
     Md5Hash([u8; 32]),
     /// The SCRAM keys.
     Scram(ScramKeys),
+    /// Nothing that opens a server: whom its token stands for.
+    Bearer(Bearer),
 }
 
 impl std::fmt::Debug for Proof {
@@ -62,6 +68,7 @@ impl std::fmt::Debug for Proof {
             // As good as a password.
             Self::Md5Hash(_) => f.write_str("Md5Hash(…)"),
             Self::Scram(keys) => write!(f, "Scram({keys:?})"),
+            Self::Bearer(bearer) => write!(f, "{bearer:?}"),
         }
     }
 }
@@ -75,6 +82,17 @@ pub struct Random<'a> {
     pub md5_salt: [u8; 4],
     /// The same for all exchanges: see [`ScramSecret::mock`].
     pub server_seed: &'a [u8; 32],
+    /// Whose salt is made up, if one must be: the user, without the tenant that may stand in the name.
+    /// With another tenant it is the same user, as it is for those who exist.
+    pub salted_by: &'a [u8],
+}
+
+/// The keys of a user whose password is stored in clear, as its login will ask for them. Who has them
+/// derived before answers the first login as fast as all others (A4).
+pub fn preparation(user: &[u8], password: &Password, server_seed: &[u8; 32]) -> Derivation {
+    // The salt that an unknown user would show: nobody can tell the two apart.
+    let salt = mock_salt(user, server_seed).to_vec();
+    Derivation::new(password.clone(), salt, DEFAULT_ITERATIONS)
 }
 
 /// One client's login.
@@ -82,6 +100,11 @@ pub struct Exchange {
     state: State,
     user: Vec<u8>,
     nonce: Nonce,
+    discovery: Discovery,
+    /// What a login can be bound to.
+    end_point: Option<Vec<u8>>,
+    /// The salt of those who have none.
+    mock_salt: [u8; 16],
 }
 
 enum State {
@@ -92,8 +115,8 @@ enum State {
     /// Asks in clear; an error = nobody can be right, and why.
     AskPassword(Result<Secret, AuthError>),
     Password(Result<Secret, AuthError>),
-    /// Compares a password with a SCRAM secret.
-    Checking(Password, ScramSecret),
+    /// Compares a password with a SCRAM secret; or knows the verdict, and takes as long.
+    Checking(Password, Verdict),
     AskMd5(Md5),
     Md5(Md5),
     AskScram(Scram, ScramServer),
@@ -102,8 +125,33 @@ enum State {
     /// Waits for the first message.
     First(Scram, ScramServer),
     Final(Scram, ScramServerFinal),
+    /// Asks for a token as if it were a password.
+    AskToken,
+    Token,
+    /// Asks for a token in SASL.
+    AskBearer,
+    /// Waits for the choice of OAUTHBEARER, with or without the token.
+    Bearer,
+    /// Waits for the token.
+    BearerFirst,
+    /// A token is being verified; the client speaks SASL or does not.
+    Verifying(Sasl),
+    /// The client has been told that its token is not good, and has one thing to say.
+    BearerRefused(Why),
     Over,
 }
+
+/// What becomes of a password once keys have been derived from it.
+enum Verdict {
+    /// They must be these.
+    Against(ScramSecret),
+    /// It is known without them. They are derived all the same: who answers sooner tells strangers
+    /// how a password is stored, and whether there is such a user (A4).
+    Reached(Result<(), AuthError>),
+}
+
+/// Whether a token came in SASL.
+type Sasl = bool;
 
 struct Md5 {
     /// What a right answer is made of. For those who cannot be right, something.
@@ -131,7 +179,8 @@ impl Exchange {
         random: Random<'_>,
     ) -> Self {
         let state = match (method, secret) {
-            (AuthMethod::Trust, _) => State::Trust,
+            // What a certificate shows has been looked at before anybody is asked for anything.
+            (AuthMethod::Trust | AuthMethod::Cert, _) => State::Trust,
             (AuthMethod::Password, secret) => {
                 State::AskPassword(secret.cloned().ok_or(AuthError::UnknownUser))
             }
@@ -140,22 +189,40 @@ impl Exchange {
             }
             (AuthMethod::Md5, secret) => State::AskMd5(Md5::new(user, secret, random)),
             (AuthMethod::Scram, Some(Secret::Plain(password))) => {
-                // The salt that an unknown user would show: nobody can tell the two apart.
-                let salt = mock_salt(user, random.server_seed).to_vec();
-                let derivation = Derivation::new(password.clone(), salt, DEFAULT_ITERATIONS);
+                let derivation = preparation(random.salted_by, password, random.server_seed);
                 State::Prepare(password.clone(), derivation)
             }
             (AuthMethod::Scram, None | Some(Secret::Md5(_))) => {
                 let why = secret.map_or(AuthError::UnknownUser, |_| AuthError::UnfitSecret);
-                let mock = ScramSecret::mock(user, random.server_seed);
+                let mock = ScramSecret::mock(random.salted_by, random.server_seed);
                 State::scram(mock, Err(why), random.nonce)
             }
+            // What is stored of the user makes no difference: nobody looks.
+            (AuthMethod::Jwt, _) => State::AskToken,
+            (AuthMethod::Oauth, _) => State::AskBearer,
         };
         Self {
             state,
             user: user.to_vec(),
             nonce: random.nonce,
+            discovery: Discovery::default(),
+            end_point: None,
+            mock_salt: mock_salt(random.salted_by, random.server_seed),
         }
+    }
+
+    /// A client that has no token is told where to get one.
+    #[must_use]
+    pub fn with_discovery(mut self, discovery: Discovery) -> Self {
+        self.discovery = discovery;
+        self
+    }
+
+    /// On a connection with TLS, where we have shown this certificate (a hash of it).
+    #[must_use]
+    pub fn on(mut self, end_point: Option<&[u8]>) -> Self {
+        self.end_point = end_point.map(<[u8]>::to_vec);
+        self
     }
 
     /// The first step.
@@ -171,6 +238,13 @@ impl Exchange {
                 self.ask(State::Md5(md5), 5, &salt)
             }
             State::AskScram(scram, server) => self.offer(scram, server),
+            State::AskToken => self.ask(State::Token, 3, &[]),
+            State::AskBearer => {
+                let mut mechanisms = Vec::new();
+                write::cstr(&mut mechanisms, oauth::MECHANISM.as_bytes());
+                mechanisms.push(0);
+                self.ask(State::Bearer, 10, &mechanisms)
+            }
             _ => Step::Refused(AuthError::OutOfTurn),
         }
     }
@@ -187,6 +261,16 @@ impl Exchange {
             State::Mechanism(scram, server) => self.mechanism(scram, server, body),
             State::First(scram, server) => self.first(scram, server, body),
             State::Final(scram, server) => scram.finish(server, body),
+            State::Token => {
+                let token = password(body).map(Token::new);
+                token.map(|token| self.then(State::Verifying(false), Step::Verify(token)))
+            }
+            State::Bearer => oauth::initial(body).map(|first| self.bearer(first)),
+            State::BearerFirst => oauth::message(body).map(|first| self.bearer(first)),
+            State::BearerRefused(why) if oauth::is_farewell(body) => Err(AuthError::Bearer(why)),
+            State::BearerRefused(_) => Err(AuthError::ClientMessage(
+                "the OAUTHBEARER exchange does not end as it should",
+            )),
             _ => Err(AuthError::OutOfTurn),
         };
         next.unwrap_or_else(Step::Refused)
@@ -205,15 +289,46 @@ impl Exchange {
                     server,
                 )
             }
-            State::Checking(password, secret) => {
-                if bool::from(keys.server_key.ct_eq(&secret.server_key)) {
-                    accept(Proof::Password(password))
-                } else {
-                    Step::Refused(AuthError::WrongPassword)
+            State::Checking(password, verdict) => {
+                let verdict = match verdict {
+                    Verdict::Reached(verdict) => verdict,
+                    Verdict::Against(secret) => {
+                        let is_right = bool::from(keys.server_key.ct_eq(&secret.server_key));
+                        is_right.then_some(()).ok_or(AuthError::WrongPassword)
+                    }
+                };
+                match verdict {
+                    Ok(()) => accept(Proof::Password(password)),
+                    Err(why) => Step::Refused(why),
                 }
             }
             _ => Step::Refused(AuthError::OutOfTurn),
         }
+    }
+
+    /// The step after a token was looked at.
+    pub fn verified(&mut self, verified: Result<Bearer, Why>) -> Step {
+        match (std::mem::replace(&mut self.state, State::Over), verified) {
+            (State::Verifying(_), Ok(bearer)) => accept(Proof::Bearer(bearer)),
+            (State::Verifying(false), Err(why)) => Step::Refused(AuthError::Token(why)),
+            (State::Verifying(true), Err(why)) => self.refuse_bearer(why),
+            _ => Step::Refused(AuthError::OutOfTurn),
+        }
+    }
+
+    fn bearer(&mut self, first: First) -> Step {
+        match first {
+            // Allowed, as with SCRAM: an empty challenge asks for it.
+            First::Nothing => self.ask(State::BearerFirst, 11, &[]),
+            First::Discovery => self.refuse_bearer(Why::Discovery),
+            First::NoToken => self.refuse_bearer(Why::Malformed("it is no bearer token")),
+            First::Token(token) => self.then(State::Verifying(true), Step::Verify(token)),
+        }
+    }
+
+    fn refuse_bearer(&mut self, why: Why) -> Step {
+        let refusal = self.discovery.refusal();
+        self.ask(State::BearerRefused(why), 11, &refusal)
     }
 
     fn then(&mut self, state: State, step: Step) -> Step {
@@ -227,6 +342,9 @@ impl Exchange {
 
     fn offer(&mut self, scram: Scram, server: ScramServer) -> Step {
         let mut mechanisms = Vec::new();
+        if self.end_point.is_some() {
+            write::cstr(&mut mechanisms, MECHANISM_PLUS.as_bytes());
+        }
         write::cstr(&mut mechanisms, MECHANISM.as_bytes());
         mechanisms.push(0);
         self.ask(State::Mechanism(scram, server), 10, &mechanisms)
@@ -239,22 +357,22 @@ impl Exchange {
         body: &[u8],
     ) -> Result<Step, AuthError> {
         let given = Password::new(password(body)?);
-        let right = match secret? {
-            Secret::Plain(stored) => stored.matches(&given),
-            Secret::Md5(stored) => {
-                bool::from(md5::shadow(&self.user, given.as_bytes()).ct_eq(&stored))
+        let (mut salt, mut rounds) = (self.mock_salt.to_vec(), DEFAULT_ITERATIONS);
+        let reached = |is_right: bool| is_right.then_some(()).ok_or(AuthError::WrongPassword);
+        let verdict = match secret {
+            Err(why) => Verdict::Reached(Err(why)),
+            Ok(Secret::Plain(stored)) => Verdict::Reached(reached(stored.matches(&given))),
+            Ok(Secret::Md5(stored)) => {
+                let is_right = md5::shadow(&self.user, given.as_bytes()).ct_eq(&stored);
+                Verdict::Reached(reached(is_right.into()))
             }
-            Secret::Scram(secret) => {
-                let (salt, rounds) = (secret.salt.clone(), secret.iterations);
-                let derivation = Derivation::new(given.clone(), salt, rounds);
-                return Ok(self.then(State::Checking(given, secret), Step::Derive(derivation)));
+            Ok(Secret::Scram(secret)) => {
+                (salt, rounds) = (secret.salt.clone(), secret.iterations);
+                Verdict::Against(secret)
             }
         };
-        if right {
-            Ok(accept(Proof::Password(given)))
-        } else {
-            Err(AuthError::WrongPassword)
-        }
+        let derivation = Derivation::new(given.clone(), salt, rounds);
+        Ok(self.then(State::Checking(given, verdict), Step::Derive(derivation)))
     }
 
     /// SASLInitialResponse: a mechanism, and usually the first message with it.
@@ -266,11 +384,18 @@ impl Exchange {
     ) -> Result<Step, AuthError> {
         let malformed = |Malformed| AuthError::ClientMessage("malformed SASLInitialResponse");
         let (mechanism, first) = initial_response(body).map_err(malformed)?;
-        if mechanism != MECHANISM.as_bytes() {
-            return Err(AuthError::ClientMessage(
-                "a SASL mechanism that was not offered",
-            ));
-        }
+        let plus = mechanism == MECHANISM_PLUS.as_bytes();
+        let binding = match self.end_point.take() {
+            Some(hash) if plus => ServerBinding::Chosen(hash),
+            Some(_) if mechanism == MECHANISM.as_bytes() => ServerBinding::Offered,
+            None if mechanism == MECHANISM.as_bytes() => ServerBinding::None,
+            _ => {
+                return Err(AuthError::ClientMessage(
+                    "a SASL mechanism that was not offered",
+                ));
+            }
+        };
+        let server = server.with(binding);
         match first {
             Some(first) => self.first(scram, server, first),
             // Allowed, if odd: an empty challenge asks for the first message.

@@ -1,5 +1,6 @@
 //! Why a password exchange failed, and whose fault it was.
 
+use super::token::Why;
 use crate::error::{Blame, Kind};
 
 /// Why a password exchange failed. Fit for logs: it never holds a password, a key or a hash.
@@ -13,16 +14,24 @@ pub enum AuthError {
     ClientUnsupported(&'static str),
     /// The client does not know the password.
     WrongPassword,
+    /// The password was the right one when the exchange began, and has been changed meanwhile.
+    Outdated,
     /// Nobody of this name is configured.
     UnknownUser,
     /// The user's stored secret cannot be used with the configured method.
     UnfitSecret,
+    /// The client's token, sent as a password, is not good.
+    Token(Why),
+    /// The client's token, sent in SASL, is not good.
+    Bearer(Why),
     /// The server's message is not what PostgreSQL would send.
     ServerMessage(&'static str),
     /// The server wants to authenticate in a way that pgusher does not speak.
     ServerMethod(&'static str),
     /// The server offers SASL, but no mechanism that pgusher speaks.
     ServerMechanisms,
+    /// A login must be bound to the connection, and the server does not do that.
+    Unbound,
     /// The server asked for something that the credential at hand cannot answer.
     Credential {
         /// What the server asked for.
@@ -47,14 +56,31 @@ impl AuthError {
             Self::ClientMessage(_)
             | Self::ClientUnsupported(_)
             | Self::WrongPassword
+            | Self::Outdated
+            | Self::Token(_)
+            | Self::Bearer(_)
             | Self::UnknownUser => Blame::Client,
             Self::ServerMessage(_) | Self::Impostor(_) | Self::ServerRefused(_) => Blame::Database,
             Self::UnfitSecret
             | Self::ServerMethod(_)
             | Self::ServerMechanisms
+            | Self::Unbound
             | Self::Credential { .. }
             | Self::ForeignKeys
             | Self::OutOfTurn => Blame::Operator,
+        }
+    }
+
+    /// Whether it may have been a guess: something was shown, and it was wrong. What is the fault of
+    /// somebody else is not counted against the client.
+    pub const fn is_guess(&self) -> bool {
+        match self {
+            Self::WrongPassword | Self::UnknownUser | Self::UnfitSecret => true,
+            Self::Token(why) | Self::Bearer(why) => !matches!(
+                why,
+                Why::Discovery | Why::NoKeys | Why::Plaintext | Why::Unconfigured
+            ),
+            _ => false,
         }
     }
 
@@ -64,7 +90,12 @@ impl AuthError {
         match self {
             Self::ClientMessage(_) => Kind::ProtocolViolation,
             Self::ClientUnsupported(_) => Kind::UnsupportedProtocol,
-            Self::WrongPassword | Self::UnknownUser | Self::UnfitSecret => Kind::InvalidPassword,
+            Self::WrongPassword
+            | Self::Outdated
+            | Self::UnknownUser
+            | Self::UnfitSecret
+            | Self::Token(_) => Kind::InvalidPassword,
+            Self::Bearer(_) => Kind::InvalidToken,
             _ => Kind::ServerLoginFailed,
         }
     }
@@ -76,7 +107,9 @@ impl std::fmt::Display for AuthError {
             Self::ClientMessage(what) => write!(f, "malformed message from the client: {what}"),
             Self::ClientUnsupported(what) => write!(f, "the client asks for {what}"),
             Self::WrongPassword => f.write_str("wrong password"),
+            Self::Outdated => f.write_str("the password has just been changed"),
             Self::UnknownUser => f.write_str("no such user"),
+            Self::Token(why) | Self::Bearer(why) => write!(f, "the token is refused: {why}"),
             Self::UnfitSecret => {
                 f.write_str("the user's stored secret cannot be used with this auth method")
             }
@@ -90,6 +123,9 @@ impl std::fmt::Display for AuthError {
             Self::ServerMechanisms => {
                 f.write_str("the server offers no SASL mechanism but ones that are not supported")
             }
+            Self::Unbound => f.write_str(
+                "channel_binding=require asks for SCRAM-SHA-256-PLUS, which needs TLS and a server that offers it",
+            ),
             Self::Credential { asked, held } => {
                 write!(f, "the server asks for {asked}, but pgusher holds {held}")
             }

@@ -6,15 +6,24 @@
 //! [`Derivation`], which whoever owns the threads runs or finds in its cache. Nothing here waits,
 //! reads a clock, rolls dice or logs.
 //!
-//! Not here: who may use which database, delays and bans after failures, TLS.
+//! [`hba`] says who may come from where, [`guard`] what becomes of those who guess passwords, and [`known`] what is known of users that are looked up.
+//!
+//! Not here: TLS.
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+pub mod certificate;
+pub mod certificate_map;
 pub mod client;
 mod error;
+pub mod guard;
+pub mod hba;
+pub mod known;
 pub mod md5;
+pub mod oauth;
 mod saslprep;
 pub mod scram;
 mod secret;
+pub mod token;
 pub mod upstream;
 pub mod userlist;
 

@@ -1,9 +1,9 @@
 //! SCRAM-SHA-256 (RFC 5802, RFC 7677) as PostgreSQL speaks it: keys, limits, and both sides.
 //!
-//! [`ScramServer`] verifies a client, [`ScramClient`] logs in to a server. Channel binding
-//! (`SCRAM-SHA-256-PLUS`) is not spoken yet; what it will bind to goes where the GS2 header is
-//! checked. Messages here are the SASL data alone; the frames around them belong to the callers.
+//! [`ScramServer`] verifies a client, [`ScramClient`] logs in to a server; both can bind the login
+//! to the connection ([`binding`], `SCRAM-SHA-256-PLUS`). Messages here are the SASL data alone; the frames around them belong to the callers.
 
+pub mod binding;
 mod client;
 mod message;
 mod server;
@@ -24,6 +24,9 @@ use super::secret::{Password, ScramSecret};
 
 /// The mechanism's name.
 pub const MECHANISM: &str = "SCRAM-SHA-256";
+
+/// The name of the one that is bound to a TLS connection.
+pub const MECHANISM_PLUS: &str = "SCRAM-SHA-256-PLUS";
 
 /// What PostgreSQL uses when nobody says otherwise, and so what an invented user has.
 pub const DEFAULT_ITERATIONS: u32 = 4096;

@@ -16,6 +16,7 @@ fn random() -> Random<'static> {
         nonce: [7; 18],
         md5_salt: [1, 2, 3, 4],
         server_seed: &SEED,
+        salted_by: b"app",
     }
 }
 
@@ -66,6 +67,7 @@ fn login(
         step = match step {
             Step::Derive(work) => server.derived(&work.run()),
             Step::Refused(error) => break Err(error),
+            Step::Verify(token) => panic!("nobody sent a {token:?}"),
             Step::Accepted { frames, proof } => {
                 if !frames.is_empty() {
                     let (kind, data) = request(&frames);
@@ -284,8 +286,11 @@ fn a_password_is_one_string_and_not_the_empty_one() {
 #[test]
 fn an_exchange_that_is_over_stays_over() {
     let mut exchange = asked(AuthMethod::Password, &plain());
+    let Step::Derive(work) = exchange.answer(b"wrong\0") else {
+        panic!("the answer came too soon");
+    };
     assert!(matches!(
-        exchange.answer(b"wrong\0"),
+        exchange.derived(&work.run()),
         Step::Refused(AuthError::WrongPassword)
     ));
     assert!(matches!(
@@ -551,4 +556,44 @@ proptest! {
             let _ = login.on_authentication(kind, frame);
         }
     }
+}
+
+// A4
+#[test]
+fn a_password_takes_as_long_whatever_is_stored() {
+    let md5 = Secret::parse("md5064aeda25fa9d49239a8fa45e376b663").unwrap();
+    let scram = Secret::Scram(ScramSecret::mock(USER, &SEED));
+    let plain = plain();
+    for secret in [None, Some(&plain), Some(&md5), Some(&scram)] {
+        for password in [&b"secret\0"[..], b"wrong\0"] {
+            let mut exchange = Exchange::new(AuthMethod::Password, USER, secret, random());
+            assert!(matches!(exchange.start(), Step::Ask(_)));
+            assert!(
+                matches!(exchange.answer(password), Step::Derive(_)),
+                "{secret:?}"
+            );
+        }
+    }
+}
+
+// A4
+#[test]
+fn the_salt_of_a_stranger_is_the_users_whatever_tenant_it_names() {
+    let offered = |typed: &[u8], salted_by: &[u8]| {
+        let random = Random {
+            salted_by,
+            ..random()
+        };
+        let mut exchange = Exchange::new(AuthMethod::Scram, typed, None, random);
+        assert!(matches!(exchange.start(), Step::Ask(_)));
+        let mut first = b"SCRAM-SHA-256\0\0\0\0\x0cn,,n=,r=abcd".to_vec();
+        first[17] = 12;
+        match exchange.answer(&first) {
+            Step::Ask(challenge) => challenge,
+            other => panic!("{other:?}"),
+        }
+    };
+    let acme = offered(b"app.acme", b"app");
+    assert_eq!(acme, offered(b"app.globex", b"app"));
+    assert_ne!(acme, offered(b"other.acme", b"other"));
 }

@@ -5,8 +5,8 @@
 
 use super::client::Proof;
 use super::scram::{
-    Derivation, DerivedKeys, MECHANISM, Nonce, ScramChallenged, ScramClient, ScramClientFinal,
-    ScramKeys,
+    Derivation, DerivedKeys, MECHANISM, MECHANISM_PLUS, Nonce, ScramChallenged, ScramClient,
+    ScramClientFinal, ScramKeys, binding::ClientBinding,
 };
 use super::secret::{Password, Secret};
 use super::{AuthError, md5};
@@ -27,6 +27,18 @@ pub enum Credential {
 }
 
 impl Credential {
+    /// Whether it opens the same doors. Both were shown by those who may: the time that it takes
+    /// tells nobody anything.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::None, Self::None) => true,
+            (Self::Password(one), Self::Password(other)) => one.as_bytes() == other.as_bytes(),
+            (Self::Md5Hash(one), Self::Md5Hash(other)) => one == other,
+            (Self::ScramKeys(one), Self::ScramKeys(other)) => one == other,
+            _ => false,
+        }
+    }
+
     /// What it is, for an error.
     const fn name(&self) -> &'static str {
         match self {
@@ -63,7 +75,7 @@ impl From<&Secret> for Credential {
 impl From<Proof> for Credential {
     fn from(proof: Proof) -> Self {
         match proof {
-            Proof::Nothing => Self::None,
+            Proof::Nothing | Proof::Bearer(_) => Self::None,
             Proof::Password(password) => Self::Password(password),
             Proof::Md5Hash(hash) => Self::Md5Hash(hash),
             Proof::Scram(keys) => Self::ScramKeys(keys),
@@ -100,6 +112,21 @@ pub struct Login {
     user: Vec<u8>,
     credential: Credential,
     state: State,
+    channel: Channel,
+}
+
+/// What a login can be bound to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Channel {
+    /// Nothing, and nobody asks for it.
+    #[default]
+    Open,
+    /// This server certificate (a hash of it), if the server can.
+    Bindable(Vec<u8>),
+    /// This one; without it there is no login.
+    Binding(Vec<u8>),
+    /// Nothing, and so there is no login.
+    Unbindable,
 }
 
 enum State {
@@ -121,7 +148,20 @@ impl Login {
             user: user.to_vec(),
             credential,
             state: State::Begun(nonce),
+            channel: Channel::Open,
         }
+    }
+
+    /// On a connection that a login can be bound to, or must be.
+    #[must_use]
+    pub fn on(mut self, channel: Channel) -> Self {
+        self.channel = channel;
+        self
+    }
+
+    /// Only a login that is bound will do, and the server asks for another one.
+    const fn must_bind(&self) -> bool {
+        matches!(self.channel, Channel::Binding(_) | Channel::Unbindable)
     }
 
     /// Reads an Authentication message: its kind, and what follows the kind.
@@ -134,6 +174,7 @@ impl Login {
             }
         };
         match (kind, std::mem::replace(&mut self.state, State::Over)) {
+            (0 | 3 | 5, State::Begun(_)) if self.must_bind() => Err(AuthError::Unbound),
             (0, State::Begun(_) | State::Answered) => {
                 fixed(0, "AuthenticationOk").map(|()| Reply::Ok)
             }
@@ -196,28 +237,37 @@ impl Login {
     }
 
     fn sasl(&mut self, mechanisms: &[u8], nonce: Nonce) -> Result<Reply, AuthError> {
-        let offered = offers_scram(mechanisms)
+        let offer = Offer::read(mechanisms)
             .map_err(|Malformed| AuthError::ServerMessage("AuthenticationSASL"))?;
-        if !offered {
-            return Err(AuthError::ServerMechanisms);
-        }
+        let (mechanism, binding) = self.choose(&offer)?;
         if !matches!(
             self.credential,
             Credential::Password(_) | Credential::ScramKeys(_)
         ) {
             return Err(self.missing("SCRAM-SHA-256"));
         }
-        let client = ScramClient::new(nonce);
+        let client = ScramClient::new(nonce).with(binding);
         let frame = frame(|body| {
-            write::cstr(body, MECHANISM.as_bytes());
+            write::cstr(body, mechanism.as_bytes());
             let first = client.first();
-            // Three dozen bytes of our own.
+            // A few dozen bytes of our own.
             let len = u32::try_from(first.len()).unwrap_or(u32::MAX);
             body.extend_from_slice(&len.to_be_bytes());
             body.extend_from_slice(&first);
         });
         self.state = State::ScramFirst(client);
         Ok(Reply::Send(frame))
+    }
+
+    fn choose(&self, offer: &Offer) -> Result<(&'static str, ClientBinding), AuthError> {
+        let bound = |hash: &Vec<u8>| (MECHANISM_PLUS, ClientBinding::EndPoint(hash.clone()));
+        match &self.channel {
+            Channel::Bindable(hash) | Channel::Binding(hash) if offer.plus => Ok(bound(hash)),
+            Channel::Binding(_) | Channel::Unbindable => Err(AuthError::Unbound),
+            _ if !offer.plain => Err(AuthError::ServerMechanisms),
+            Channel::Bindable(_) => Ok((MECHANISM, ClientBinding::Unoffered)),
+            Channel::Open => Ok((MECHANISM, ClientBinding::None)),
+        }
     }
 
     fn challenge(&mut self, challenged: ScramChallenged) -> Result<Reply, AuthError> {
@@ -261,14 +311,25 @@ fn frame(body: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     frame
 }
 
-/// Whether SCRAM-SHA-256 is in a list of names that an empty one ends.
-fn offers_scram(list: &[u8]) -> Result<bool, Malformed> {
-    let mut reader = Reader::new(list);
-    let mut offered = false;
-    loop {
-        match reader.cstr()? {
-            [] => return reader.finish().map(|()| offered),
-            name => offered |= name == MECHANISM.as_bytes(),
+/// Which of our mechanisms a server offers.
+#[derive(Default)]
+struct Offer {
+    plain: bool,
+    plus: bool,
+}
+
+impl Offer {
+    /// A list of names that an empty one ends.
+    fn read(list: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(list);
+        let mut offer = Self::default();
+        loop {
+            match reader.cstr()? {
+                [] => return reader.finish().map(|()| offer),
+                name if name == MECHANISM.as_bytes() => offer.plain = true,
+                name if name == MECHANISM_PLUS.as_bytes() => offer.plus = true,
+                _ => {}
+            }
         }
     }
 }

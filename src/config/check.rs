@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::check_limits;
 use super::file::{Database, File, User};
 use super::problems::{Problems, quoted};
 use super::settings::{Address, AuthMethod, CONSOLES};
+use super::{abuse, certs, check_limits, tokens};
 
 /// Notes what cannot work, and warns of what is probably not meant.
 pub(super) fn check(file: &File, problems: &mut Problems<'_>) {
@@ -25,6 +25,7 @@ pub(super) fn check(file: &File, problems: &mut Problems<'_>) {
         listen.max_handshakes,
         bounded,
     );
+    abuse::check_proxy(listen, problems);
     let workers = file.runtime.workers.unwrap_or(1);
     at_least_one(
         problems,
@@ -48,6 +49,8 @@ pub(super) fn check(file: &File, problems: &mut Problems<'_>) {
         check_user(&format!("users.{}", quoted(name)), user, problems);
     }
     check_auth(file, problems);
+    certs::check(file, problems);
+    tokens::check(file, problems);
     check_console(file, problems);
     check_limits::check(file, problems);
     if file.traces.as_ref().is_some_and(|it| it.endpoint.is_none()) {
@@ -122,12 +125,15 @@ fn check_user(section: &str, user: &User, problems: &mut Problems<'_>) {
 }
 
 fn check_auth(file: &File, problems: &mut Problems<'_>) {
-    if file.auth.method == AuthMethod::Trust {
+    if file.auth.hba.is_some() {
+        // Whether anybody needs a password, the rules say.
+    } else if file.auth.method == AuthMethod::Trust {
         for address in file
             .listen
             .address
             .0
             .iter()
+            .chain(file.listen.proxy_addresses())
             .filter(|address| !is_local(address))
         {
             let text = format!(
@@ -135,7 +141,9 @@ fn check_auth(file: &File, problems: &mut Problems<'_>) {
             );
             problems.warn("auth", "method", text);
         }
-    } else if file.auth.userlist.is_none()
+    } else if !file.auth.method.takes_tokens()
+        && file.auth.userlist.is_none()
+        && file.auth.query.is_none()
         && file.users.values().all(|user| user.password.is_none())
     {
         problems.warn(
@@ -158,9 +166,12 @@ fn check_console(file: &File, problems: &mut Problems<'_>) {
         // The list of users in a file is not at hand here.
         let is_known = |name: &String| {
             let user = file.users.get(name);
-            file.auth.userlist.is_some() || user.is_some_and(|user| user.password.is_some())
+            let elsewhere = file.auth.userlist.is_some() || file.auth.query.is_some();
+            elsewhere || user.is_some_and(|user| user.password.is_some())
         };
-        let asked = file.auth.method != AuthMethod::Trust;
+        let method = file.auth.method;
+        let asked =
+            method != AuthMethod::Trust && !method.takes_tokens() && file.auth.hba.is_none();
         if let Some(unknown) = users.iter().find(|user| asked && !is_known(user)) {
             let text = format!(
                 "{key} in [console] names {unknown:?}, who cannot log in: no password stands in [users.{}]",

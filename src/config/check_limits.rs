@@ -1,5 +1,6 @@
 //! What makes no sense about tiers, who is in them, and the query for tenants.
 
+use super::duration::Timeout;
 use super::file::{File, TenantsQuery};
 use super::problems::{Problems, nearest, quoted};
 use super::schema::below;
@@ -84,19 +85,32 @@ fn check_query(query: &TenantsQuery, problems: &mut Problems<'_>) {
         }
         _ => {}
     }
-    for (key, timeout, reason) in [
-        ("ttl", query.ttl, "what has changed would never be seen"),
-        (
-            "negative_ttl",
-            query.negative_ttl,
-            "a tenant that is new would never be seen",
-        ),
-        (
-            "timeout",
-            query.timeout,
-            "a silent database would hold up tenants for ever",
-        ),
-    ] {
+    never_off(
+        section,
+        &[
+            ("ttl", query.ttl, "what has changed would never be seen"),
+            (
+                "negative_ttl",
+                query.negative_ttl,
+                "a tenant that is new would never be seen",
+            ),
+            (
+                "timeout",
+                query.timeout,
+                "a silent database would hold up tenants for ever",
+            ),
+        ],
+        problems,
+    );
+}
+
+/// Times that must be some, and why.
+pub(super) fn never_off(
+    section: &str,
+    times: &[(&str, Timeout, &str)],
+    problems: &mut Problems<'_>,
+) {
+    for (key, timeout, reason) in times {
         if timeout.0.is_none() {
             problems.key(section, key, format_args!("must not be off: {reason}"));
         }
@@ -104,7 +118,7 @@ fn check_query(query: &TenantsQuery, problems: &mut Problems<'_>) {
 }
 
 /// Whether `$1`, and not only `$10`, is in the text.
-fn asks_for_one(query: &str) -> bool {
+pub(super) fn asks_for_one(query: &str) -> bool {
     let mut behind = query.split("$1").skip(1);
     behind.any(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
 }

@@ -17,6 +17,11 @@ impl Timeout {
     pub const fn secs(seconds: u64) -> Self {
         Self(Some(Duration::from_secs(seconds)))
     }
+
+    /// So many milliseconds.
+    pub const fn millis(millis: u64) -> Self {
+        Self(Some(Duration::from_millis(millis)))
+    }
 }
 
 /// A longer time is a typing mistake, and adding it to a clock must not overflow.

@@ -8,19 +8,25 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use toml::de::DeTable;
 
+use super::abuse::{Failures, Networks};
+use super::auth_query::AuthQuery;
+use super::certs::CertRule;
 use super::duration::Timeout;
 use super::extras::Extras;
 use super::naming::NamePattern;
 use super::overlay::Overlay;
 use super::problems::Problems;
 use super::schema::{Named, read_table, section};
+use super::sealing::Seal;
 use super::secret::Hidden;
 use super::settings::{
     self, Address, AuthMethod, LogFormat, Pinning, PoolMode, ServerReset, Spread, Unknown,
 };
 use super::size::Size;
+use super::tls::Tls;
+use super::tokens::Jwt;
 use super::traces::{Endpoint, Ratio};
-use super::value::{Addresses, Limit, SourceList, TlsMode};
+use super::value::{Addresses, Limit, SourceList};
 use crate::tenant::{Format, SettingName};
 
 /// Reads the text; `None` if it is not TOML, which is noted.
@@ -91,22 +97,28 @@ section! {
         /// that this many are more than a machine works on at a time; it bounds what strangers who
         /// only open connections can hold.
         max_handshakes: usize = 1000;
+        /// Connections that one address (of IPv6: its first 64 bits) may open in a second; further
+        /// ones are told so and closed. Networks in `auth.failures.exempt` are not limited.
+        connections_per_second: Limit = Limit(None);
+        /// Connections that an address may open at once after a rest. 0: one second's worth.
+        connection_burst: usize = 0;
+        /// Where proxies connect that say, with the PROXY protocol, where a client comes from.
+        proxy: Option<Proxy> = None;
         /// TLS for clients.
         tls: Option<Tls> = None;
     }
 }
 
 section! {
-    /// TLS for clients.
-    Tls {
-        /// What clients must do.
-        mode: Option<TlsMode> = None, unset "must be given" example r#""disable""#;
-        /// The certificate and its chain, PEM.
-        cert: Option<PathBuf> = None, unset "none" example r#""server.crt""#;
-        /// Its private key, PEM.
-        key: Option<PathBuf> = None, unset "none" example r#""server.key""#;
-        /// Who signs client certificates, PEM; the `verify-` modes need it.
-        client_ca: Option<PathBuf> = None, unset "none" example r#""clients-ca.crt""#;
+    /// Where proxies connect that say, with the PROXY protocol (version 1 or 2), where a client
+    /// comes from. That address then counts: for rules, for limits, in the log and on the console.
+    Proxy {
+        /// Where to listen for them, beside `listen.address`. Each connection there must begin with
+        /// the header.
+        address: Option<Addresses> = None, unset "must be given" example r#""0.0.0.0:6433""#;
+        /// The proxies. Connections from elsewhere are closed without a word: anybody can write a
+        /// header. Who can reach a unix socket is a proxy.
+        networks: Networks = Networks(Vec::new());
     }
 }
 
@@ -114,11 +126,27 @@ section! {
     /// How clients prove who they are.
     Auth {
         /// The method. `scram-sha-256` never sees the password; `md5` is for old drivers and asks
-        /// users stored as SCRAM secrets for SCRAM; `password` is in clear; `trust` asks nobody.
+        /// users stored as SCRAM secrets for SCRAM; `password` is in clear; `cert`
+        /// wants a certificate that `client_ca` in `[listen.tls]` has signed; `trust` asks nobody. With
+        /// `jwt` the password is a token, with `oauth` the token comes as PostgreSQL 18's clients send
+        /// one (OAUTHBEARER): `docs/tokens.md`.
         method: AuthMethod = AuthMethod::Scram;
         /// A file of more users, one in a line: `"name" "password"`, as PgBouncer has it. A relative
         /// path starts beside this file.
         userlist: Option<PathBuf> = None, unset "none" example r#""userlist.txt""#;
+        /// Whom client certificates stand for.
+        certs: Named<CertRule> = Named::new();
+        /// A file of rules, as PostgreSQL's `pg_hba.conf`: who may come from where, and by which
+        /// method. With it, `method` has no effect, and who no rule is about is refused. A relative
+        /// path starts beside this file. `docs/authentication.md` says what is understood.
+        hba: Option<PathBuf> = None, unset "none: everybody, by `method`" example r#""pg_hba.conf""#;
+        /// Users that neither `[users]` gives a password nor the `userlist` are looked up in a
+        /// database.
+        query: Option<AuthQuery> = None;
+        /// What tokens must be like.
+        jwt: Option<Jwt> = None;
+        /// What becomes of those who fail to log in.
+        failures: Failures = Failures::default();
     }
 }
 
@@ -368,6 +396,9 @@ section! {
         /// What stands between a user's name and a tenant's id, as in `app.acme`, for the source
         /// `user`.
         user_separator: String = ".".to_owned();
+        /// The domain below which the TLS server name names the tenant, as in
+        /// `acme.db.example.com`, for the source `sni`.
+        sni_domain: Option<String> = None, unset "any: the first label counts" example r#""db.example.com""#;
         /// The key that names the tenant in a comment, as in `/* tenant_id='acme' */`, for the
         /// source `comment`.
         comment_key: String = "tenant_id".to_owned();
@@ -377,6 +408,8 @@ section! {
         /// More settings for each transaction, as in `{ statement_timeout = "5s" }`. Tiers and
         /// single tenants override them one by one.
         settings: Extras = Extras::default();
+        /// A seal beside the id, which SQL cannot forge.
+        seal: Option<Seal> = None;
     }
 }
 

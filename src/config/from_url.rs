@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use crate::auth::Secret;
+use crate::auth::{Secret, certificate_map::CertificateMap};
 
 use super::ConfigErrors;
+use super::abuse;
 use super::file::{self, File};
+use super::problems::Problems;
 use super::resolve::{log, runtime, upstream, with_upstream};
+use super::secret::Sources;
 use super::settings::{AuthMethod, Config, Console, Listen, Upstream, User};
 use super::url::DatabaseUrl;
 
@@ -28,7 +31,9 @@ pub(super) fn from_database_url(text: &str) -> Result<Config, ConfigErrors> {
         timeouts.server_connect_timeout = timeout.0;
     }
     let users = users(&url).map_err(wrong)?;
-    let upstream = upstream(url).map_err(wrong)?;
+    // As psql has it: relative paths in a URL start where the program was started.
+    let sources = Sources::new(Path::new(""), &|_| None);
+    let upstream = upstream(url, &sources).map_err(wrong)?;
     let auth = if upstream.password.is_some() {
         AuthMethod::Scram
     } else {
@@ -59,13 +64,18 @@ pub(super) fn from_database_url(text: &str) -> Result<Config, ConfigErrors> {
     Ok(Config {
         listen: Listen {
             addresses: file.listen.address.0.clone(),
+            proxy_addresses: Vec::new(),
+            proxies: Vec::new(),
             max_clients: file.listen.max_clients,
             max_handshakes: file.listen.max_handshakes,
             client_login_timeout: file.timeouts.client_login_timeout.0,
+            tls: None,
         },
         http: None,
         runtime: runtime(&file.runtime),
         auth,
+        certs: CertificateMap::default(),
+        tokens: None,
         log: log(&file.log, Path::new("")),
         traces: None,
         databases,
@@ -74,6 +84,9 @@ pub(super) fn from_database_url(text: &str) -> Result<Config, ConfigErrors> {
         accounts: Arc::default(),
         notice_after: None,
         tenants_query: None,
+        auth_query: None,
+        guard: abuse::terms(&file, &mut Problems::new("")),
+        hba: None,
         console: Console::default(),
         max_tenants: file.metrics.max_tenants,
         listing: Vec::new(),

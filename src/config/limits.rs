@@ -12,8 +12,8 @@ use super::file::{self, File};
 use super::problems::Problems;
 use super::resolve::upstream;
 use super::schema::below;
-use super::secret::Sources;
-use super::settings::{TenantsQuery, Unknown};
+use super::secret::{Hidden, Sources};
+use super::settings::{Query, TenantsQuery, Unknown, Upstream};
 use super::size::Size;
 use super::url::DatabaseUrl;
 use super::value::Limit;
@@ -145,9 +145,28 @@ pub(super) fn tenants_query(
         problems.warn(section, "", text);
         return None;
     };
-    let url = sources
-        .read(typed.url.as_ref()?)
-        .and_then(|url| DatabaseUrl::parse(&url));
+    let query = Query {
+        upstream: own_upstream(section, typed.url.as_ref()?, sources, problems)?,
+        query: typed.query.clone()?,
+        ttl: typed.ttl.0?,
+        negative_ttl: typed.negative_ttl.0?,
+        max_stale: typed.max_stale.0.unwrap_or_default(),
+        timeout: typed.timeout.0?,
+    };
+    Some(TenantsQuery {
+        query,
+        refuses_unknown: tenant.unknown != Some(Unknown::Accept),
+    })
+}
+
+/// A server that pgusher asks in its own name.
+pub(super) fn own_upstream(
+    section: &str,
+    url: &Hidden,
+    sources: &Sources<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<Upstream> {
+    let url = sources.read(url).and_then(|url| DatabaseUrl::parse(&url));
     let url = url
         .map_err(|error| problems.key(section, "url", error))
         .ok()?;
@@ -162,16 +181,7 @@ pub(super) fn tenants_query(
         let text = format!("url in [{section}] has {ignored}, which has no effect");
         problems.warn(section, "url", text);
     }
-    let upstream = upstream(url)
+    upstream(url, sources)
         .map_err(|error| problems.key(section, "url", error))
-        .ok()?;
-    Some(TenantsQuery {
-        upstream,
-        query: typed.query.clone()?,
-        ttl: typed.ttl.0?,
-        negative_ttl: typed.negative_ttl.0?,
-        max_stale: typed.max_stale.0.unwrap_or_default(),
-        timeout: typed.timeout.0?,
-        refuses_unknown: tenant.unknown != Some(Unknown::Accept),
-    })
+        .ok()
 }

@@ -52,7 +52,7 @@ pub(super) struct Found {
 /// What takes effect at the start only: keys, and sections with all that is in them.
 const FIXED: &[&[&str]] = &[
     &["listen", "address"],
-    &["listen", "tls"],
+    &["listen", "proxy", "address"],
     &["auth", "userlist"],
     &["runtime"],
     &["http"],

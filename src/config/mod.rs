@@ -8,6 +8,9 @@
 //! Why not serde: it stops at the first mistake, and it quotes the value that it did not expect.
 //! Here a value may be a password.
 
+pub mod abuse;
+pub mod auth_query;
+pub mod certs;
 pub mod duration;
 pub mod extras;
 pub mod file;
@@ -17,9 +20,12 @@ pub mod overlay;
 pub mod problems;
 pub mod reference;
 pub mod schema;
+pub mod sealing;
 pub mod secret;
 pub mod settings;
 pub mod size;
+pub mod tls;
+pub mod tokens;
 pub mod traces;
 pub mod url;
 pub mod value;

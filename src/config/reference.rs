@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use super::file::File;
 use super::schema::{Absent, Key, Section as _, Shape};
-use super::unsupported::REFUSED;
 
 const TOML_HEAD: &str = "\
 # Every section and key of pgusher's configuration, with its default or an example.
@@ -85,25 +84,12 @@ fn collect(above: &str, keys: Vec<Key>, pages: &mut Vec<Page>) {
     }
 }
 
-/// What the reader must know of a section before using it.
-fn status(path: &str) -> Option<String> {
-    let inside = |section: &&str| {
-        path.strip_prefix(*section)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
-    let refused = "Refused by this version, which cannot do it yet.";
-    REFUSED.iter().any(inside).then(|| refused.to_owned())
-}
-
 /// `config/reference.toml`.
 pub fn toml() -> String {
     let mut out = TOML_HEAD.to_owned();
     for page in pages() {
         out.push('\n');
         comment(&mut out, page.about);
-        if let Some(status) = status(&page.path) {
-            comment(&mut out, &status);
-        }
         let _ = writeln!(out, "#[{}]", page.path);
         for key in page.keys {
             let Shape::Value(kind) = key.shape else {
@@ -132,9 +118,6 @@ pub fn markdown() -> String {
     let mut out = PAGE_HEAD.to_owned();
     for page in pages() {
         let _ = write!(out, "\n## `[{}]`\n\n{}\n", page.path, one_line(page.about));
-        if let Some(status) = status(&page.path) {
-            let _ = write!(out, "\n**{status}**\n");
-        }
         let _ = write!(
             out,
             "\n| key | type | default | meaning |\n|---|---|---|---|\n"

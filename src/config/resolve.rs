@@ -5,22 +5,26 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::auth::{Password, Secret, userlist};
+use crate::auth::{Password, Secret, hba, userlist};
 use crate::session::PinRules;
 
+use super::check::is_local;
 use super::duration::Timeout;
 use super::file::{self, File};
 use super::problems::{Problems, quoted};
 use super::secret::{Hidden, Sources};
 use super::settings::{
-    Accounts, AuthMethod, Config, Console, Database, Http, Listen, Log, Pinning, PoolSizes,
-    Runtime, ServerReset, Timeouts, Traces, Upstream, User,
+    Accounts, Address, AuthMethod, Config, Console, Database, Http, Listen, Log, Pinning,
+    PoolSizes, Runtime, ServerReset, ServerTls, Timeouts, Traces, Upstream, User,
 };
 use super::url::DatabaseUrl;
-use super::{limits, listing, tenants};
+use super::{abuse, auth_query, certs, limits, listing, tenants, tls, tokens};
 
 /// Room for some hundred thousand users; what is larger is not a list of users.
 const MAX_USERLIST_BYTES: u64 = 64 << 20;
+
+/// Some ten thousand rules.
+const MAX_HBA_BYTES: u64 = 1 << 20;
 
 /// The configuration; what could not be had is noted and left out.
 pub(super) fn resolve(file: &File, sources: &Sources<'_>, problems: &mut Problems<'_>) -> Config {
@@ -31,13 +35,16 @@ pub(super) fn resolve(file: &File, sources: &Sources<'_>, problems: &mut Problem
         }
     }
     let accounts = Arc::new(Accounts::new(limits::rules(file, problems)));
-    let tenant = tenants::policy(file, problems);
+    let tenant = tenants::policy(file, sources, problems);
     Config {
         listen: Listen {
             addresses: file.listen.address.0.clone(),
+            proxy_addresses: file.listen.proxy_addresses().to_vec(),
+            proxies: file.listen.proxies(),
             max_clients: file.listen.max_clients,
             max_handshakes: file.listen.max_handshakes,
             client_login_timeout: file.timeouts.client_login_timeout.0,
+            tls: tls::for_clients(file, sources, problems),
         },
         http: file
             .http
@@ -45,6 +52,11 @@ pub(super) fn resolve(file: &File, sources: &Sources<'_>, problems: &mut Problem
             .map(|typed| http(typed, sources, problems)),
         runtime: runtime(&file.runtime),
         auth: file.auth.method,
+        certs: certs::map(file, problems),
+        hba: hba(file, sources, problems),
+        guard: abuse::terms(file, problems),
+        auth_query: auth_query::auth_query(file, sources, problems),
+        tokens: tokens::tokens(file, sources, problems).map(Arc::new),
         log: log(&file.log, sources.directory()),
         traces: file.traces.as_ref().and_then(traces),
         databases,
@@ -145,18 +157,28 @@ fn database(
         );
         problems.warn(&section, "url", text);
     }
+    if file.auth.method.takes_tokens() && url.password.is_none() {
+        let text = format!(
+            "url in [{section}] has no password: a client's token does not open the server, which must let pgusher in without one"
+        );
+        problems.warn(&section, "url", text);
+    }
     let mut timeouts = file.timeouts.with(&typed.timeouts);
     if let (Some(timeout), None) = (url.connect_timeout, typed.timeouts.server_connect_timeout) {
         timeouts.server_connect_timeout = timeout.0;
     }
-    let upstream = upstream(url)
+    let upstream = upstream(url, sources)
         .map_err(|error| problems.key(&section, "url", error))
         .ok()?;
     Some(with_upstream(upstream, typed, file, timeouts))
 }
 
 /// The server that a URL describes.
-pub(super) fn upstream(url: DatabaseUrl) -> Result<Upstream, String> {
+pub(super) fn upstream(url: DatabaseUrl, sources: &Sources<'_>) -> Result<Upstream, String> {
+    let tls = match &url.address {
+        Address::Tcp(..) => tls::for_server(&url.tls, sources)?,
+        Address::Unix(_) => ServerTls::NONE,
+    };
     let password = url
         .password
         .map(|password| Secret::parse(&password))
@@ -167,6 +189,7 @@ pub(super) fn upstream(url: DatabaseUrl) -> Result<Upstream, String> {
         password: password
             .map_err(|error| format!("has a password that cannot be used: {error}"))?,
         database: url.database,
+        tls: Arc::new(tls),
     })
 }
 
@@ -250,7 +273,7 @@ fn users(
         .filter(|(_, user)| matches!(user.secret, Some(Secret::Md5(_))))
         .map(|(name, _)| name.as_str())
         .collect();
-    if file.auth.method == AuthMethod::Scram && !md5.is_empty() {
+    if file.auth.method == AuthMethod::Scram && file.auth.hba.is_none() && !md5.is_empty() {
         let text = format!(
             r#"users stored as MD5 hashes cannot log in with method = "scram-sha-256": {}"#,
             some_of(&md5)
@@ -258,6 +281,44 @@ fn users(
         problems.warn("auth", "method", text);
     }
     users
+}
+
+/// The rules; nothing if there are none, or if one is wrong, which is noted.
+fn hba(file: &File, sources: &Sources<'_>, problems: &mut Problems<'_>) -> Option<Arc<hba::Rules>> {
+    let path = file.auth.hba.as_ref()?;
+    let text = sources.file(path, MAX_HBA_BYTES);
+    let text = text
+        .map_err(|error| problems.key("auth", "hba", error))
+        .ok()?;
+    let beside = path.parent().unwrap_or_else(|| Path::new(""));
+    let mut other = |name: &Path| sources.file(&beside.join(name), MAX_HBA_BYTES);
+    match hba::Rules::parse(&text, &mut other) {
+        Ok(rules) => {
+            let all = file.listen.address.0.iter();
+            let mut all = all.chain(file.listen.proxy_addresses());
+            let strangers = all.find(|it| !is_local(it));
+            if let (Some(line), Some(address)) = (rules.trusts_strangers(), strangers) {
+                let text = format!(
+                    "line {line} of {} lets everybody in who can reach {address}, under any name",
+                    path.display()
+                );
+                problems.warn("auth", "hba", text);
+            }
+            let tokens = [AuthMethod::Jwt, AuthMethod::Oauth];
+            if file.auth.jwt.is_none() && tokens.into_iter().any(|it| rules.has(it)) {
+                let text = "asks for tokens, and [auth.jwt] does not say what they must be like";
+                problems.key("auth", "hba", text);
+            }
+            Some(Arc::new(rules))
+        }
+        Err(mistakes) => {
+            for mistake in mistakes {
+                let text = format_args!("cannot be used: {}: {mistake}", path.display());
+                problems.key("auth", "hba", text);
+            }
+            None
+        }
+    }
 }
 
 /// Adds the users of the list to those of the file. A password has one home: two are a mistake.

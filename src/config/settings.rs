@@ -7,8 +7,11 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 
 use super::listing::Setting;
 pub use super::naming::{NamePattern, Named};
+pub use super::tls::{ClientTls, ServerTls};
+pub use super::tokens::{KeySource, KeysUrl, Tokens};
 pub use super::traces::{Endpoint, Ratio};
-use crate::auth::{Password, Secret};
+use crate::auth::{Password, Secret, certificate_map::CertificateMap, guard::Terms, hba::Rules};
+use crate::wire::ip::Network;
 pub use crate::{
     limit::Accounts,
     pool::PoolSizes,
@@ -27,6 +30,16 @@ pub struct Config {
     pub runtime: Runtime,
     /// How clients prove who they are.
     pub auth: AuthMethod,
+    /// Whom client certificates stand for.
+    pub certs: CertificateMap,
+    /// Who may come from where, and by which method; `None` = everybody, by `auth`.
+    pub hba: Option<Arc<Rules>>,
+    /// What becomes of those who fail to log in, and of addresses that connect too often.
+    pub guard: Terms,
+    /// Where users are looked up that have no secret here; `None` = nowhere.
+    pub auth_query: Option<Query>,
+    /// What tokens must be like; `None` = none are taken.
+    pub tokens: Option<Arc<Tokens>>,
     /// Logging.
     pub log: Log,
     /// Where spans of transactions are sent; `None` = nowhere.
@@ -74,6 +87,18 @@ pub enum Spread {
 }
 
 impl Config {
+    /// What is encrypted on the way to each server, and what the server is.
+    pub fn servers(&self) -> impl Iterator<Item = (String, &Arc<ServerTls>)> {
+        let databases = self.databases.iter();
+        let databases = databases.map(|(name, it)| (format!("[databases.{name}]"), &it.upstream));
+        let query = self.tenants_query.as_ref();
+        let query = query.map(|it| ("[tenants_query]".to_owned(), &it.query.upstream));
+        let users = self.auth_query.as_ref();
+        let users = users.map(|it| ("[auth.query]".to_owned(), &it.upstream));
+        let all = databases.chain(query).chain(users);
+        all.map(|(what, it)| (what, &it.tls))
+    }
+
     /// Whether a client that asks for this database gets the console.
     pub fn is_console(&self, database: &str) -> bool {
         !self.console.is_closed()
@@ -139,12 +164,18 @@ impl Console {
 pub struct Listen {
     /// At least one.
     pub addresses: Vec<Address>,
+    /// Where proxies connect that say where a client comes from.
+    pub proxy_addresses: Vec<Address>,
+    /// From where those may connect.
+    pub proxies: Vec<Network>,
     /// Most client connections at once.
     pub max_clients: usize,
     /// Most connections that have not logged in yet (A15).
     pub max_handshakes: usize,
     /// A client must have logged in by then.
     pub client_login_timeout: Option<Duration>,
+    /// TLS for clients; `None` = there is none.
+    pub tls: Option<ClientTls>,
 }
 
 /// A place to listen or to connect.
@@ -175,8 +206,26 @@ pub enum AuthMethod {
     Password,
     /// MD5; users stored as SCRAM secrets are asked for SCRAM, as PostgreSQL does.
     Md5,
+    /// A certificate that stands for the user.
+    Cert,
     /// SCRAM-SHA-256; users stored as MD5 hashes cannot log in.
     Scram,
+    /// A token, sent as if it were a password.
+    Jwt,
+    /// A token, in SASL (OAUTHBEARER).
+    Oauth,
+}
+
+impl AuthMethod {
+    /// What is asked for is a token.
+    pub const fn takes_tokens(self) -> bool {
+        matches!(self, Self::Jwt | Self::Oauth)
+    }
+
+    /// Whether it compares what the client shows with what is stored of the user.
+    pub const fn needs_secret(self) -> bool {
+        matches!(self, Self::Password | Self::Md5 | Self::Scram)
+    }
 }
 
 /// Logging.
@@ -248,21 +297,28 @@ pub enum Unknown {
 /// A query that knows the tenants.
 #[derive(Debug, Clone)]
 pub struct TenantsQuery {
+    /// It has the tenant's id as `$1`.
+    pub query: Query,
+    /// Tenants that it does not know, and that are not listed in the file, are refused; otherwise
+    /// they are in the default tier.
+    pub refuses_unknown: bool,
+}
+
+/// A query that finds one row for one text.
+#[derive(Debug, Clone)]
+pub struct Query {
     /// Where it runs. The user and the database are given.
     pub upstream: Upstream,
-    /// The query, with the tenant's id as `$1`.
+    /// The query, with the text as `$1`.
     pub query: String,
     /// How long an answer holds before it is asked for again.
     pub ttl: Duration,
-    /// How long it holds that there is no such tenant.
+    /// How long it holds that there is no such one.
     pub negative_ttl: Duration,
     /// How much longer an answer is used while the query fails; zero = no longer.
     pub max_stale: Duration,
     /// Longest time for connecting and for one answer.
     pub timeout: Duration,
-    /// Tenants that it does not know, and that are not listed in the file, are refused; otherwise
-    /// they are in the default tier.
-    pub refuses_unknown: bool,
 }
 
 /// One database that clients can ask for.
@@ -304,6 +360,8 @@ pub struct Upstream {
     pub password: Option<Secret>,
     /// The database there; `None` = the name the client asked for.
     pub database: Option<String>,
+    /// What is encrypted on the way there.
+    pub tls: Arc<ServerTls>,
 }
 
 /// One user.

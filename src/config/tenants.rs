@@ -6,6 +6,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use super::extras::Extras;
 use super::file::{File, Tenant};
 use super::problems::{Problems, quoted};
+use super::sealing;
+use super::secret::Sources;
 use crate::tenant::{Extra, Policy, Source, TenantId, context::MAX_EXTRAS};
 
 /// The longest separator that anybody would type.
@@ -15,7 +17,11 @@ const MAX_SEPARATOR_BYTES: usize = 8;
 const MAX_KEY_BYTES: usize = 63;
 
 /// The policy; `None` if there is no `[tenant]`. What is wrong is noted.
-pub(super) fn policy(file: &File, problems: &mut Problems<'_>) -> Option<Policy> {
+pub(super) fn policy(
+    file: &File,
+    sources: &Sources<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<Policy> {
     let Some(tenant) = &file.tenant else {
         without_tenants(file, problems);
         return None;
@@ -27,11 +33,16 @@ pub(super) fn policy(file: &File, problems: &mut Problems<'_>) -> Option<Policy>
     policy.protect = tenant.protect;
     policy.user_separator.clone_from(&tenant.user_separator);
     policy.comment_key.clone_from(&tenant.comment_key);
+    policy.sni_domain.clone_from(&tenant.sni_domain);
     own_setting(file, tenant, problems);
     let some = extras_of(file, tenant, problems);
     too_many(file, tenant, problems);
     let policy = policy.with_extras(extras_for_all(file, tenant), some);
-    Some(policy.with_tiers(extras_in(file)))
+    let policy = policy.with_tiers(extras_in(file));
+    Some(match sealing::sealer(tenant, sources, problems) {
+        Some(sealer) => policy.with_sealer(sealer),
+        None => policy,
+    })
 }
 
 /// What is about tenants and has no meaning where there are none.
@@ -55,12 +66,13 @@ fn without_tenants(file: &File, problems: &mut Problems<'_>) {
     }
 }
 
-/// The name of the tenants' setting and the form of their ids: what cannot change under those who
+/// The names of the tenants' settings and the form of their ids: what cannot change under those who
 /// are in.
 pub(super) fn fingerprint(file: &File) -> u64 {
     let mut hasher = DefaultHasher::new();
     if let Some(tenant) = &file.tenant {
-        format!("{:?} {:?}", tenant.setting, tenant.format).hash(&mut hasher);
+        let seal = sealing::setting(tenant);
+        format!("{:?} {:?} {seal:?}", tenant.setting, tenant.format).hash(&mut hasher);
     }
     hasher.finish()
 }
@@ -107,10 +119,17 @@ fn own_setting(file: &File, tenant: &Tenant, problems: &mut Problems<'_>) {
         let section = format!("tenants.{}.settings", quoted(name));
         given.push((section, &one.settings));
     }
+    let seal = sealing::setting(tenant);
     for (section, settings) in given {
         if settings.0.contains_key(tenant.setting.as_str()) {
             let text = "is the tenant's own setting, which nothing else gives a value";
             problems.key(&section, tenant.setting.as_str(), text);
+        }
+        if let Some(seal) = seal.as_ref().map(|seal| seal.as_str())
+            && settings.0.contains_key(seal)
+        {
+            let text = "is the setting of the seal, which nothing else gives a value";
+            problems.key(&section, seal, text);
         }
     }
 }

@@ -13,6 +13,8 @@ mod overlaid;
 mod secrets;
 mod sources;
 mod tenants;
+mod tls;
+mod tokens;
 mod values;
 
 /// A database that nothing is wrong with, for tests about something else.

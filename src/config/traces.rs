@@ -24,30 +24,12 @@ const PATH: &str = "/v1/traces";
 impl Endpoint {
     fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix("http://")?;
-        let (place, path) = match rest.split_once('/') {
-            None | Some((_, "")) => (rest.trim_end_matches('/'), PATH.to_owned()),
-            Some((place, path)) => (place, format!("/{path}")),
-        };
-        let (host, port) = match place.strip_prefix('[') {
-            Some(rest) => {
-                let (host, behind) = rest.split_once(']')?;
-                host.parse::<std::net::Ipv6Addr>().ok()?;
-                let port = behind.strip_prefix(':');
-                (behind.is_empty() || port.is_some()).then_some((host, port))?
-            }
-            None => match place.split_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (place, None),
-            },
-        };
-        // All of it goes into a header or a request line; a password has no place there.
-        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
-        let fits = !host.is_empty() && !host.contains(['@', '?', '#']) && !path.contains('#');
-        (fits && is_plain(rest)).then_some(())?;
+        let (host, port, path) = take_apart(rest, 80)?;
+        let path = if path == "/" { PATH } else { path };
         Some(Self {
-            host: host.to_owned(),
-            port: port.map_or(Some(80), |port| port.parse().ok())?,
-            path,
+            host,
+            port,
+            path: path.to_owned(),
         })
     }
 
@@ -59,6 +41,32 @@ impl Endpoint {
             format!("{}:{}", self.host, self.port)
         }
     }
+}
+
+/// The host (IPv6 without brackets), the port and the path of what stands behind `http://`.
+pub(super) fn take_apart(rest: &str, usual_port: u16) -> Option<(String, u16, &str)> {
+    let (place, path) = match rest.find('/') {
+        None => (rest, "/"),
+        Some(at) => rest.split_at_checked(at)?,
+    };
+    let (host, port) = match place.strip_prefix('[') {
+        Some(rest) => {
+            let (host, behind) = rest.split_once(']')?;
+            host.parse::<std::net::Ipv6Addr>().ok()?;
+            let port = behind.strip_prefix(':');
+            (behind.is_empty() || port.is_some()).then_some((host, port))?
+        }
+        None => match place.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (place, None),
+        },
+    };
+    // All of it goes into a header or a request line; a password has no place there.
+    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+    let fits = !host.is_empty() && !host.contains(['@', '?', '#']) && !path.contains('#');
+    (fits && is_plain(rest)).then_some(())?;
+    let port = port.map_or(Some(usual_port), |port| port.parse().ok())?;
+    Some((host.to_owned(), port, path))
 }
 
 impl fmt::Display for Endpoint {

@@ -8,13 +8,14 @@ use std::{net::Ipv6Addr, time::Duration};
 use super::duration::Timeout;
 use super::problems::nearest;
 use super::settings::Address;
+use super::tls::{self, Binding, TlsMode};
 
 const DEFAULT_PORT: u16 = 5432;
 
 /// Where Debian, Fedora and the official images keep the socket.
 const SOCKET_DIRECTORY: &str = "/var/run/postgresql";
 
-const PARAMETERS: [&str; 10] = [
+const PARAMETERS: [&str; 14] = [
     "application_name",
     "channel_binding",
     "connect_timeout",
@@ -23,7 +24,11 @@ const PARAMETERS: [&str; 10] = [
     "host",
     "password",
     "port",
+    "sslcert",
+    "sslkey",
     "sslmode",
+    "sslnegotiation",
+    "sslrootcert",
     "user",
 ];
 
@@ -39,6 +44,8 @@ pub struct DatabaseUrl {
     pub database: Option<String>,
     /// `connect_timeout`, which libpq writes in seconds.
     pub connect_timeout: Option<Timeout>,
+    /// What it says of TLS.
+    pub(super) tls: tls::Typed,
     /// Parameters that have no effect.
     pub ignored: Vec<&'static str>,
 }
@@ -52,6 +59,7 @@ struct Parts {
     password: Option<String>,
     database: Option<String>,
     connect_timeout: Option<Timeout>,
+    tls: tls::Typed,
     ignored: Vec<&'static str>,
 }
 
@@ -148,18 +156,37 @@ fn read_parameter(parameter: &str, parts: &mut Parts) -> Result<(), String> {
         "user" => set("user", &mut parts.user, value),
         "password" => set("password", &mut parts.password, value),
         "dbname" => set("database", &mut parts.database, value),
-        "sslmode" => match value.as_str() {
-            "disable" | "allow" | "prefer" => Ok(()),
-            "require" | "verify-ca" | "verify-full" => Err(format!(
-                "asks for sslmode={value}: TLS to servers is not available in this version"
-            )),
-            _ => Err("has an sslmode that PostgreSQL does not know".to_owned()),
-        },
-        "channel_binding" | "gssencmode" => match value.as_str() {
+        "sslmode" => {
+            let known = TlsMode::WORDS.iter().find(|(word, _)| *word == value);
+            let (_, mode) = known.ok_or("has an sslmode that PostgreSQL does not know")?;
+            parts.tls.mode = Some(*mode);
+            Ok(())
+        }
+        "sslnegotiation" => {
+            parts.tls.direct = match value.as_str() {
+                "postgres" => false,
+                "direct" => true,
+                _ => return Err("has an sslnegotiation other than postgres or direct".to_owned()),
+            };
+            Ok(())
+        }
+        "sslrootcert" => set("sslrootcert", &mut parts.tls.roots, value),
+        "sslcert" => set("sslcert", &mut parts.tls.cert, value),
+        "sslkey" => set("sslkey", &mut parts.tls.key, value),
+        "channel_binding" => {
+            parts.tls.binding = Some(match value.as_str() {
+                "disable" => Binding::Disable,
+                "prefer" => Binding::Prefer,
+                "require" => Binding::Require,
+                _ => return Err("has a channel_binding that PostgreSQL does not know".to_owned()),
+            });
+            Ok(())
+        }
+        "gssencmode" => match value.as_str() {
             "disable" | "prefer" => Ok(()),
-            _ => Err(format!(
-                "has a {name} other than disable or prefer, which is not available"
-            )),
+            _ => Err(
+                "has a gssencmode other than disable or prefer, which is not available".to_owned(),
+            ),
         },
         "connect_timeout" => {
             let seconds: u32 = value.parse().map_err(|_| {
@@ -232,6 +259,7 @@ impl Parts {
             password: self.password,
             database: self.database,
             connect_timeout: self.connect_timeout,
+            tls: self.tls,
             ignored: self.ignored,
         })
     }
@@ -394,20 +422,8 @@ mod tests {
                 "has an sslmode that PostgreSQL does not know",
             ),
             (
-                "postgres://db?sslmode=require",
-                "asks for sslmode=require: TLS to servers is not available in this version",
-            ),
-            (
-                "postgres://db?sslmode=verify-ca",
-                "asks for sslmode=verify-ca: TLS to servers is not available in this version",
-            ),
-            (
-                "postgres://db?sslmode=verify-full",
-                "asks for sslmode=verify-full: TLS to servers is not available in this version",
-            ),
-            (
-                "postgres://db?channel_binding=require",
-                "has a channel_binding other than disable or prefer, which is not available",
+                "postgres://db?channel_binding=maybe",
+                "has a channel_binding that PostgreSQL does not know",
             ),
             (
                 "postgres://db?connect_timeout=5s",

@@ -9,6 +9,8 @@ use super::schema::Scalar;
 use super::settings::{
     Address, AuthMethod, LogFormat, Pinning, PoolMode, ServerReset, Spread, Unknown,
 };
+use super::tls::{TlsMode, TlsVersion};
+use crate::auth::certificate::Field;
 use crate::tenant::{Format, SettingName, Source, id::Pattern};
 
 /// More of anything than one machine has ports, files or memory for is a typing mistake.
@@ -268,15 +270,30 @@ words! {
         "dirty" => Self::Dirty,
         "always" => Self::Always,
     }
-    AuthMethod, "`scram-sha-256`, `md5`, `password` or `trust`": {
+    Field, "`cn`, `ou`, `o`, `dns`, `email` or `uri`": {
+        "cn" => Self::CommonName,
+        "ou" => Self::Unit,
+        "o" => Self::Organization,
+        "dns" => Self::Dns,
+        "email" => Self::Email,
+        "uri" => Self::Uri,
+    }
+    AuthMethod, "`scram-sha-256`, `md5`, `password`, `cert`, `jwt`, `oauth` or `trust`": {
         "scram-sha-256" => Self::Scram,
         "md5" => Self::Md5,
         "password" => Self::Password,
+        "cert" => Self::Cert,
+        "jwt" => Self::Jwt,
+        "oauth" => Self::Oauth,
         "trust" => Self::Trust,
     }
     LogFormat, "`text` or `json`": {
         "text" => Self::Text,
         "json" => Self::Json,
+    }
+    TlsVersion, "`1.2` or `1.3`": {
+        "1.2" => Self::V1_2,
+        "1.3" => Self::V1_3,
     }
     TlsMode, "`disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`": {
         "disable" => Self::Disable,
@@ -295,23 +312,6 @@ words! {
         "set" => Self::Set,
         "comment" => Self::Comment,
     }
-}
-
-/// What a client must do about encryption.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TlsMode {
-    /// No TLS.
-    Disable,
-    /// TLS for those who insist.
-    Allow,
-    /// TLS for those who can.
-    Prefer,
-    /// TLS for everybody.
-    Require,
-    /// And a certificate of a known authority.
-    VerifyCa,
-    /// And it names the user.
-    VerifyFull,
 }
 
 /// Several sources.

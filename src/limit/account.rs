@@ -15,13 +15,13 @@ use std::{
 };
 
 use super::{
-    Bucket, Rate, Share, Tier,
-    standing::{Found, Holds, Standing, View},
+    Bucket, Found, Rate, Share, Tier,
     tier::nanos,
     used::{Cost, Observation, Used},
 };
 use crate::{
     error::{Error, Kind},
+    lookup::{Holds, Standing, View},
     sync::Mutex,
     tenant::TenantId,
 };
@@ -117,6 +117,8 @@ struct Books {
     tier: Arc<Tier>,
     /// The operator gave it this tier, and no other source may change it.
     chosen: bool,
+    /// A token gave it this tier, which holds as long as there is one of that name.
+    claimed: Option<Arc<str>>,
     standing: Standing,
     clients: usize,
     /// Clients that came before are to leave.
@@ -140,6 +142,7 @@ impl Account {
         let books = Books {
             tier,
             chosen: false,
+            claimed: None,
             standing: Standing::new(is_given),
             clients: 0,
             expelled: None,
@@ -377,6 +380,18 @@ impl Account {
         let mut books = self.books.lock();
         books.chosen = true;
         self.change(&mut books, tier);
+    }
+
+    /// What a token says.
+    pub(super) fn claim(&self, tier: Arc<Tier>) {
+        let name = Some(tier.name.clone());
+        self.books.lock().claimed = name;
+        self.assign(tier);
+    }
+
+    /// The name of the tier that a token has said.
+    pub(super) fn claimed(&self) -> Option<Arc<str>> {
+        self.books.lock().claimed.clone()
     }
 
     /// What the configuration or the query for tenants says.

@@ -16,15 +16,14 @@ use std::{
 use dashmap::DashMap;
 
 use super::{
-    Account, Tier, Who,
-    absent::Absent,
+    Account, Found, Tier, Who,
     account::{Statement, unknown},
-    standing::{Found, Holds},
     tier,
     used::Used,
 };
 use crate::{
     error::{Error, Kind},
+    lookup::{Absent, Holds},
     sync::Mutex,
     tenant::TenantId,
 };
@@ -112,7 +111,7 @@ pub struct Accounts {
     rules: Mutex<Arc<Rules>>,
     known: DashMap<Who, Arc<Account>>,
     /// Tenants that the query does not know.
-    absent: Mutex<Absent>,
+    absent: Mutex<Absent<TenantId>>,
     count: AtomicUsize,
     /// Above so many, those that can be forgotten are looked for.
     sweep_at: AtomicUsize,
@@ -329,8 +328,24 @@ impl Accounts {
         *self.rules.lock() = Arc::clone(&rules);
         for account in &self.known {
             let who = account.who();
-            account.revise(Arc::clone(rules.of(who)), rules.is_given(who));
+            let is_given = rules.is_given(who);
+            // What a token has said holds on until the next one says something else.
+            let claimed = account.claimed().filter(|_| !is_given);
+            let tier = claimed.and_then(|name| rules.tier(&name));
+            account.revise(Arc::clone(tier.unwrap_or_else(|| rules.of(who))), is_given);
         }
+    }
+
+    /// A token has named the tier of a tenant; whether there is such a tier. If there is none, the
+    /// default one is meant. What the file or the operator says of the tenant goes before it.
+    pub fn claim(&self, account: &Account, tier: &str) -> bool {
+        let rules = self.rules();
+        if rules.is_given(account.who()) {
+            return true;
+        }
+        let known = rules.tier(tier);
+        account.claim(Arc::clone(known.unwrap_or(&rules.default)));
+        known.is_some()
     }
 
     /// The operator gives an account another tier, from its next transaction on; whether there is

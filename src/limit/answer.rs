@@ -2,13 +2,22 @@
 
 use std::sync::Arc;
 
-use super::{Found, Rules, Terms};
+use super::{Rules, Terms, Tier};
 
 /// The column that names the tier.
 const TIER: &str = "tier";
 
 /// The column that says whether the tenant is suspended.
 const SUSPENDED: &str = "suspended";
+
+/// A tenant that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its tier.
+    pub tier: Arc<Tier>,
+    /// It is not to be served.
+    pub suspended: bool,
+}
 
 /// Understands a row: columns with their names, `None` = NULL.
 ///

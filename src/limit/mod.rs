@@ -6,25 +6,21 @@
 //! told each tenant's [`Share`].
 //!
 //! A tenant's tier may be known to a database of the operator's: [`answer`] reads what that says,
-//! [`standing`] knows for how long it holds, and [`directory`] who is to be asked for, and who waits.
+//! [`crate::lookup`] knows for how long it holds, who is to be asked for, and who waits.
 //!
 //! Decisions only: time is an argument, and whoever must wait is told until when.
 
-mod absent;
 pub mod account;
 pub mod accounts;
 pub mod answer;
 pub mod bucket;
-pub mod directory;
-pub mod standing;
 pub mod tier;
 pub mod used;
 
 pub use self::account::{Account, Admission, Presence, Who};
 pub use self::accounts::{Accounts, Rules};
+pub use self::answer::Found;
 pub use self::bucket::{Bucket, Rate};
-pub use self::directory::{Directory, Look};
-pub use self::standing::{Found, Holds, View};
 pub use self::tier::{Pace, Share, Terms, Tier};
 pub use self::used::{Cost, Observation, Used};
 

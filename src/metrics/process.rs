@@ -24,6 +24,11 @@ pub(super) fn write(lobby: &Lobby, page: &mut Page) {
     clients(&Clients::of(lobby), page);
     page.only(table::CLIENTS_MOST, config.listen.max_clients);
     refusals(lobby, page);
+    let seen = lobby.gate.seen();
+    page.only(table::LOGIN_FAILURES, seen.failures);
+    page.only(table::LOGIN_BLOCKS, seen.blocks);
+    page.only(table::LOGINS_BLOCKED, seen.blocked);
+    page.only(table::CONNECTIONS_REFUSED, seen.refused);
     reloads(lobby, page);
     #[cfg(feature = "traces")]
     spans(lobby, page);

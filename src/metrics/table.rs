@@ -68,6 +68,14 @@ metrics! {
     CLIENTS_MOST: Gauge "pgusher_clients_most" [];
     /// What pgusher itself has told clients that went wrong, by the names of docs/errors.md. `blame` says whose fault it is: `client`, `database`, `limit` or `operator`.
     REFUSALS: Counter "pgusher_refusals_total" ["kind", "code", "blame"];
+    /// Logins that failed: a wrong password, or no such user.
+    LOGIN_FAILURES: Counter "pgusher_login_failures_total" [];
+    /// Addresses that were blocked because too many logins from there failed (`block_after`).
+    LOGIN_BLOCKS: Counter "pgusher_login_blocks_total" [];
+    /// Logins that were refused because their address was blocked.
+    LOGINS_BLOCKED: Counter "pgusher_logins_blocked_total" [];
+    /// Connections that were refused because their address came too often (`connections_per_second`).
+    CONNECTIONS_REFUSED: Counter "pgusher_connections_refused_total" [];
     /// Attempts to take over a changed configuration, by `result`: `success` or `failure`.
     RELOADS: Counter "pgusher_config_reloads_total" ["result"];
     /// 1 if the last attempt worked, or there was none.

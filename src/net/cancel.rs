@@ -104,6 +104,10 @@ async fn deliver(key: &CancelKey) -> io::Result<()> {
     write::cancel_request(&mut request, key.pid, &key.secret);
     match &key.place {
         Place::Tcp(address) => send(TcpStream::connect(address).await?, &request).await,
+        Place::Tls(address, secured) => {
+            let stream = TcpStream::connect(address).await?;
+            send(secured.over(stream).await?, &request).await
+        }
         Place::Unix(path) => send(UnixStream::connect(path).await?, &request).await,
     }
 }

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use super::{cancel::Flight, stream::Stream};
+use super::{cancel::Flight, stream::Stream, tls::layer::Encryption};
 use crate::{limit::Account, pool::Generation, session::Holds, sync::Mutex};
 
 /// What a connection does.
@@ -112,17 +112,15 @@ pub(crate) struct Ends {
     /// `None` = a unix socket.
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) local: Option<SocketAddr>,
+    /// How what is between them is encrypted, if it is.
+    pub(crate) tls: Option<Encryption>,
 }
 
 impl Ends {
     pub(crate) fn of(stream: &Stream) -> Self {
-        match stream {
-            Stream::Tcp(stream) => Self {
-                peer: stream.peer_addr().ok(),
-                local: stream.local_addr().ok(),
-            },
-            Stream::Unix(_) => Self::default(),
-        }
+        let (peer, local) = stream.addresses();
+        let tls = stream.encryption();
+        Self { peer, local, tls }
     }
 }
 

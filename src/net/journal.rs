@@ -334,6 +334,8 @@ pub(crate) const fn is_refusal(kind: Kind) -> bool {
             | Kind::LoginTimeout
             | Kind::InvalidStartup
             | Kind::InvalidPassword
+            | Kind::InvalidToken
+            | Kind::NoRule
             | Kind::DatabaseUnknown
             | Kind::TooManyClients
             | Kind::QueryWaitTimeout

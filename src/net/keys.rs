@@ -1,12 +1,14 @@
-//! Keys that are derived from passwords: computed once, on threads that relay nothing.
+//! What it takes to log in, made once: keys that are derived from passwords, and what TLS needs.
 //!
-//! A derivation takes milliseconds of computing (PBKDF2 exists to take long). A thousand clients
-//! that log in at once must neither stop a relay for seconds nor have it done a thousand times.
+//! A derivation takes milliseconds of computing (PBKDF2 exists to take long), and is done on
+//! threads that relay nothing. A thousand clients that log in at once must neither stop a relay for
+//! seconds nor have it done a thousand times.
 
 use std::{collections::HashMap, sync::Arc};
 
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
+use super::tls::Tls;
 use crate::{
     auth::{Derivation, DerivedKeys},
     sync::Mutex,
@@ -17,10 +19,23 @@ const MOST_KEYS: usize = 10_000;
 
 type Slot = Arc<OnceCell<Arc<DerivedKeys>>>;
 
-/// Keys by what they were derived from.
-#[derive(Default)]
+/// Keys by what they were derived from, and TLS.
 pub(crate) struct Keys {
+    pub(crate) tls: Tls,
     known: Mutex<HashMap<[u8; 32], Slot>>,
+    /// As many are derived at once as half the machine can work on: strangers may ask for them.
+    places: Semaphore,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            tls: Tls::default(),
+            known: Mutex::default(),
+            places: Semaphore::new(cores.div_ceil(2)),
+        }
+    }
 }
 
 impl Keys {
@@ -34,6 +49,8 @@ impl Keys {
             Arc::clone(known.entry(derivation.id()).or_default())
         };
         let keys = slot.get_or_init(|| async {
+            // It is never closed; without a place it would be done all the same.
+            let _place = self.places.acquire().await;
             let own = derivation.clone();
             match tokio::task::spawn_blocking(move || own.run()).await {
                 Ok(keys) => Arc::new(keys),

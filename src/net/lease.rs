@@ -8,6 +8,7 @@ use super::{
     cleanup,
     pool::Pool,
     side::{Filled, Side},
+    tls::servers::Secured,
     worker::Workers,
 };
 use crate::{
@@ -25,9 +26,10 @@ pub(crate) struct CancelKey {
 }
 
 /// Where a server connection leads.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Place {
     Tcp(std::net::SocketAddr),
+    Tls(std::net::SocketAddr, Secured),
     Unix(std::path::PathBuf),
 }
 
@@ -114,6 +116,7 @@ impl ServerConn {
         const TERMINATE: &[u8] = b"X\0\0\0\x04";
         // A server that does not hear it finds out by the closed socket.
         let _ = self.side.send_own(TERMINATE);
+        self.side.farewell();
     }
 }
 

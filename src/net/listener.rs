@@ -42,6 +42,15 @@ pub(crate) enum Listener {
     Unix(AsyncFd<UnixListener>, Unlink),
 }
 
+/// Who comes in there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// Clients.
+    Clients,
+    /// Proxies, which say where their clients come from.
+    Proxies,
+}
+
 /// Takes the socket's file away when the listener goes.
 pub(crate) struct Unlink(PathBuf);
 
@@ -83,25 +92,25 @@ impl Listener {
                 let accept = |it: &TcpListener| it.accept();
                 let (stream, _) = listener.async_io(Interest::READABLE, accept).await?;
                 stream.set_nonblocking(true)?;
-                Ok(Detached::Tcp(stream))
+                Ok(stream.into())
             }
             Self::Unix(listener, _) => {
                 let accept = |it: &UnixListener| it.accept();
                 let (stream, _) = listener.async_io(Interest::READABLE, accept).await?;
                 stream.set_nonblocking(true)?;
-                Ok(Detached::Unix(stream))
+                Ok(stream.into())
             }
         }
     }
 
     /// Accepts until it is dropped.
-    pub(crate) async fn run(self, lobby: Arc<Lobby>) {
+    pub(crate) async fn run(self, lobby: Arc<Lobby>, door: Door) {
         let mut failing = false;
         loop {
             match self.accept().await {
                 Ok(stream) => {
                     failing = false;
-                    welcome(&lobby, stream);
+                    welcome(&lobby, stream, door);
                 }
                 Err(error) => {
                     // Said once; what follows is the same until it is over (H5).
@@ -150,38 +159,35 @@ fn bind_unix(path: &Path) -> io::Result<Listener> {
 }
 
 /// Hands a connection to the worker with the fewest.
-fn welcome(lobby: &Arc<Lobby>, stream: Detached) {
+fn welcome(lobby: &Arc<Lobby>, stream: Detached, door: Door) {
     let worker = lobby.workers.idlest();
     let Some(pass) = lobby.enter() else {
         return turn_away(lobby, stream);
     };
     let seat = worker.occupy();
-    worker.spawn(handshake::serve(pass, seat, stream));
+    worker.spawn(handshake::serve(pass, seat, stream, door));
 }
 
-/// There is no room for it, not even to ask what it wants. The kernel's buffer of a fresh socket takes these words.
+/// There is no room for it, not even to ask what it wants.
 fn turn_away(lobby: &Lobby, stream: Detached) {
-    use std::io::Write;
     let mut out = Vec::new();
     let error = Error::new(Kind::TooManyClients, "sorry, too many clients already");
     error.write_as(Severity::Fatal, &mut out);
     let about = About {
-        address: match &stream {
-            Detached::Tcp(stream) => stream.peer_addr().ok(),
-            Detached::Unix(_) => None,
-        },
+        address: stream.peer(),
         ..About::default()
     };
     let (journal, now) = (&lobby.journal, Instant::now());
     journal.refused(Attempt::Login, &about, &error, None, now);
     lobby.meters.refusals.told(error.kind);
-    let _ = match stream {
-        Detached::Tcp(mut stream) => stream.write_all(&out),
-        Detached::Unix(mut stream) => stream.write_all(&out),
-    };
+    stream.dismiss(&out);
 }
 
 /// Says where clients can connect, in a form that tools can read.
-pub(crate) fn announce(listener: &Listener) {
-    info!(address = listener.address(), "listening");
+pub(crate) fn announce(listener: &Listener, door: Door) {
+    let address = listener.address();
+    match door {
+        Door::Clients => info!(address, "listening"),
+        Door::Proxies => info!(address, "listening for proxies"),
+    }
 }

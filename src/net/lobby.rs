@@ -19,18 +19,22 @@ use super::{
     console::Reception,
     control::{self, Shutdown},
     directory::Directory,
+    gate::Gate,
     journal::Journal,
     keys::Keys,
     meters::Meters,
     pool::{Db, Logins, Pool},
     reload::Reloads,
     report::Reports,
+    token_keys::TokenKeys,
     upstream::fill_random,
+    users::Users,
     worker::Workers,
 };
 use crate::{
+    auth::{Secret, client::preparation},
     cancel::{KEY_MATERIAL, Key, Registry},
-    config::settings::Config,
+    config::settings::{AuthMethod, Config},
     error::{Error, Kind},
     limit::Who,
     pool::Hold,
@@ -39,6 +43,9 @@ use crate::{
 
 /// Databases that `"*"` may stand for at once. Each that is asked for costs a little memory for as long as it is in use.
 const MOST_WILDCARDS: usize = 1000;
+
+/// Users whose keys are derived before they come: a few seconds of computing.
+const MOST_PREPARED: usize = 2000;
 
 /// Somebody who has logged in.
 struct Guest {
@@ -54,10 +61,16 @@ pub(crate) struct Lobby {
     notice_after: AtomicU64,
     pub(crate) workers: Workers,
     pub(crate) keys: Arc<Keys>,
+    /// What tokens are signed with.
+    pub(crate) token_keys: TokenKeys,
     /// What is counted.
     pub(crate) meters: Arc<Meters>,
     /// Where tenants are asked for, if anywhere.
-    pub(crate) directory: Option<Arc<Directory>>,
+    pub(crate) directory: Option<Directory>,
+    /// Where users are asked for that the configuration has no secret for, if anywhere.
+    pub(crate) roles: Option<Users>,
+    /// Who is listened to.
+    pub(crate) gate: Gate,
     /// What is written about clients.
     pub(crate) journal: Journal,
     /// What is told of single transactions.
@@ -111,13 +124,18 @@ impl Lobby {
             let accounts = Arc::clone(&config.accounts);
             Directory::new(query, accounts, workers.clone(), Arc::clone(&keys))
         });
+        let roles = config.auth_query.clone();
+        let roles = roles.map(|query| Users::new(query, workers.clone(), Arc::clone(&keys)));
         Arc::new(Self {
+            token_keys: TokenKeys::new(config.tokens.as_deref(), workers.clone()),
             journal: Journal::new(&config.log),
             reports: Reports::new(&config),
             notice_after: AtomicU64::new(nanos(config.notice_after)),
             config: Mutex::new(Arc::new(config)),
             started: Instant::now(),
             directory,
+            gate: Gate::default(),
+            roles,
             workers,
             keys,
             meters,
@@ -139,6 +157,24 @@ impl Lobby {
             shutdown: Mutex::default(),
             ordered: Notify::new(),
         })
+    }
+
+    /// Derives the keys of users whose passwords are stored in clear before they come, so that their
+    /// first login tells nobody that there are such users (A4).
+    pub(crate) fn prepare_logins(&self, config: &Arc<Config>) {
+        if config.auth != AuthMethod::Scram && config.hba.is_none() {
+            return;
+        }
+        let (config, keys, seed) = (Arc::clone(config), Arc::clone(&self.keys), self.seed);
+        self.workers.idlest().spawn(async move {
+            let users = config.users.iter().take(MOST_PREPARED);
+            for (name, user) in users {
+                if let Some(Secret::Plain(password)) = &user.secret {
+                    keys.derive(preparation(name.as_bytes(), password, &seed))
+                        .await;
+                }
+            }
+        });
     }
 
     /// The configuration as it is now. Whoever needs two things that belong together takes both from one.
@@ -269,6 +305,7 @@ impl Lobby {
     pub(crate) fn guests(&self) -> usize {
         self.clients()
             .saturating_sub(self.handshakes.load(Ordering::Relaxed))
+            .saturating_sub(self.gate.held())
     }
 
     /// A login begins; `None` if too many are under way (A15).

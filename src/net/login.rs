@@ -4,10 +4,29 @@
 //! read into a buffer of their own that is bounded before it grows (A6) and handed on when the
 //! dialogue is over, so that nothing the peer sent early is lost.
 
-use std::{future::poll_fn, io, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, OnceLock},
+};
 
-use super::{cards::Ends, side::Side, stream::Stream};
-use crate::wire::{frame, startup};
+use zeroize::Zeroizing;
+
+use super::{
+    cards::Ends,
+    side::Side,
+    stream::{Addresses, Stream},
+    tls::{
+        Tls,
+        clients::{Acceptor, Shown},
+    },
+};
+use crate::wire::{
+    frame,
+    proxy::{self, Origin, Progress},
+    startup,
+};
 
 /// The largest message of a login. PostgreSQL takes startup packets of 10,000 bytes and
 /// passwords and tokens of 65,535; servers have been seen with large notices and SASL data.
@@ -15,9 +34,6 @@ const LARGEST: usize = 70_000;
 
 /// How much is read at once.
 const STEP: usize = 4096;
-
-/// How often it is looked at whether the peer has hung up.
-const GLANCE: Duration = Duration::from_millis(50);
 
 /// How a Terminate message begins.
 const GOODBYE: &[u8] = b"X\0\0\0";
@@ -29,6 +45,12 @@ pub(crate) struct Dialogue {
     buffer: Vec<u8>,
     /// What the peer will be told with the next that is written.
     held: Vec<u8>,
+    /// Where it comes from and where to, if a proxy has said so.
+    announced: Option<(SocketAddr, SocketAddr)>,
+    /// And as the kernel has it, which is asked once.
+    addresses: OnceLock<Addresses>,
+    /// A handshake has begun and is not over: the peer would not understand a word.
+    shaking_hands: bool,
 }
 
 /// A message with a tag.
@@ -44,12 +66,90 @@ impl Dialogue {
             stream,
             buffer: Vec::new(),
             held: Vec::new(),
+            announced: None,
+            addresses: OnceLock::new(),
+            shaking_hands: false,
         }
+    }
+
+    /// Whether it comes from this machine: by a unix socket, and not from a proxy there.
+    pub(super) fn is_local(&self) -> bool {
+        self.stream.is_unix() && self.announced.is_none()
+    }
+
+    /// What it goes through.
+    pub(crate) fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// What has the client be shown in, in TLS. Nothing that was read before counts behind it (A1).
+    pub(super) async fn secure(
+        &mut self,
+        tls: &Tls,
+        acceptor: &Arc<Acceptor>,
+    ) -> io::Result<Shown> {
+        let Some(socket) = self.stream.plain_tcp() else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        self.shaking_hands = true;
+        let (session, shown) = tls.accept(acceptor, socket).await?;
+        self.shaking_hands = false;
+        self.buffer.clear();
+        self.stream.encrypt(session);
+        Ok(shown)
     }
 
     /// Where it comes from, and where to.
     pub(crate) fn ends(&self) -> Ends {
-        Ends::of(&self.stream)
+        let (peer, local) = self.addresses();
+        let tls = self.stream.encryption();
+        Ends { peer, local, tls }
+    }
+
+    /// The address that it comes from; `None` = a unix socket.
+    pub(crate) fn source(&self) -> Option<IpAddr> {
+        self.addresses().0.map(|peer| peer.ip())
+    }
+
+    fn addresses(&self) -> Addresses {
+        match self.announced {
+            Some((source, destination)) => (Some(source), Some(destination)),
+            None => *self.addresses.get_or_init(|| self.stream.addresses()),
+        }
+    }
+
+    /// A proxy says where it comes from. Of what follows its header nothing is read: it may not be
+    /// for us to read (A1).
+    pub(crate) async fn announced(&mut self) -> Result<(), Broken> {
+        let mut header = Vec::new();
+        loop {
+            match proxy::read(&header).map_err(Broken::Proxy)? {
+                Progress::Needs(more) => {
+                    let filled = header.len();
+                    poll_fn(|cx| self.stream.poll_read_ready(cx)).await?;
+                    header.resize(filled + more, 0);
+                    let read = self
+                        .stream
+                        .read(header.get_mut(filled..).unwrap_or_default());
+                    header.truncate(filled + read.as_ref().map_or(0, |read| *read));
+                    match read {
+                        Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                        Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                            return Err(error.into());
+                        }
+                        _ => {}
+                    }
+                }
+                Progress::Whole(Origin::Proxy) => return Ok(()),
+                Progress::Whole(Origin::Client {
+                    source,
+                    destination,
+                }) => {
+                    self.announced = Some((source, destination));
+                    return Ok(());
+                }
+            }
+        }
     }
 
     /// Something was sent that nobody asked for yet.
@@ -76,12 +176,9 @@ impl Dialogue {
         }
     }
 
-    /// Waits until the peer has hung up, as far as that can be seen: behind bytes that nobody has read
-    /// it cannot.
+    /// Waits until the peer has hung up.
     pub(crate) async fn hung_up(&self) {
-        while !self.stream.has_ended() {
-            tokio::time::sleep(GLANCE).await;
-        }
+        self.stream.hung_up().await;
     }
 
     fn take(&mut self, size: usize) -> Vec<u8> {
@@ -106,13 +203,14 @@ impl Dialogue {
         }
     }
 
-    /// The client's next message: while it logs in, only a password or a goodbye.
-    pub(crate) async fn password(&mut self) -> Result<Vec<u8>, Broken> {
+    /// The client's next message: while it logs in, only a password or a goodbye. Wiped when it is
+    /// dropped.
+    pub(crate) async fn password(&mut self) -> Result<Zeroizing<Vec<u8>>, Broken> {
         loop {
             if let Some(header) = frame::login(&self.buffer).map_err(Broken::Frame)?
                 && let Some(message) = self.whole(header)?
             {
-                return Ok(message.body);
+                return Ok(Zeroizing::new(message.body));
             }
             self.read_more().await?;
         }
@@ -164,6 +262,9 @@ impl Dialogue {
 
     /// Writes all of `bytes`, behind those that are held.
     pub(crate) async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        if self.shaking_hands {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
         let mut held = std::mem::take(&mut self.held);
         if !held.is_empty() {
             held.extend_from_slice(bytes);
@@ -178,7 +279,20 @@ impl Dialogue {
                 Err(error) => return Err(error),
             }
         }
+        while self.stream.owes() {
+            match self.stream.flush() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    poll_fn(|cx| self.stream.poll_write_ready(cx)).await?;
+                }
+                flushed => flushed?,
+            }
+        }
         Ok(())
+    }
+
+    /// The last that is said.
+    pub(crate) fn farewell(&mut self) {
+        self.stream.farewell();
     }
 
     /// The dialogue is over; what was read beyond it comes along.
@@ -196,6 +310,7 @@ pub(crate) enum Broken {
     Startup(startup::BadStartup),
     Frame(frame::BadFrame),
     TooLarge(usize),
+    Proxy(proxy::BadHeader),
 }
 
 impl From<io::Error> for Broken {
@@ -213,6 +328,7 @@ impl std::fmt::Display for Broken {
             Self::Io(error) => error.fmt(f),
             Self::Startup(bad) => bad.fmt(f),
             Self::Frame(bad) => bad.fmt(f),
+            Self::Proxy(bad) => write!(f, "the PROXY header {}", bad.0),
             Self::TooLarge(size) => write!(f, "a message of {size} bytes is too large here"),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! The only `.await`s of the data path are here, and there are few: a client's task waits for
 //! *something to happen* ([`relay`]), an opening waits for a server's login ([`upstream`]), a
-//! cleaning waits for a server's answers ([`cleanup`]), the directory of tenants for its database's ([`directory`]). What is to be done about it is decided
+//! cleaning waits for a server's answers ([`cleanup`]), whoever looks something up for a database's ([`lookup`]). What is to be done about it is decided
 //! below, in `session` and `pool`.
 //!
 //! **Threads.** Each worker is a thread with a runtime of its own, and reading from a client wakes
@@ -20,6 +20,8 @@ pub(crate) mod cleanup;
 pub(crate) mod console;
 pub(crate) mod control;
 pub(crate) mod directory;
+mod fetch;
+pub(crate) mod gate;
 pub(crate) mod handshake;
 pub(crate) mod journal;
 pub(crate) mod keys;
@@ -27,6 +29,7 @@ pub(crate) mod lease;
 pub(crate) mod listener;
 pub(crate) mod lobby;
 pub(crate) mod login;
+mod lookup;
 pub(crate) mod meters;
 pub(crate) mod pool;
 pub(crate) mod relay;
@@ -38,8 +41,11 @@ mod sizes;
 mod spread;
 pub(crate) mod storm;
 pub(crate) mod stream;
+pub(crate) mod tls;
+pub(crate) mod token_keys;
 #[cfg(feature = "traces")]
 pub(crate) mod traces;
 pub(crate) mod upstream;
+pub(crate) mod users;
 pub(crate) mod welcome;
 pub(crate) mod worker;

@@ -180,7 +180,7 @@ impl Db {
         self: &Arc<Self>,
         user: &str,
         client: &str,
-        credential: Credential,
+        credential: Option<Credential>,
         own_size: Option<usize>,
     ) -> Result<Membership, Error> {
         let config = self.config();
@@ -209,7 +209,9 @@ impl Db {
             });
             Arc::clone(pool)
         };
-        *pool.credential.lock() = credential;
+        if let Some(credential) = credential {
+            pool.show(credential);
+        }
         Ok(Membership(pool))
     }
 
@@ -321,6 +323,18 @@ impl Pool {
 
     pub(crate) fn credential(&self) -> Credential {
         self.credential.lock().clone()
+    }
+
+    /// The server is shown this from now on. If it is something else than before, the server's
+    /// refusal of that need not stop anybody any more.
+    fn show(&self, credential: Credential) {
+        let mut shown = self.credential.lock();
+        let is_new = !shown.is_same(&credential);
+        *shown = credential;
+        drop(shown);
+        if is_new {
+            self.db.books.lock().has_other_keys(self.id);
+        }
     }
 
     /// A server connection for the client with this bell, in the name of `party`, now or later:

@@ -11,6 +11,7 @@ use std::{
 use super::{
     lobby::Lobby,
     pool::{Db, Settings, sizes},
+    tls::Made,
 };
 use crate::{
     auth::upstream::Credential,
@@ -62,7 +63,8 @@ impl Lobby {
 
     /// From now on this configuration holds. What of it does not before the next start is returned,
     /// as the keys are typed.
-    pub(crate) fn take_over(&self, mut new: Config, now: Instant) -> Vec<&'static str> {
+    pub(crate) fn take_over(&self, mut new: Config, made: Made, now: Instant) -> Vec<&'static str> {
+        self.keys.tls.replace(made);
         let old = self.config();
         let later = later(&old, &new);
         keep(&old, &mut new);
@@ -71,19 +73,33 @@ impl Lobby {
         new.accounts = Arc::clone(&old.accounts);
         new.tenant = match new.tenant.take().and_then(Arc::into_inner) {
             Some(policy) if old.tenancy == new.tenancy => {
-                Some(Arc::new(policy.with_accounts(Arc::clone(&old.accounts))))
+                let policy = policy.with_accounts(Arc::clone(&old.accounts));
+                Some(Arc::new(match old.tenant.as_deref() {
+                    Some(old) => policy.in_place_of(old),
+                    None => policy,
+                }))
             }
             _ => old.tenant.clone(),
         };
+        if old.tenancy != new.tenancy {
+            // What says where tenants come from belongs together.
+            new.tokens.clone_from(&old.tokens);
+            new.certs.clone_from(&old.certs);
+        }
         new.tenancy = old.tenancy;
         if let (Some(directory), Some(query)) = (&self.directory, &new.tenants_query) {
             directory.revise(query.clone());
+        }
+        self.token_keys.revise(new.tokens.as_deref());
+        if let (Some(roles), Some(query)) = (&self.roles, &new.auth_query) {
+            roles.revise(query.clone());
         }
         list(&old, &mut new);
         self.journal.apply(&new.log);
         self.reports.apply(&new.log);
         let new = Arc::new(new);
         self.replace_config(Arc::clone(&new));
+        self.prepare_logins(&new);
         for db in self.databases() {
             let own = new.databases.get(&db.name);
             if let Some(config) = own.or_else(|| new.databases.get("*")) {
@@ -109,6 +125,10 @@ fn later(old: &Config, new: &Config) -> Vec<&'static str> {
             old.listen.addresses != new.listen.addresses,
         ),
         (
+            "listen.proxy.address",
+            old.listen.proxy_addresses != new.listen.proxy_addresses,
+        ),
+        (
             "http.address, or whether there is an [http]",
             http(old) != http(new),
         ),
@@ -121,12 +141,16 @@ fn later(old: &Config, new: &Config) -> Vec<&'static str> {
         ("[traces]", old.traces != new.traces),
         ("metrics.max_tenants", old.max_tenants != new.max_tenants),
         (
-            "tenant.setting, tenant.format, or whether there is a [tenant]",
+            "tenant.setting, tenant.format, tenant.seal.setting, or whether there is a [tenant] or a [tenant.seal]",
             old.tenancy != new.tenancy,
         ),
         (
             "whether there is a [tenants_query]",
             old.tenants_query.is_some() != new.tenants_query.is_some(),
+        ),
+        (
+            "whether there is an [auth.query]",
+            old.auth_query.is_some() != new.auth_query.is_some(),
         ),
         (
             "limits.fairness, limits.adaptive (of pools that are in use)",
@@ -140,6 +164,8 @@ fn later(old: &Config, new: &Config) -> Vec<&'static str> {
 /// What does not change is what the configuration says: it is told again when that is read again.
 fn keep(old: &Config, new: &mut Config) {
     new.listen.addresses.clone_from(&old.listen.addresses);
+    let proxies = &old.listen.proxy_addresses;
+    new.listen.proxy_addresses.clone_from(proxies);
     match (&old.http, &mut new.http) {
         (Some(old), Some(new)) => new.address = old.address,
         (old, new) => new.clone_from(old),
@@ -150,6 +176,9 @@ fn keep(old: &Config, new: &mut Config) {
     new.max_tenants = old.max_tenants;
     if old.tenants_query.is_some() != new.tenants_query.is_some() {
         new.tenants_query.clone_from(&old.tenants_query);
+    }
+    if old.auth_query.is_some() != new.auth_query.is_some() {
+        new.auth_query.clone_from(&old.auth_query);
     }
 }
 
@@ -170,6 +199,7 @@ fn is_same_place(old: &Upstream, new: &Upstream) -> bool {
         _ => false,
     };
     same_password
+        && old.tls == new.tls
         && old.address == new.address
         && old.user == new.user
         && old.database == new.database
@@ -178,6 +208,7 @@ fn is_same_place(old: &Upstream, new: &Upstream) -> bool {
 impl Db {
     /// From now on these settings hold, for transactions that begin.
     fn revise(self: &Arc<Self>, config: &settings::Database, all: &Config, now: Instant) {
+        let had_password = self.config().upstream.password.is_some();
         let stays = is_same_place(&self.config().upstream, &config.upstream);
         *self.settings.lock() = Settings {
             config: Arc::new(config.clone()),
@@ -200,8 +231,10 @@ impl Db {
             }
             pool.pins.revise(config.pins.clone());
             pool.catalogue.reuse_unnamed(config.plan_reuse);
-            if let Some(password) = &config.upstream.password {
-                *pool.credential.lock() = Credential::from(password);
+            match &config.upstream.password {
+                Some(password) => *pool.credential.lock() = Credential::from(password),
+                None if had_password => *pool.credential.lock() = Credential::None,
+                None => {}
             }
         }
         if stays {

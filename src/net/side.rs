@@ -190,7 +190,7 @@ impl Side {
 
     /// The peer is slower than we are: nothing more is to be read from the other side.
     pub(crate) fn is_backed_up(&self) -> bool {
-        !self.unsent.is_empty()
+        !self.deaf && (!self.unsent.is_empty() || self.stream.owes())
     }
 
     /// Writes what it can of `gather`, whose input is `window`, and keeps the rest.
@@ -208,7 +208,7 @@ impl Side {
         Ok(())
     }
 
-    fn write_once(&self, gather: &mut Gather, window: &[u8]) -> io::Result<usize> {
+    fn write_once(&mut self, gather: &mut Gather, window: &[u8]) -> io::Result<usize> {
         let result = match gather.in_one_piece(window) {
             Some(piece) => self.stream.write(piece),
             None => self.write_gathered(gather, window),
@@ -219,7 +219,7 @@ impl Side {
         }
     }
 
-    fn write_gathered(&self, gather: &Gather, window: &[u8]) -> io::Result<usize> {
+    fn write_gathered(&mut self, gather: &Gather, window: &[u8]) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); MOST_SLICES];
         let mut count = 0;
         for (slot, slice) in slices.iter_mut().zip(gather.slices(window)) {
@@ -248,7 +248,14 @@ impl Side {
 
     /// Writes what was left over; the peer can take more now.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        match self.stream.write(&self.unsent) {
+        if self.deaf {
+            return Ok(());
+        }
+        let written = match self.unsent.is_empty() {
+            true => self.stream.flush().map(|()| 0),
+            false => self.stream.write(&self.unsent),
+        };
+        match written {
             Ok(written) if written == self.unsent.len() => self.unsent = Vec::new(),
             Ok(written) => {
                 self.unsent.drain(..written);
@@ -257,6 +264,13 @@ impl Side {
             Err(error) => return Err(error),
         }
         Ok(())
+    }
+
+    /// The last that is said, behind everything that was written.
+    pub(crate) fn farewell(&mut self) {
+        if self.unsent.is_empty() && !self.deaf {
+            self.stream.farewell();
+        }
     }
 
     /// Nothing more is written.

@@ -15,7 +15,7 @@ use super::{
 use crate::session::Session;
 
 /// The size of the future that such a function returns.
-fn future_of<A, B, C, F>(_: impl FnOnce(A, B, C) -> F) -> usize {
+fn future_of<A, B, C, D, F>(_: impl FnOnce(A, B, C, D) -> F) -> usize {
     size_of::<F>()
 }
 

@@ -1,120 +1,218 @@
-//! A connected socket, whatever its kind. TLS will be one more kind.
+//! A connected socket, whatever its kind, and the TLS that may be in it.
 
 use std::{
-    io::{self, IoSlice},
+    io::{self, IoSlice, Read, Write},
     mem::MaybeUninit,
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use socket2::{SockRef, Socket, TcpKeepalive};
+use rustls::Connection;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    io::{AsyncRead, ReadBuf},
+    io::{AsyncRead, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 
+use super::tls::layer::{Encryption, Layer};
+
+/// How often it is looked at whether a peer has hung up behind something that nobody reads.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// Where a stream comes from, and where to; `None` for unix sockets.
+pub(crate) type Addresses = (Option<SocketAddr>, Option<SocketAddr>);
+
 /// A connected, non-blocking stream that is registered with the runtime of one worker.
 #[derive(Debug)]
-pub(crate) enum Stream {
+pub(crate) struct Stream {
+    socket: Socket,
+    /// What encrypts it; `None` = nothing does.
+    tls: Option<Box<Layer>>,
+}
+
+#[derive(Debug)]
+enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
 /// A stream between two workers, registered with neither.
 #[derive(Debug)]
-pub(crate) enum Detached {
+pub(crate) struct Detached {
+    socket: Bare,
+    tls: Option<Box<Layer>>,
+}
+
+/// A socket that no runtime looks at.
+#[derive(Debug)]
+enum Bare {
     Tcp(std::net::TcpStream),
     Unix(std::os::unix::net::UnixStream),
+}
+
+impl From<std::net::TcpStream> for Detached {
+    fn from(stream: std::net::TcpStream) -> Self {
+        let socket = Bare::Tcp(stream);
+        Self { socket, tls: None }
+    }
+}
+
+impl From<std::os::unix::net::UnixStream> for Detached {
+    fn from(stream: std::os::unix::net::UnixStream) -> Self {
+        let socket = Bare::Unix(stream);
+        Self { socket, tls: None }
+    }
 }
 
 impl Detached {
     /// Registers the stream with the runtime of the current worker.
     pub(crate) fn attach(self) -> io::Result<Stream> {
-        match self {
-            Self::Tcp(stream) => TcpStream::from_std(stream).map(Stream::Tcp),
-            Self::Unix(stream) => UnixStream::from_std(stream).map(Stream::Unix),
+        let socket = match self.socket {
+            Bare::Tcp(stream) => Socket::Tcp(TcpStream::from_std(stream)?),
+            Bare::Unix(stream) => Socket::Unix(UnixStream::from_std(stream)?),
+        };
+        let tls = self.tls;
+        Ok(Stream { socket, tls })
+    }
+
+    /// Where it comes from; `None` for a unix socket.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Bare::Tcp(stream) => stream.peer_addr().ok(),
+            Bare::Unix(_) => None,
         }
+    }
+
+    /// The last words to somebody who has not been asked in. The kernel's buffer of a fresh socket
+    /// takes them.
+    pub(crate) fn dismiss(self, words: &[u8]) {
+        // Whether they are heard is not our business any more.
+        let _ = match self.socket {
+            Bare::Tcp(mut stream) => stream.write_all(words),
+            Bare::Unix(mut stream) => stream.write_all(words),
+        };
+    }
+}
+
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        let socket = Socket::Tcp(stream);
+        Self { socket, tls: None }
+    }
+}
+
+impl From<UnixStream> for Stream {
+    fn from(stream: UnixStream) -> Self {
+        let socket = Socket::Unix(stream);
+        Self { socket, tls: None }
     }
 }
 
 impl Stream {
     /// Takes the stream away from its worker.
     pub(crate) fn detach(self) -> io::Result<Detached> {
-        match self {
-            Self::Tcp(stream) => stream.into_std().map(Detached::Tcp),
-            Self::Unix(stream) => stream.into_std().map(Detached::Unix),
+        let socket = match self.socket {
+            Socket::Tcp(stream) => Bare::Tcp(stream.into_std()?),
+            Socket::Unix(stream) => Bare::Unix(stream.into_std()?),
+        };
+        let tls = self.tls;
+        Ok(Detached { socket, tls })
+    }
+
+    /// The socket, for a TLS handshake; `None` if there can be none: on unix sockets, and inside TLS.
+    pub(super) fn plain_tcp(&mut self) -> Option<&mut TcpStream> {
+        match (&mut self.socket, &self.tls) {
+            (Socket::Tcp(stream), None) => Some(stream),
+            _ => None,
+        }
+    }
+
+    /// From here on everything is encrypted.
+    pub(super) fn encrypt(&mut self, session: impl Into<Connection>) {
+        self.tls = Some(Box::new(Layer::new(session.into())));
+    }
+
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// How it is encrypted, if it is.
+    pub(crate) fn encryption(&self) -> Option<Encryption> {
+        self.tls.as_ref()?.encryption()
+    }
+
+    pub(crate) fn is_unix(&self) -> bool {
+        matches!(self.socket, Socket::Unix(_))
+    }
+
+    /// Where it comes from, and where to; `None` for unix sockets.
+    pub(crate) fn addresses(&self) -> Addresses {
+        match &self.socket {
+            Socket::Tcp(stream) => (stream.peer_addr().ok(), stream.local_addr().ok()),
+            Socket::Unix(_) => (None, None),
         }
     }
 
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(stream) => stream.poll_read_ready(cx),
-            Self::Unix(stream) => stream.poll_read_ready(cx),
+        if self.tls.as_ref().is_some_and(|tls| tls.has_more()) {
+            return Poll::Ready(Ok(()));
+        }
+        match &self.socket {
+            Socket::Tcp(stream) => stream.poll_read_ready(cx),
+            Socket::Unix(stream) => stream.poll_read_ready(cx),
         }
     }
 
     pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(stream) => stream.poll_write_ready(cx),
-            Self::Unix(stream) => stream.poll_write_ready(cx),
+        match &self.socket {
+            Socket::Tcp(stream) => stream.poll_write_ready(cx),
+            Socket::Unix(stream) => stream.poll_write_ready(cx),
         }
     }
 
     /// Reads what is there; `WouldBlock` if nothing is.
-    ///
-    /// `poll_read` and not `try_read`: a read that does not fill the buffer tells it that the
-    /// socket is empty, where `try_read` would ask the kernel once more. It is given no task to
-    /// wake; whoever wants to be woken polls for it.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let mut room = ReadBuf::new(buf);
-        let mut cx = Context::from_waker(Waker::noop());
-        let read = match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(&mut cx, &mut room),
-            Self::Unix(stream) => Pin::new(stream).poll_read(&mut cx, &mut room),
-        };
-        match read {
-            Poll::Ready(outcome) => outcome.map(|()| room.filled().len()),
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        match &mut self.tls {
+            None => self.socket.read(buf),
+            Some(tls) => tls.read(&mut self.socket, buf),
         }
     }
 
     /// Writes what the socket takes now; `WouldBlock` if that is nothing.
-    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let written = match self {
-            Self::Tcp(stream) => stream.try_write(bytes),
-            Self::Unix(stream) => stream.try_write(bytes),
-        };
-        self.or_at_once(written, |mut socket| io::Write::write(&mut socket, bytes))
-    }
-
-    /// Like [`write`](Self::write), several stretches at once.
-    pub(crate) fn write_gathered(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let written = match self {
-            Self::Tcp(stream) => stream.try_write_vectored(slices),
-            Self::Unix(stream) => stream.try_write_vectored(slices),
-        };
-        self.or_at_once(written, |mut socket| {
-            io::Write::write_vectored(&mut socket, slices)
-        })
-    }
-
-    /// A stream that has just moved between workers is not known to be writable yet; mostly it is.
-    fn or_at_once(
-        &self,
-        written: io::Result<usize>,
-        write: impl FnOnce(&Socket) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        match written {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => write(&self.socket()),
-            written => written,
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.tls {
+            None => self.socket.write(bytes),
+            Some(tls) => tls.write(&mut self.socket, &[IoSlice::new(bytes)]),
         }
     }
 
-    fn socket(&self) -> SockRef<'_> {
-        match self {
-            Self::Tcp(stream) => SockRef::from(stream),
-            Self::Unix(stream) => SockRef::from(stream),
+    /// Like [`write`](Self::write), several stretches at once.
+    pub(crate) fn write_gathered(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match &mut self.tls {
+            None => self.socket.write_vectored(slices),
+            Some(tls) => tls.write(&mut self.socket, slices),
+        }
+    }
+
+    /// Something that was written has not left yet: [`flush`](Self::flush) when the socket takes more.
+    pub(crate) fn owes(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.owes())
+    }
+
+    /// Writes what is owed; `WouldBlock` if the socket does not take all of it.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        match &mut self.tls {
+            None => Ok(()),
+            Some(tls) => tls.flush(&mut self.socket),
+        }
+    }
+
+    /// The last that is written: in TLS, that it was the last.
+    pub(crate) fn farewell(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.farewell(&mut self.socket);
         }
     }
 
@@ -126,35 +224,142 @@ impl Stream {
 
     /// Asks the kernel, not the runtime, whether something can be read: data, or the end.
     pub(crate) fn has_news(&self) -> bool {
-        let mut byte = [MaybeUninit::uninit()];
-        !matches!(self.socket().peek(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        let is_silent = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        self.tls.as_ref().is_some_and(|tls| tls.has_more())
+            || !self.socket.peek().is_err_and(is_silent)
     }
 
-    /// Whether the peer has closed its side and nothing is left to be read.
-    pub(crate) fn has_ended(&self) -> bool {
-        let mut byte = [MaybeUninit::uninit()];
-        match self.socket().peek(&mut byte) {
-            Ok(read) => read == 0,
-            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+    /// Waits until the peer has closed its side, whatever is left to be read.
+    pub(crate) async fn hung_up(&self) {
+        loop {
+            let ready = match &self.socket {
+                Socket::Tcp(stream) => stream.ready(Interest::READABLE).await,
+                Socket::Unix(stream) => stream.ready(Interest::READABLE).await,
+            };
+            if ready.is_ok_and(|ready| !ready.is_read_closed()) {
+                // Something is there that nobody reads now, and so it stays ready.
+                tokio::time::sleep(GLANCE).await;
+            } else {
+                return;
+            }
         }
     }
 
+    /// The first byte that the peer sends, which stays where it is; `None` = it sends nothing.
+    pub(super) fn poll_first_byte(&self, cx: &mut Context<'_>) -> Poll<io::Result<Option<u8>>> {
+        let Socket::Tcp(stream) = &self.socket else {
+            return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+        };
+        let mut byte = [0];
+        let mut room = ReadBuf::new(&mut byte);
+        let peeked = stream.poll_peek(cx, &mut room);
+        peeked.map_ok(|_| room.filled().first().copied())
+    }
+
     /// Reads what the kernel has, whatever the runtime remembers of the socket.
-    pub(crate) fn read_now(&self, buf: &mut [u8]) -> io::Result<usize> {
-        let socket = self.socket();
-        io::Read::read(&mut &*socket, buf)
+    pub(crate) fn read_now(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut now = AtOnce(&self.socket);
+        match &mut self.tls {
+            None => now.read(buf),
+            Some(tls) => tls.read(&mut now, buf),
+        }
     }
 
     /// See [`tune`].
     pub(crate) fn tune(&self) {
-        if let Self::Tcp(stream) = self {
+        if let Socket::Tcp(stream) = &self.socket {
             tune(&SockRef::from(stream));
         }
     }
 }
 
+impl Socket {
+    fn bare(&self) -> SockRef<'_> {
+        match self {
+            Self::Tcp(stream) => SockRef::from(stream),
+            Self::Unix(stream) => SockRef::from(stream),
+        }
+    }
+
+    /// Whether the kernel has something, and if so at least a byte of it.
+    fn peek(&self) -> io::Result<usize> {
+        self.bare().peek(&mut [MaybeUninit::uninit()])
+    }
+
+    /// A stream that has just moved between workers is not known to be writable yet; mostly it is.
+    fn or_at_once(
+        &self,
+        written: io::Result<usize>,
+        write: impl FnOnce(&socket2::Socket) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => write(&self.bare()),
+            written => written,
+        }
+    }
+}
+
+impl Read for Socket {
+    /// `poll_read` and not `try_read`: a read that does not fill the buffer tells it that the
+    /// socket is empty, where `try_read` would ask the kernel once more. It is given no task to
+    /// wake; whoever wants to be woken polls for it.
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut room = ReadBuf::new(buf);
+        let mut cx = Context::from_waker(Waker::noop());
+        let read = match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(&mut cx, &mut room),
+            Self::Unix(stream) => Pin::new(stream).poll_read(&mut cx, &mut room),
+        };
+        match read {
+            Poll::Ready(outcome) => outcome.map(|()| room.filled().len()),
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Unix(stream) => stream.try_write(bytes),
+        };
+        self.or_at_once(written, |mut socket| socket.write(bytes))
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let written = match self {
+            Self::Tcp(stream) => stream.try_write_vectored(slices),
+            Self::Unix(stream) => stream.try_write_vectored(slices),
+        };
+        self.or_at_once(written, |mut socket| socket.write_vectored(slices))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A socket, past the runtime that looks at it.
+struct AtOnce<'s>(&'s Socket);
+
+impl Read for AtOnce<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        (&*self.0.bare()).read(buf)
+    }
+}
+
+impl Write for AtOnce<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self.0.bare()).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Small messages go at once, and a peer whose machine has vanished is noticed.
-pub(crate) fn tune(socket: &Socket) {
+pub(crate) fn tune(socket: &socket2::Socket) {
     // A socket that refuses an option still works, if less well.
     let _ = socket.set_tcp_nodelay(true);
     let keepalive = TcpKeepalive::new()

@@ -16,13 +16,14 @@ use super::{
     login::{Broken, Dialogue},
     pool::Pool,
     stream::Stream,
+    tls::servers::{Connector, Secured, Try},
 };
 use crate::{
     auth::{
         AuthError,
-        upstream::{Credential, Login, Reply},
+        upstream::{Channel, Credential, Login, Reply},
     },
-    config::settings::{self, Address},
+    config::settings::{self, Address, ServerTls},
     error::{Error, Kind},
     pool::Generation,
     session::{Backend, Reported, printable},
@@ -39,6 +40,8 @@ const PROTOCOL: u32 = 3 << 16;
 pub(super) struct Failure {
     pub(super) error: Error,
     hopeless: bool,
+    /// It may be different with TLS, or without.
+    depends_on_tls: bool,
 }
 
 /// Who logs in where.
@@ -46,6 +49,7 @@ pub(super) struct Way<'a> {
     /// What is there, for errors: `the database server of "app"`.
     pub(super) what: String,
     pub(super) address: &'a Address,
+    pub(super) tls: &'a Arc<ServerTls>,
     pub(super) user: &'a str,
     pub(super) credential: Credential,
     pub(super) database: &'a str,
@@ -142,6 +146,7 @@ impl Pool {
         Way {
             what: format!("the database server of \"{}\"", self.db.name),
             address: &upstream.address,
+            tls: &upstream.tls,
             user: upstream.user.as_ref().unwrap_or(&self.user),
             credential: self.credential(),
             database: upstream.database.as_ref().unwrap_or(&self.db.name),
@@ -190,18 +195,30 @@ async fn connect_and_log_in(
 impl Way<'_> {
     /// Goes there and logs in.
     pub(super) async fn open(&self) -> Result<Opened, Failure> {
-        let address = self.address;
-        let (stream, place) = match address {
-            Address::Unix(path) => {
-                let stream = UnixStream::connect(path).await;
-                stream.map(|stream| (Stream::Unix(stream), Place::Unix(path.clone())))
+        let connector = self.keys.tls.connector(self.tls);
+        let connector = connector.map_err(|error| self.unreachable(&error))?;
+        let mut outcome = Err(self.unreachable("there is no way to try"));
+        for how in connector.tries() {
+            outcome = self.attempt(&connector, *how).await;
+            match &outcome {
+                Err(failure) if failure.depends_on_tls => {}
+                _ => break,
             }
-            Address::Tcp(host, port) => connect_tcp(host, *port).await,
         }
-        .map_err(|error| self.unreachable(&format!("{address}: {error}")))?;
+        outcome
+    }
+
+    async fn attempt(&self, connector: &Arc<Connector>, how: Try) -> Result<Opened, Failure> {
+        let (stream, place, channel) = self.connect(connector, how).await?;
         stream.tune();
+        let encrypted = stream.is_encrypted();
         let mut dialogue = Dialogue::new(stream);
-        let (reported, key) = log_in(self, &mut dialogue).await?;
+        let logged_in = log_in(self, &mut dialogue, channel).await;
+        let (reported, key) = logged_in.map_err(|failure| Failure {
+            // What was declined is no other way.
+            depends_on_tls: failure.depends_on_tls && encrypted == (how != Try::Plain),
+            ..failure
+        })?;
         Ok(Opened {
             dialogue,
             reported,
@@ -210,11 +227,45 @@ impl Way<'_> {
         })
     }
 
+    async fn connect(
+        &self,
+        connector: &Arc<Connector>,
+        how: Try,
+    ) -> Result<(Stream, Place, Channel), Failure> {
+        let address = self.address;
+        let unreachable = |error: io::Error| self.unreachable(&format!("{address}: {error}"));
+        match address {
+            Address::Unix(path) => {
+                let stream = UnixStream::connect(path).await.map_err(unreachable)?;
+                let channel = connector.channel(None);
+                Ok((stream.into(), Place::Unix(path.clone()), channel))
+            }
+            Address::Tcp(host, port) => {
+                let (stream, at) = connect_tcp(host, *port).await.map_err(unreachable)?;
+                let secured = connector.secure(how, host, stream).await;
+                let (stream, session) = secured.map_err(|error| Failure {
+                    hopeless: error.is_lasting(),
+                    depends_on_tls: true,
+                    ..self.unreachable(&format!("{address}: {error}"))
+                })?;
+                let mut stream = Stream::from(stream);
+                let channel = connector.channel(session.as_ref());
+                let Some(session) = session else {
+                    return Ok((stream, Place::Tcp(at), channel));
+                };
+                stream.encrypt(session);
+                let secured = Secured::new(connector, host);
+                Ok((stream, Place::Tls(at, secured), channel))
+            }
+        }
+    }
+
     pub(super) fn unreachable(&self, why: &str) -> Failure {
         let message = format!("cannot connect to {}: {why}", self.what);
         Failure {
             error: Error::new(Kind::ServerUnavailable, message),
             hopeless: false,
+            depends_on_tls: false,
         }
     }
 
@@ -223,11 +274,13 @@ impl Way<'_> {
         Failure {
             error: Error::new(Kind::ServerUnavailable, message),
             hopeless: true,
+            depends_on_tls: false,
         }
     }
 
-    /// The server said no. Whether it will say yes later, its SQLSTATE tells.
-    fn turned_away(&self, body: &[u8]) -> Failure {
+    /// The server said no. Whether it will say yes later, its SQLSTATE tells; if it has asked for
+    /// nothing yet, its rules may have something against the way that was taken.
+    fn turned_away(&self, body: &[u8], asked: bool) -> Failure {
         let fields = Fields::read(body);
         let code = printable(fields.code);
         let said = printable(fields.message);
@@ -240,17 +293,18 @@ impl Way<'_> {
         Failure {
             error: Error::new(Kind::ServerUnavailable, message).detail(detail),
             hopeless,
+            depends_on_tls: code.starts_with("28") && !asked,
         }
     }
 }
 
 /// Tries each address that the name has now, in the resolver's order.
-async fn connect_tcp(host: &str, port: u16) -> io::Result<(Stream, Place)> {
+async fn connect_tcp(host: &str, port: u16) -> io::Result<(TcpStream, SocketAddr)> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     let addresses: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
     for address in addresses {
         match TcpStream::connect(address).await {
-            Ok(stream) => return Ok((Stream::Tcp(stream), Place::Tcp(address))),
+            Ok(stream) => return Ok((stream, address)),
             Err(error) => last = error,
         }
     }
@@ -262,6 +316,7 @@ type Key = (u32, Vec<u8>);
 async fn log_in(
     way: &Way<'_>,
     dialogue: &mut Dialogue,
+    channel: Channel,
 ) -> Result<(Reported, Option<Key>), Failure> {
     let broken = |error: Broken| way.unreachable(&format!("during login: {error}"));
     let io_broken = |error: io::Error| broken(Broken::Io(error));
@@ -277,8 +332,8 @@ async fn log_in(
 
     let mut nonce = [0; 18];
     fill_random(&mut nonce);
-    let mut login = Login::new(way.user.as_bytes(), way.credential.clone(), nonce);
-    let mut let_in = false;
+    let mut login = Login::new(way.user.as_bytes(), way.credential.clone(), nonce).on(channel);
+    let (mut asked, mut let_in) = (false, false);
     let mut reported = Reported::default();
     let mut key = None;
     loop {
@@ -286,6 +341,7 @@ async fn log_in(
         let body = message.body.as_slice();
         match message.tag {
             b'R' => {
+                asked = true;
                 let (kind, data) = backend::authentication(body).map_err(|_| {
                     way.unreachable("during login: malformed authentication request")
                 })?;
@@ -305,7 +361,7 @@ async fn log_in(
                     Reply::Ok => let_in = true,
                 }
             }
-            b'E' => return Err(way.turned_away(body)),
+            b'E' => return Err(way.turned_away(body, asked)),
             // Settings and notices may come at any time, also before the login is decided (A14).
             b'S' => {
                 if let Ok((name, value)) = backend::parameter_status(body) {

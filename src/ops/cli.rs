@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, ConfigErrors, overlay::Overlay};
-use crate::tenant::SettingName;
-use crate::tenant::row_security::{ColumnType, Identifier, Starter, Table};
+use crate::tenant::row_security::{ColumnType, Identifier, Starter, Table, sealed::Sealed};
+use crate::tenant::{SettingName, seal};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -17,6 +17,8 @@ Examples:
   pgusher health --config pgusher.toml   exit code 0 if the pgusher of that file serves
   pgusher policy orders shop.invoices --type uuid > policies.sql
                                          SQL to start from: row-level security by tenant
+  pgusher policy --sealed --config pgusher.toml orders
+                                         the same, with policies that accept a sealed tenant only
   pgusher demo --once                    a throwaway PostgreSQL, a tour, and out
 
 Exit codes: 0 done, 1 failed while running, 2 wrong command line or configuration.
@@ -68,18 +70,60 @@ pub struct Policy {
     /// Give the column a default, so that new rows need not name their tenant
     #[arg(long)]
     pub default: bool,
+    /// Accept a tenant only with pgusher's seal, as [tenant.seal] of the configuration has it made
+    #[arg(long)]
+    pub sealed: bool,
+    /// The configuration whose settings to use for the seal
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        requires = "sealed",
+        conflicts_with = "setting"
+    )]
+    pub config: Option<PathBuf>,
+    /// Print the key of the configuration, too: what is printed is as secret as the key then
+    #[arg(long, requires = "config")]
+    pub with_key: bool,
 }
 
 impl Policy {
     /// The SQL.
-    pub fn sql(&self) -> String {
+    ///
+    /// # Errors
+    /// When the configuration cannot be had, or seals nothing.
+    pub fn sql(&self) -> Result<String, String> {
+        let mut setting = self.setting.clone();
+        let sealed = match &self.config {
+            _ if !self.sealed => None,
+            None => Some(Sealed {
+                setting: seal::usual_setting(&setting)
+                    .map_err(|bad| format!("--setting: the name of the seal's setting {bad}"))?,
+                key: None,
+            }),
+            Some(path) => {
+                let config = Config::load_under(path, &Overlay::default());
+                let config = config.map_err(|errors| errors.to_string())?;
+                let policy = config.tenant.as_ref();
+                let sealer = policy.and_then(|policy| Some((policy, policy.sealer()?)));
+                let Some((policy, sealer)) = sealer else {
+                    return Err(format!("{}: there is no [tenant.seal]", path.display()));
+                };
+                setting = policy.setting.clone();
+                Some(Sealed {
+                    setting: sealer.setting().clone(),
+                    key: self.with_key.then(|| sealer.key()),
+                })
+            }
+        };
         let starter = Starter {
             column: self.column.clone(),
             column_type: self.column_type,
-            setting: self.setting.clone(),
+            setting,
             default: self.default,
+            sealed,
         };
-        starter.sql(&self.tables)
+        Ok(starter.sql(&self.tables))
     }
 }
 
@@ -186,9 +230,18 @@ mod tests {
             ("pgusher demo --once", "Demo { once: true }"),
             (
                 "pgusher policy Orders shop.b --type uuid --column org --default",
-                r#"Policy(Policy { tables: [Table { schema: None, name: Identifier("orders") }, Table { schema: Some(Identifier("shop")), name: Identifier("b") }], column: Identifier("org"), column_type: Uuid, setting: SettingName("app.tenant_id"), default: true })"#,
+                r#"Policy(Policy { tables: [Table { schema: None, name: Identifier("orders") }, Table { schema: Some(Identifier("shop")), name: Identifier("b") }], column: Identifier("org"), column_type: Uuid, setting: SettingName("app.tenant_id"), default: true, sealed: false, config: None, with_key: false })"#,
             ),
             ("pgusher policy", "MissingRequiredArgument"),
+            ("pgusher policy a --config b", "MissingRequiredArgument"),
+            (
+                "pgusher policy a --sealed --with-key",
+                "MissingRequiredArgument",
+            ),
+            (
+                "pgusher policy a --sealed --config b --setting c.d",
+                "ArgumentConflict",
+            ),
             ("pgusher policy a-b", "ValueValidation"),
             ("pgusher policy a --column b.c", "ValueValidation"),
             ("pgusher policy a --type int", "ValueValidation"),

@@ -13,7 +13,7 @@ use crate::{
         Config,
         overlay::{Overlay, Place, Typed},
     },
-    net::lobby::Lobby,
+    net::{lobby::Lobby, tls::Made},
 };
 
 /// Where the configuration comes from.
@@ -74,7 +74,7 @@ impl Reloader {
             let mut least: Option<Vec<String>> = None;
             for overlay in meant {
                 match read(&source, url.as_deref(), &overlay) {
-                    Ok(config) => return Ok((config, overlay)),
+                    Ok(read) => return Ok((read, overlay)),
                     // What was meant is nearest to being right.
                     Err(problems) => match &least {
                         Some(least) if least.len() <= problems.len() => {}
@@ -85,9 +85,9 @@ impl Reloader {
             Err(least.unwrap_or_default())
         });
         let reloaded = match reading.await {
-            Ok(Ok((config, overlay))) => {
+            Ok(Ok(((config, made), overlay))) => {
                 *own = overlay;
-                Ok(take_over(lobby, config))
+                Ok(take_over(lobby, config, made))
             }
             Ok(Err(problems)) => Err(problems),
             Err(_) => Err(vec!["pgusher is shutting down".to_owned()]),
@@ -98,21 +98,26 @@ impl Reloader {
 }
 
 /// The configuration, if all of it is right.
-fn read(source: &Source, url: Option<&str>, overlay: &Overlay) -> Result<Config, Vec<String>> {
+fn read(
+    source: &Source,
+    url: Option<&str>,
+    overlay: &Overlay,
+) -> Result<(Config, Made), Vec<String>> {
     let config = source
         .load_under(url, overlay)
         .map_err(|error| match error {
             NoConfig::Wrong(errors) => errors.lines().to_vec(),
             error @ NoConfig::NotGiven => vec![error.to_string()],
         })?;
+    let made = Made::of(&config).map_err(|error| vec![error])?;
     // The last thing that can be wrong, and it changes nothing then.
     log::apply(&config.log).map_err(|error| vec![error])?;
-    Ok(config)
+    Ok((config, made))
 }
 
-fn take_over(lobby: &Lobby, mut config: Config) -> Vec<String> {
+fn take_over(lobby: &Lobby, mut config: Config, made: Made) -> Vec<String> {
     let warnings = std::mem::take(&mut config.warnings);
-    let later = lobby.take_over(config, Instant::now());
+    let later = lobby.take_over(config, made, Instant::now());
     info!("the configuration was read again and taken over");
     let later = later
         .into_iter()

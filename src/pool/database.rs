@@ -399,6 +399,13 @@ impl<C, W> Database<C, W> {
         }
     }
 
+    /// Its server will be shown other keys than those that it may have refused: they are tried at once.
+    pub fn has_other_keys(&mut self, id: PoolId) {
+        if let Some(pool) = self.pool(id) {
+            pool.outage.take_if(|outage| outage.is_hopeless());
+        }
+    }
+
     /// What is to be done now: idle connections for those who may have them after all, openings that
     /// are wanted and allowed, the longest waiting pool first, and waiters whose hope has ended. Each opening is on the books when this returns.
     pub fn work(&mut self, now: Instant) -> Vec<Work<C, W>> {

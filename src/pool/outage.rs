@@ -62,6 +62,11 @@ impl Outage {
         self.hopeless || patience.is_some_and(|patience| now >= self.since + patience)
     }
 
+    /// Waiting does not help: something must change.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.hopeless
+    }
+
     pub(super) fn reason(&self) -> &Error {
         &self.reason
     }

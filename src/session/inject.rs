@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::{
     Backend, Entry, Next, Output, Request, Session, Status, Whose,
+    bracket::open_bracket,
     catalogue::Statement,
     client::Verdict,
     forward::Frame,
@@ -19,8 +20,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind},
-    sql,
-    tenant::{Context, Known},
+    tenant::Context,
     wire::{
         frame::{HEADER, Header},
         frontend::{self, Bind},
@@ -117,7 +117,7 @@ impl Session {
         if let Some(error) = backend.scoping.failure.take() {
             return self.answer_with(b'Q', &error, backend, out);
         }
-        let given = backend.scoping.is_given();
+        let given = (backend.scoping.is_given(), backend.scoping.in_block);
         tenancy.next_place = backend.pipeline.next_place();
         let text = frame.query_text();
         let whole = text.is_some() && !tenancy.is_dialect_in_doubt();
@@ -508,43 +508,7 @@ impl Session {
     }
 }
 
-/// Gives the context to the server's session, and waits for its answer: what needs this cannot be
-/// made to depend on it in any other way.
-fn open_bracket(known: &Known, backend: &mut Backend, out: &mut Output) -> Verdict {
-    let context = &known.context;
-    out.to_server
-        .own(|bytes| write::query(bytes, context.session_prefix()));
-    // Other settings than the tenant's may have been the client's own before: what they were is
-    // restored by a cleaning.
-    backend.dirty |= context.sets() > 1;
-    backend.scoping.opening(backend.status != Status::Idle);
-    backend.prepared.ends_unnamed();
-    backend.pipeline.push(Entry {
-        gives_context: true,
-        ..Entry::new(Request::Query, Whose::Hidden)
-    });
-    Verdict::Stop(Next::Hold)
-}
-
 impl Session {
-    /// Between two transactions: takes back what was given to the server's session.
-    pub(super) fn reset_context(&self, backend: &mut Backend, out: &mut Output) {
-        if !backend.scoping.lingers || !self.is_at_rest(backend) || !backend.scoping.must_reset() {
-            return;
-        }
-        let Some(tenancy) = self.tenancy.as_deref() else {
-            return;
-        };
-        let mut sql = b"RESET ".to_vec();
-        sql::quote::setting(&mut sql, tenancy.policy.setting.as_str().as_bytes());
-        out.to_server.own(|bytes| write::query(bytes, &sql));
-        backend.prepared.ends_unnamed();
-        backend.scoping.resets();
-        backend
-            .pipeline
-            .push(Entry::new(Request::Query, Whose::Hidden));
-    }
-
     /// A simple query outside of any transaction: some need no server.
     pub(super) fn query_without_server(
         &mut self,
@@ -569,7 +533,7 @@ impl Session {
         match plan(
             tenancy,
             Opening::Outside,
-            false,
+            (false, false),
             text,
             true,
             self.dialect.sql,

@@ -46,6 +46,7 @@
 
 mod accounting;
 mod backend;
+mod bracket;
 mod catalogue;
 mod client;
 mod doubts;

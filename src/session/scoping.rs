@@ -36,7 +36,7 @@ pub(super) struct Scoping {
     /// The open batch is what it was opened for.
     pub(super) batch_given: bool,
     /// It was opened inside of a transaction, and is undone with it.
-    in_block: bool,
+    pub(super) in_block: bool,
     /// The tenant's setting may have a value beyond the transaction, and must be reset before
     /// anybody else comes (T14).
     pub(super) lingers: bool,

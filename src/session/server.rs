@@ -156,7 +156,10 @@ impl Session {
                         }
                         Ok(false)
                     }
-                    Some(entry) if entry.gives_context && entry.request == Request::Query => {
+                    Some(entry)
+                        if entry.gives_context
+                            && matches!(entry.request, Request::Query | Request::Function) =>
+                    {
                         backend.scoping.not_opened(body);
                         Ok(false)
                     }

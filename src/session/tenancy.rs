@@ -233,7 +233,7 @@ impl Tenancy {
     /// What a context sets beside the tenant are defaults. A `SET` of the client's own comes behind
     /// them, and so needs the context although it reads no data.
     pub(super) fn need_of(&self, act: &Act, outside: bool) -> Need {
-        let has_defaults = |known: &Known| known.context.sets() > 1;
+        let has_defaults = |known: &Known| known.context.has_more();
         if act.sets && !outside && self.current().is_some_and(has_defaults) {
             return Need::Context;
         }

@@ -37,6 +37,12 @@ struct Walk<'a> {
     comment: Option<Known>,
     /// The session has the context, whatever becomes of transactions.
     given: bool,
+    /// And it was given outside of any transaction, so that none takes it back.
+    lasts: bool,
+    /// Whose sealed context the text is sent with.
+    sealed_for: Option<Known>,
+    /// The text has ended a transaction that was open before it, gone back in it, or reset all.
+    turned: bool,
     /// What comes next has its context.
     scoped: bool,
     /// What comes next will not be run.
@@ -60,6 +66,8 @@ impl Walk<'_> {
     /// What a statement that succeeds does to the tenant of those behind it. If it fails, none of
     /// them is run.
     fn turn(&mut self, turn: &Turn) {
+        let turns = matches!(turn, Turn::Ends { .. } | Turn::GoesBack(_));
+        self.turned |= turns && self.opening != Opening::Outside && !self.lasts;
         match turn {
             Turn::Goes => {}
             Turn::Ends { keeps } => {
@@ -106,6 +114,7 @@ impl Walk<'_> {
         self.changes_dialect |= act.changes_dialect;
         if let Some(touches) = &act.touches {
             self.touches.add(touches);
+            self.turned |= touches.resets_all;
         }
         self.by_tag |= act.by_tag;
         // Where nothing is run, no savepoint is made.
@@ -140,6 +149,9 @@ impl Walk<'_> {
                 (Opening::Outside, Need::Block) => return Ok(()),
                 (Opening::Outside, _) | (_, Need::Unsure) => {
                     return match self.owner()? {
+                        Some(known) if self.turned && known.context.is_sealed() => {
+                            Err(Stop::Refuse(goes_on()))
+                        }
                         Some(known) => Err(Stop::Bracket(known)),
                         None => Ok(()),
                     };
@@ -155,6 +167,9 @@ impl Walk<'_> {
         let Some(known) = self.owner()? else {
             return Ok(());
         };
+        if known.context.is_sealed() {
+            return self.beside(known);
+        }
         if !self.scoped && !self.given {
             self.scoped = true;
             let context = known.context;
@@ -165,6 +180,21 @@ impl Walk<'_> {
             });
         }
         Ok(())
+    }
+
+    /// A seal must not stand in a text, so the session is given its context before the text is sent.
+    /// What the text does to that cannot be followed then: it has one tenant, and ends no transaction
+    /// in which it was given.
+    fn beside(&mut self, known: Known) -> Result<(), Stop> {
+        let first = self.sealed_for.get_or_insert_with(|| known.clone());
+        let same = first.id() == known.id();
+        match self.opening {
+            _ if self.scoped && !self.turned && same => Ok(()),
+            Opening::Unknown => Err(Stop::Hold),
+            _ if self.turned || !same => Err(Stop::Refuse(goes_on())),
+            _ if !self.given => Err(Stop::Bracket(known)),
+            _ => Ok(()),
+        }
     }
 
     /// The tenant of the next statement, whose the transaction is from now on.
@@ -226,7 +256,7 @@ pub(super) struct Plan {
 pub(super) fn plan(
     tenancy: &mut Tenancy,
     opening: Opening,
-    given: bool,
+    (given, in_block): (bool, bool),
     text: &[u8],
     whole: bool,
     dialect: sql::Dialect,
@@ -238,6 +268,9 @@ pub(super) fn plan(
         opening,
         comment: None,
         given,
+        lasts: given && !in_block,
+        sealed_for: None,
+        turned: false,
         scoped: matches!(opening, Opening::Scoped | Opening::Failed),
         inert: opening == Opening::Failed,
         effects: Inside::default(),
@@ -298,6 +331,11 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+fn goes_on() -> Error {
+    let message = "a query text may not end a transaction, reset everything or change its tenant and go on where tenants are sealed";
+    Error::new(Kind::NotSupported, message).hint("Send what comes behind it on its own.")
 }
 
 /// A comment that names a tenant.

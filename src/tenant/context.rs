@@ -7,8 +7,8 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
-use super::{Extra, SettingName, TenantId};
-use crate::{limit::Account, sync::Mutex};
+use super::{Extra, SettingName, TenantId, seal::Sealer};
+use crate::{limit::Account, sync::Mutex, wire::write};
 
 /// The most settings beside the tenant's: each one costs in every transaction.
 pub const MAX_EXTRAS: usize = 15;
@@ -18,7 +18,7 @@ const ROOM: usize = 1024;
 
 /// A tenant and what the server is told about it. Plain ASCII throughout, so that a position in
 /// characters and one in bytes are the same.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Context {
     id: TenantId,
     prefix: Box<[u8]>,
@@ -29,11 +29,25 @@ pub struct Context {
     account: Arc<Account>,
     /// Of the account, when this was rendered.
     version: u32,
+    sealed: Option<Sealed>,
+}
+
+/// What a context has that is sealed.
+#[derive(Clone)]
+struct Sealed {
+    sealer: Arc<Sealer>,
+    /// Of the key, when this was rendered.
+    edition: u32,
+    calls: Box<[u8]>,
 }
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Context({})", self.prefix.escape_ascii())
+        // A seal is a secret.
+        match &self.sealed {
+            Some(_) => write!(f, "Context({}, sealed)", self.id),
+            None => write!(f, "Context({})", self.prefix.escape_ascii()),
+        }
     }
 }
 
@@ -44,13 +58,20 @@ impl Context {
         extras: &[Extra],
         account: Arc<Account>,
         version: u32,
+        sealer: Option<&Arc<Sealer>>,
     ) -> Self {
+        // Before the key is looked at: if it changes meanwhile, this is out of date at once.
+        let edition = sealer.map_or(0, |sealer| sealer.edition());
+        let seal = sealer.map(|sealer| [Box::from(sealer.key().seal(setting, &id))]);
         let own = [Box::from(id.as_str())];
         let first = (setting.as_str(), id.as_str(), own.as_slice());
+        let second = sealer
+            .zip(seal.as_ref())
+            .map(|(sealer, words)| (sealer.setting().as_str(), &*words[0], words.as_slice()));
         let others = extras
             .iter()
             .map(|extra| (extra.name(), extra.value(), extra.words()));
-        let all: Vec<_> = std::iter::once(first).chain(others).collect();
+        let all: Vec<_> = std::iter::once(first).chain(second).chain(others).collect();
 
         let (mut prefix, mut session, mut suffix) = (Vec::new(), Vec::new(), Vec::new());
         let mut arguments = vec![0, 0];
@@ -73,6 +94,11 @@ impl Context {
         }
         arguments.extend_from_slice(&[0, 0]);
         let sets = all.len();
+        let sealed = sealer.map(|sealer| Sealed {
+            sealer: Arc::clone(sealer),
+            edition,
+            calls: calls(all.iter().map(|(name, value, _)| (*name, *value))),
+        });
         Self {
             id,
             prefix: prefix.into(),
@@ -82,6 +108,7 @@ impl Context {
             arguments: arguments.into(),
             account,
             version,
+            sealed,
         }
     }
 
@@ -90,9 +117,11 @@ impl Context {
         &self.account
     }
 
-    /// The tenant's tier has changed, and perhaps what is to be sent.
+    /// The tenant's tier has changed, or the key of seals, and so perhaps what is to be sent.
     pub fn is_outdated(&self) -> bool {
+        let sealed = self.sealed.as_ref();
         self.account.version() != self.version
+            || sealed.is_some_and(|it| it.sealer.edition() != it.edition)
     }
 
     /// The tenant.
@@ -115,6 +144,24 @@ impl Context {
     /// `RESET … ;` for each setting. It causes [`Self::sets`] `CommandComplete`s.
     pub fn session_suffix(&self) -> &[u8] {
         &self.session_suffix
+    }
+
+    /// `FunctionCall`s that set everything for the session, if this has a seal, and then there is
+    /// no other way to do it without the statement that the context is for: a text is shown in
+    /// `pg_stat_activity` to whoever has the same role, and these are not. It is [`Self::sets`]
+    /// messages, and each is answered as a request of its own.
+    pub fn calls(&self) -> Option<&[u8]> {
+        self.sealed.as_ref().map(|sealed| &*sealed.calls)
+    }
+
+    /// It may not stand in a text.
+    pub fn is_sealed(&self) -> bool {
+        self.sealed.is_some()
+    }
+
+    /// There are settings beside the tenant's own and its seal, which a client may have set, too.
+    pub fn has_more(&self) -> bool {
+        self.sets > 1 + usize::from(self.is_sealed())
     }
 
     /// How many settings there are, the tenant's own included: at least 1.
@@ -164,6 +211,25 @@ fn push_constant(out: &mut Vec<u8>, text: &str) {
         out.push(byte);
     }
     out.push(b'\'');
+}
+
+/// Calls of `set_config` for the session, by its number: PostgreSQL's own functions have the same in all
+/// versions.
+fn calls<'a>(all: impl Iterator<Item = (&'a str, &'a str)>) -> Box<[u8]> {
+    const SET_CONFIG: u32 = 2078;
+    let mut out = Vec::new();
+    for (name, value) in all {
+        write::frame(&mut out, b'F', |frame| {
+            frame.extend_from_slice(&SET_CONFIG.to_be_bytes());
+            // All arguments are text, and there are three.
+            frame.extend_from_slice(&[0, 0, 0, 3]);
+            for argument in [name, value, "false"] {
+                push_value(frame, argument.as_bytes());
+            }
+            frame.extend_from_slice(&[0, 0]);
+        });
+    }
+    out.into()
 }
 
 fn push_value(out: &mut Vec<u8>, value: &[u8]) {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::context::Contexts;
-use super::{Context, Extra, Format, NotAnId, SettingName, TenantId};
+use super::{Context, Extra, Format, NotAnId, SettingName, TenantId, seal::Sealer};
 use crate::{
     error::{Error, Kind},
     limit::Accounts,
@@ -155,6 +155,8 @@ pub struct Policy {
     pub protect: bool,
     /// What stands between a user's name and a tenant's id.
     pub user_separator: String,
+    /// Below which name of ours the tenant is named; `None` = any.
+    pub sni_domain: Option<String>,
     /// The key of a comment's tenant.
     pub comment_key: String,
     /// More settings, for every tenant.
@@ -163,6 +165,8 @@ pub struct Policy {
     extras_in: HashMap<String, Vec<Extra>>,
     /// For single tenants; they override those of their tier, whichever it is at the time.
     extras_of: HashMap<TenantId, Vec<Extra>>,
+    /// Proves that it was pgusher who named the tenant.
+    sealer: Option<Arc<Sealer>>,
     contexts: Contexts,
     accounts: Arc<Accounts>,
 }
@@ -178,10 +182,12 @@ impl Policy {
             required: true,
             protect: true,
             user_separator: ".".to_owned(),
+            sni_domain: None,
             comment_key: "tenant_id".to_owned(),
             extras: Vec::new(),
             extras_in: HashMap::new(),
             extras_of: HashMap::new(),
+            sealer: None,
             contexts: Contexts::default(),
             accounts: Arc::default(),
         }
@@ -191,6 +197,31 @@ impl Policy {
     #[must_use]
     pub fn with_accounts(mut self, accounts: Arc<Accounts>) -> Self {
         self.accounts = accounts;
+        self
+    }
+
+    /// Each id comes with a seal.
+    #[must_use]
+    pub fn with_sealer(mut self, sealer: Sealer) -> Self {
+        self.sealer = Some(Arc::new(sealer));
+        self.contexts = Contexts::default();
+        self
+    }
+
+    /// What seals ids.
+    pub fn sealer(&self) -> Option<&Arc<Sealer>> {
+        self.sealer.as_ref()
+    }
+
+    /// Takes the place of `old`, whose sessions go on under it: what they seal is sealed with the
+    /// new key from now on.
+    #[must_use]
+    pub fn in_place_of(mut self, old: &Self) -> Self {
+        if let (Some(sealer), Some(known)) = (&self.sealer, &old.sealer) {
+            known.adopt(sealer);
+            self.sealer = Some(Arc::clone(known));
+            self.contexts = Contexts::default();
+        }
         self
     }
 
@@ -255,23 +286,32 @@ impl Policy {
         (typed.get(..at).unwrap_or(typed), suffix)
     }
 
-    /// What a connection says of its tenant: `suffix` is that of [`Self::split_user`], `settings`
-    /// are those of the startup message, its `options` included.
+    /// What a connection says of its tenant: `named` is what stands in each place that names one
+    /// before the startup message does, the suffix of [`Self::split_user`] among them; `settings`
+    /// are those of the startup message, its `options` included. A place that is no source is not
+    /// looked at: every client names a server in TLS.
     ///
     /// # Errors
     /// When what is given is not an id, two sources disagree, or the startup message names a tenant
     /// and is no source: a tenant that somebody asks for is never quietly another one.
     pub fn of_connection(
         &self,
-        suffix: Option<&str>,
+        named: &[(Source, &str)],
         mut settings: Vec<StartupSetting>,
     ) -> Result<Connection, Error> {
-        let mut tenant = match suffix {
+        let mut tenant = None;
+        for (source, value) in named.iter().filter(|(source, _)| self.sources.has(*source)) {
             // An empty one is not "none": it is a template that lost its tenant.
-            Some(suffix) => Some(self.known(suffix.as_bytes(), Source::User)?),
-            None => None,
-        };
+            let new = self.known(value.as_bytes(), *source)?;
+            tenant = Some(self.combine(tenant.as_ref(), new)?);
+        }
         let mut given = None;
+        let seal = self.sealer.as_ref().map(|sealer| sealer.setting());
+        if let Some(seal) = seal.filter(|seal| settings.iter().any(|(name, _)| seal.is(name))) {
+            let message = format!("permission denied to set parameter \"{seal}\"");
+            let hint = "It is pgusher that seals a tenant's id.";
+            return Err(Error::new(Kind::TenantProtected, message).hint(hint));
+        }
         settings.retain_mut(|(name, value)| {
             let own = self.setting.is(name);
             if own {
@@ -397,7 +437,14 @@ impl Policy {
         // Before the tier is looked at: if it changes meanwhile, this is out of date at once.
         let version = account.version();
         let extras = self.extras(id, &account.tier().name);
-        let context = Context::new(&self.setting, id.clone(), &extras, account, version);
+        let context = Context::new(
+            &self.setting,
+            id.clone(),
+            &extras,
+            account,
+            version,
+            self.sealer.as_ref(),
+        );
         Ok(self.contexts.share(context))
     }
 

@@ -2,7 +2,8 @@
 //!
 //! [`id`] says what a tenant's id may look like, [`identity`] where it is learnt from and what
 //! holds when two places name one, [`setting`] which settings may be put into a transaction, and
-//! [`context`] renders them, once per tenant, into what is sent. [`row_security`] prints the SQL to
+//! [`context`] renders them, once per tenant, into what is sent, and [`seal`] proves that nobody else
+//! did. [`row_security`] prints the SQL to
 //! start from on the other side, in the database, and [`audit`] says when a role is above it. Nothing
 //! here reads SQL or knows a connection: that is `sql` and `session`, which ask.
 
@@ -11,6 +12,8 @@ pub mod context;
 pub mod id;
 pub mod identity;
 pub mod row_security;
+pub mod seal;
+pub mod server_name;
 pub mod setting;
 
 pub use self::context::Context;

@@ -2,10 +2,13 @@
 //!
 //! It is text for people to read and keep in their migrations. pgusher never runs it, and any
 //! policy that reads the setting does as well; this is the form that copes with all that the
-//! setting can be, and that an index can serve.
+//! setting can be, and that an index can serve. The sealed form is in [`sealed`].
+
+pub mod sealed;
 
 use std::{fmt, fmt::Write as _, str::FromStr};
 
+use self::sealed::Sealed;
 use super::SettingName;
 
 /// PostgreSQL cuts longer names without an error.
@@ -165,6 +168,8 @@ pub struct Starter {
     pub setting: SettingName,
     /// Whether new rows get their tenant by a default.
     pub default: bool,
+    /// Whether only a sealed tenant counts, and how its seal is known.
+    pub sealed: Option<Sealed>,
 }
 
 const HEAD: &str = "\
@@ -180,6 +185,9 @@ impl Starter {
     /// The SQL for `tables`.
     pub fn sql(&self, tables: &[Table]) -> String {
         let mut sql = HEAD.to_owned();
+        if let Some(sealed) = &self.sealed {
+            sealed.write(&self.setting, &mut sql);
+        }
         for table in tables {
             self.table(table, &mut sql);
         }
@@ -190,10 +198,13 @@ impl Starter {
         let (column, kind) = (&self.column, self.column_type.as_str());
         let index = self.index_name(table);
         // The setting is `''` and not NULL on a connection that had it once, and `''` is no uuid.
-        let tenant = format!(
-            "NULLIF(current_setting('{}', true), '')::{kind}",
-            self.setting
-        );
+        let tenant = match self.sealed {
+            Some(_) => format!("{}::{kind}", sealed::CALL),
+            None => format!(
+                "NULLIF(current_setting('{}', true), '')::{kind}",
+                self.setting
+            ),
+        };
         // Either ends a comment.
         let comment = table.to_string().replace(['\n', '\r'], " ");
         let default = if self.default {
@@ -261,6 +272,7 @@ mod tests {
             column_type: ColumnType::Uuid,
             setting: SettingName::default(),
             default: false,
+            sealed: None,
         }
     }
 

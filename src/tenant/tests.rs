@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::*;
 use crate::error::Error;
+use crate::error::Kind;
 
 fn policy() -> Policy {
     Policy::new(SettingName::new("app.tenant_id").unwrap(), Format::Text)
@@ -29,13 +30,20 @@ fn pairs(settings: &[(&str, &str)]) -> Vec<(Vec<u8>, Vec<u8>)> {
         .collect()
 }
 
+fn of_user(suffix: Option<&str>) -> Vec<(Source, &str)> {
+    suffix
+        .map(|suffix| (Source::User, suffix))
+        .into_iter()
+        .collect()
+}
+
 /// `id source` of what the connection says, then the settings that are left.
 fn connect(
     policy: &Policy,
     suffix: Option<&str>,
     settings: &[(&str, &str)],
 ) -> Result<String, String> {
-    let connection = policy.of_connection(suffix, pairs(settings));
+    let connection = policy.of_connection(&of_user(suffix), pairs(settings));
     let connection = connection.map_err(|error| told(&error))?;
     let mut said = show(connection.tenant.as_ref());
     for (name, value) in &connection.settings {
@@ -49,6 +57,53 @@ fn show(known: Option<&Known>) -> String {
         || "none".to_owned(),
         |known| format!("{} {}", known.id(), known.source.as_str()),
     )
+}
+
+// J8, J9
+#[test]
+fn places_before_the_startup_message_must_agree_and_the_strongest_counts() {
+    use Source::{Cert, Jwt, Sni, User};
+    let mut policy = policy();
+    policy.sources = Source::ALL.into_iter().collect();
+    let id = |named: &[(Source, &str)], settings: &[(&str, &str)]| {
+        let connection = policy.of_connection(named, pairs(settings));
+        connection
+            .map_err(|error| error.kind)
+            .map(|it| show(it.tenant.as_ref()))
+    };
+    assert_eq!(
+        id(&[(User, "acme"), (Cert, "acme")], &[]),
+        Ok("acme cert".to_owned())
+    );
+    assert_eq!(
+        id(
+            &[(Jwt, "acme"), (Sni, "acme")],
+            &[("app.tenant_id", "acme")]
+        ),
+        Ok("acme jwt".to_owned())
+    );
+    for (one, other) in [(Jwt, Cert), (Cert, Sni), (Sni, User), (Jwt, User)] {
+        for named in [
+            [(one, "acme"), (other, "globex")],
+            [(other, "globex"), (one, "acme")],
+        ] {
+            assert_eq!(id(&named, &[]), Err(Kind::TenantConflict), "{named:?}");
+        }
+    }
+    assert_eq!(
+        id(&[(Jwt, "acme")], &[("app.tenant_id", "globex")]),
+        Err(Kind::TenantConflict)
+    );
+    assert_eq!(id(&[(Sni, "")], &[]), Err(Kind::TenantInvalid));
+}
+
+#[test]
+fn a_place_that_is_no_source_is_not_looked_at() {
+    let named = [(Source::Sni, "db"), (Source::User, "acme")];
+    let connection = policy()
+        .of_connection(&named, Vec::new())
+        .expect("one tenant");
+    assert_eq!(show(connection.tenant.as_ref()), "acme user");
 }
 
 #[test]
@@ -205,7 +260,7 @@ fn the_setting_is_protected() {
     let denied = "42501 permission denied to set parameter \"app.tenant_id\"";
     let mut policy = policy();
     let by_user = policy
-        .of_connection(Some("acme"), Vec::new())
+        .of_connection(&[(Source::User, "acme")], Vec::new())
         .unwrap()
         .tenant;
     let by_set = policy.from_set(b"acme").unwrap();
@@ -232,7 +287,7 @@ fn the_setting_is_protected() {
 fn who_can_never_have_a_tenant_hears_it_at_once() {
     let mut policy = with(&[Source::User, Source::Startup]);
     let tenant = policy
-        .of_connection(Some("acme"), Vec::new())
+        .of_connection(&[(Source::User, "acme")], Vec::new())
         .unwrap()
         .tenant;
     assert_eq!(policy.at_login(tenant.as_ref(), false), Ok(()));

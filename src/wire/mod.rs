@@ -8,7 +8,9 @@
 pub mod backend;
 pub mod frame;
 pub mod frontend;
+pub mod ip;
 mod options;
+pub mod proxy;
 pub mod reader;
 pub mod startup;
 pub mod write;

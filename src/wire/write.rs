@@ -132,6 +132,13 @@ pub fn startup<'a>(
     });
 }
 
+/// SSLRequest: asks a server whether it has TLS.
+pub fn ssl_request(out: &mut Vec<u8>) {
+    sized(out, |body| {
+        body.extend_from_slice(&super::startup::SSL_REQUEST.to_be_bytes());
+    });
+}
+
 /// CancelRequest: asks a server to stop what the session with this key is doing.
 pub fn cancel_request(out: &mut Vec<u8>, pid: u32, secret: &[u8]) {
     sized(out, |body| {
@@ -183,6 +190,7 @@ mod tests {
                 written(|out| startup(out, 0x0003_0000, pairs)),
                 b"\0\0\0\x10\0\x03\0\0user\0u\0\0",
             ),
+            (written(ssl_request), b"\0\0\0\x08\x04\xd2\x16\x2f"),
             (
                 written(|out| cancel_request(out, 1, b"1234")),
                 b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x011234",

@@ -186,17 +186,18 @@ fn exchange(port: u16, user: &str, database: &str, method: &str) -> Vec<Message>
 }
 
 both_versions!(
-    /// A4, A12: an unknown user, a user without a password and a wrong password cannot be told
-    /// apart, by any message of the exchange.
+    /// A4, A12: an unknown user, a user without a password, one with an MD5 hash (also where SCRAM is
+    /// spoken) and a wrong password cannot be told apart, by any message of the exchange.
     unknown_users_are_asked_like_others,
     |pg| {
         for method in &METHODS[1..] {
             let pgusher = Pgusher::in_front_of(pg)
                 .auth(method)
                 .config("[users.nobody]\npool_size = 1")
+                .config("[users.hashed]\npassword = \"md50123456789abcdef0123456789abcdef\"")
                 .start();
             let wrong = exchange(pgusher.port(), "app", "postgres", method);
-            for user in ["stranger", "nobody", "postgres", "x'; DROP"] {
+            for user in ["stranger", "nobody", "hashed", "postgres", "x'; DROP"] {
                 let unknown = exchange(pgusher.port(), user, "postgres", method);
                 assert_eq!(unknown, wrong, "{method} {user}");
             }

@@ -8,7 +8,10 @@ use super::{
 // H5
 #[test]
 fn a_crowd_is_a_few_lines_and_a_number() {
-    let pgusher = builder().auth("scram-sha-256").start();
+    let pgusher = builder()
+        .auth("scram-sha-256")
+        .config("[auth.failures]\ndelay = 0")
+        .start();
     for _ in 0..60 {
         drop(pgusher.raw("postgres"));
     }

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Instant};
 
 use pgusher::{
     session::{PoolMode, Session, Start, Tenant},
-    tenant::{Format, Policy, SettingName},
+    tenant::{Format, Policy, SettingName, Source},
     wire::write,
 };
 
@@ -25,7 +25,7 @@ fn session(by_set: bool, now: Instant) -> Session {
     let known = match by_set {
         true => policy.from_set(FIRST),
         false => policy
-            .of_connection(Some("t0"), Vec::new())
+            .of_connection(&[(Source::User, "t0")], Vec::new())
             .map(|it| it.tenant),
     };
     let start = Start {

@@ -8,7 +8,7 @@ use pgusher::wire::frame::{self, BadFrame, HEADER, Header};
 use pgusher::wire::frontend::{self, Bind, Parse, Target};
 use pgusher::wire::reader::Malformed;
 use pgusher::wire::startup::{self, MAX_PACKET, MIN_PACKET, Opening, SECRET_LENGTHS, Startup};
-use pgusher::wire::{backend, write};
+use pgusher::wire::{backend, proxy, write};
 
 /// A function of [`pgusher::wire::frame`].
 pub(crate) type ReadHeader = fn(&[u8]) -> Result<Option<Header>, BadFrame>;
@@ -41,6 +41,33 @@ pub(crate) fn frames<'a>(read: ReadHeader, reads: impl IntoIterator<Item = &'a [
         buffer.drain(..taken);
     }
     (found, Ok(buffer))
+}
+
+/// A header of the PROXY protocol is the same however it comes, and nothing behind it is asked for.
+pub(crate) fn proxy(stream: &[u8]) {
+    use proxy::Progress;
+    let whole = (0..=stream.len()).find_map(|end| match proxy::read(&stream[..end]) {
+        Ok(Progress::Needs(more)) => {
+            assert!(more > 0 && end + more <= 16 + proxy::MOST);
+            None
+        }
+        other => Some((end, other)),
+    });
+    let mut end = 0;
+    let stepwise = loop {
+        match proxy::read(&stream[..end]) {
+            Ok(Progress::Needs(more)) if end + more <= stream.len() => end += more,
+            Ok(Progress::Needs(_)) => break None,
+            other => break Some((end, other)),
+        }
+    };
+    // Read byte by byte, a header that is none is known for it earlier.
+    match (whole, stepwise) {
+        (Some((end, Ok(_))), stepwise) => assert_eq!(stepwise.map(|it| it.0), Some(end)),
+        (Some((end, Err(_))), Some((later, other))) => assert!(other.is_err() && end <= later),
+        (Some((_, Err(_))), None) => {}
+        (None, stepwise) => assert_eq!(stepwise, None),
+    }
 }
 
 /// Frames lie end to end, say their own size, and are the same however a stream is read.

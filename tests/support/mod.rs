@@ -25,6 +25,7 @@
     reason = "the harness is apart from the crate: its locks and tasks are not the proxy's"
 )]
 
+pub mod certs;
 pub mod line;
 pub mod message;
 pub mod pgusher;
@@ -37,6 +38,7 @@ pub mod way;
 
 use std::time::{Duration, Instant};
 
+pub use certs::Authority;
 pub use line::Line;
 pub use message::Message;
 pub use pgusher::Pgusher;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    Line, Postgres, Raw, eventually, patience,
+    Line, Postgres, Raw, certs, eventually, patience,
     postgres::{PASSWORD, signal},
     temp::TempDir,
 };
@@ -21,6 +21,7 @@ use super::{
 pub struct Builder {
     upstream_port: u16,
     upstream_user: Option<(String, String)>,
+    upstream_tls: String,
     auth: String,
     userlist: String,
     pool_size: usize,
@@ -56,6 +57,7 @@ impl Pgusher {
         Builder {
             upstream_port: server.port(),
             upstream_user: Some(("app".into(), PASSWORD.into())),
+            upstream_tls: "sslmode=disable".into(),
             auth: "trust".into(),
             userlist: String::new(),
             pool_size: 5,
@@ -215,6 +217,22 @@ impl Builder {
         self
     }
 
+    /// Encrypts the way to the server as these parameters of its URL say.
+    #[must_use]
+    pub fn upstream_tls(mut self, parameters: &str) -> Self {
+        self.upstream_tls = parameters.into();
+        self
+    }
+
+    /// Has TLS for clients, with this certificate and these further lines of `[listen.tls]`.
+    #[must_use]
+    pub fn tls(self, files: &certs::Files, lines: &str) -> Self {
+        let (cert, key) = (files.cert.display(), files.key.display());
+        self.config(&format!(
+            "[listen.tls]\ncert = \"{cert}\"\nkey = \"{key}\"\n{lines}"
+        ))
+    }
+
     /// Logs in at the server as the client did.
     #[must_use]
     pub fn upstream_as_client(mut self) -> Self {
@@ -319,10 +337,11 @@ impl Builder {
              [auth]\nmethod = \"{auth}\"\n{userlist}\n\
              [log]\nlevel = \"{log}\"\n{log_lines}\n\
              {app}\
-             [databases.\"{name}\"]\nurl = \"{url}?sslmode=disable\"\npool_size = {size}\n{database}\n\
+             [databases.\"{name}\"]\nurl = \"{url}?{tls}\"\npool_size = {size}\n{database}\n\
              {runtime}\n\
              {extra}",
             listen = self.listen,
+            tls = self.upstream_tls,
             name = self.database_name,
             auth = self.auth,
             userlist = self.userlist,

@@ -14,7 +14,7 @@ use std::{
     },
 };
 
-use super::{Raw, eventually, temp::TempDir};
+use super::{Raw, certs::Files, eventually, temp::TempDir};
 
 /// The versions that pgusher is tested with: an old one that is still supported, and the newest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,6 +137,40 @@ impl Postgres {
     /// What the server wrote.
     pub fn log(&self) -> String {
         fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
+    }
+
+    /// Has TLS from now on, with this certificate; clients' certificates are signed by `ca`.
+    pub fn encrypt(&self, files: &Files, ca: &Path) {
+        let data = self.home.path().join("data");
+        for (from, name) in [
+            (&*files.cert, "a.crt"),
+            (&*files.key, "a.key"),
+            (ca, "a.ca"),
+        ] {
+            fs::copy(from, data.join(name)).unwrap();
+        }
+        give_to_server_user(&data);
+        for setting in [
+            "ssl_cert_file = 'a.crt'",
+            "ssl_key_file = 'a.key'",
+            "ssl_ca_file = 'a.ca'",
+            "ssl = on",
+        ] {
+            self.sql(&format!("ALTER SYSTEM SET {setting}"));
+        }
+        self.sql("SELECT pg_reload_conf()");
+        eventually("the server has TLS", || self.value("SHOW ssl") == "on");
+    }
+
+    /// Whom it lets in from now on: lines of `pg_hba.conf`. The superuser comes in by the socket.
+    pub fn let_in(&self, rules: &str) {
+        let data = self.home.path().join("data");
+        let ours = "local all all trust\nhostnossl all postgres all trust\n";
+        fs::write(data.join("pg_hba.conf"), format!("{ours}{rules}")).unwrap();
+        self.sql("SELECT pg_reload_conf()");
+        let rules = rules.lines().count().to_string();
+        let seen = "SELECT count(*) FROM pg_hba_file_rules WHERE error IS NULL AND line_number > 2";
+        eventually("the server has the rules", || self.value(seen) == rules);
     }
 
     /// Makes a database that belongs to `app` and in which everybody may create tables.

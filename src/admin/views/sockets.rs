@@ -296,7 +296,18 @@ const SOCKET: &[Field<Socket>] = &[
             Kind::Server(server) => Value::count(server.card.pid),
         },
     ),
-    text("tls", "Always empty.", |_| Value::text("")),
+    text(
+        "tls",
+        "How it is encrypted: the version of TLS and the cipher suite; empty = not at all.",
+        |it| {
+            Value::Text(
+                it.kind
+                    .ends()
+                    .tls
+                    .map_or_else(String::new, |tls| tls.to_string()),
+            )
+        },
+    ),
     text(
         "application_name",
         "What the client called itself when it came.",

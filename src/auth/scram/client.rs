@@ -2,14 +2,12 @@
 
 use subtle::ConstantTimeEq;
 
+use super::binding::ClientBinding;
 use super::message::{self, Attributes, Wrong};
 use super::{
     MAX_SALT, Nonce, ScramKeys, base64, iterations, key, sha256, signature, unbase64, xor,
 };
 use crate::auth::AuthError;
-
-/// The GS2 header of a client that does not bind to the channel, and nothing else.
-const GS2_HEADER: &str = "n,,";
 
 /// Most of a server's error text that is kept for the log.
 const MAX_ERROR: usize = 64;
@@ -18,6 +16,7 @@ const MAX_ERROR: usize = 64;
 pub struct ScramClient {
     /// The nonce as it is sent.
     nonce: String,
+    binding: ClientBinding,
 }
 
 /// Knows with which salt and how many rounds the keys have to be derived, and waits for them.
@@ -41,12 +40,20 @@ impl ScramClient {
     pub fn new(nonce: Nonce) -> Self {
         Self {
             nonce: base64(&nonce),
+            binding: ClientBinding::None,
         }
+    }
+
+    /// The same, bound to something.
+    #[must_use]
+    pub fn with(mut self, binding: ClientBinding) -> Self {
+        self.binding = binding;
+        self
     }
 
     /// The first message. It names nobody: the startup message has.
     pub fn first(&self) -> Vec<u8> {
-        [GS2_HEADER, &self.bare()].concat().into_bytes()
+        [self.binding.header(), &self.bare()].concat().into_bytes()
     }
 
     /// Reads the server's challenge.
@@ -81,13 +88,7 @@ impl ScramClient {
             return Err("the length of the salt in the SCRAM challenge");
         }
         let iterations = iterations(count).ok_or("the iteration count of the SCRAM challenge")?;
-        let without_proof = [
-            b"c=",
-            base64(GS2_HEADER.as_bytes()).as_bytes(),
-            b",r=",
-            nonce,
-        ]
-        .concat();
+        let without_proof = [b"c=", self.binding.proof().as_bytes(), b",r=", nonce].concat();
         let client_first_bare = self.bare();
         let server_first = server_first.to_vec();
         Ok(ScramChallenged {

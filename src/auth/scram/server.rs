@@ -2,6 +2,7 @@
 
 use subtle::ConstantTimeEq;
 
+use super::binding::ServerBinding;
 use super::message::{self, Attributes, Wrong};
 use super::{Nonce, base64, key, sha256, signature, xor};
 use crate::auth::AuthError;
@@ -13,13 +14,14 @@ pub struct ScramServer {
     /// The secret belongs to a user. If not, the exchange fails, but only at its end (A4).
     genuine: bool,
     nonce: Nonce,
+    binding: ServerBinding,
 }
 
 /// Waits for the client's last message.
 pub struct ScramServerFinal {
     secret: ScramSecret,
     genuine: bool,
-    /// What `c=` has to say: the GS2 header and, once there is channel binding, its data.
+    /// What `c=` has to say: the GS2 header and what the login is bound to.
     binding: String,
     /// Both halves.
     nonce: Vec<u8>,
@@ -37,6 +39,7 @@ pub struct ScramVerified {
 
 /// The parts of a client's first message.
 struct ClientFirst<'a> {
+    flag: &'a [u8],
     gs2_header: &'a [u8],
     bare: &'a [u8],
     nonce: &'a [u8],
@@ -57,12 +60,22 @@ impl ScramServer {
             secret,
             genuine,
             nonce,
+            binding: ServerBinding::None,
         }
+    }
+
+    /// The same, with something to bind to.
+    #[must_use]
+    pub fn with(mut self, binding: ServerBinding) -> Self {
+        self.binding = binding;
+        self
     }
 
     /// Reads the client's first message and gives the answer to it.
     pub fn first(self, client_first: &[u8]) -> Result<(Vec<u8>, ScramServerFinal), AuthError> {
         let first = ClientFirst::read(client_first)?;
+        let bound = self.binding.data(first.flag);
+        let bound = bound.map_err(AuthError::ClientMessage)?;
         let nonce = [first.nonce, base64(&self.nonce).as_bytes()].concat();
         message::nonce(&nonce).map_err(AuthError::ClientMessage)?;
         let tail = format!(
@@ -72,7 +85,7 @@ impl ScramServer {
         );
         let server_first = [b"r=", nonce.as_slice(), tail.as_bytes()].concat();
         let next = ScramServerFinal {
-            binding: base64(first.gs2_header),
+            binding: base64(&[first.gs2_header, bound].concat()),
             client_first_bare: first.bare.to_vec(),
             server_first: server_first.clone(),
             nonce,
@@ -140,16 +153,7 @@ impl<'a> ClientFirst<'a> {
     fn read(message: &'a [u8]) -> Result<Self, AuthError> {
         let wrong = AuthError::ClientMessage;
         let mut attributes = Attributes::new(message).map_err(wrong)?;
-        // A10: `y` is a client that could bind and thinks that we could not, which is so.
-        match attributes.field() {
-            Some(b"n" | b"y") => {}
-            Some([b'p', b'=', ..]) => {
-                return Err(wrong(
-                    "channel binding data, but SCRAM-SHA-256 was chosen without -PLUS",
-                ));
-            }
-            _ => return Err(wrong("unexpected channel binding flag")),
-        }
+        let flag = attributes.field().unwrap_or_default();
         match attributes.field() {
             Some([]) => {}
             Some([b'a', ..]) => {
@@ -165,6 +169,7 @@ impl<'a> ClientFirst<'a> {
         }
         let nonce = Self::read_bare(attributes).map_err(wrong)?;
         Ok(Self {
+            flag,
             gs2_header,
             bare,
             nonce,

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::binding::{ClientBinding, ServerBinding};
 use super::*;
 use crate::auth::AuthError;
 
@@ -444,4 +445,65 @@ proptest! {
         let _ = server(true).first(b"n,,n=,r=abc").unwrap().1.finish(&bytes);
         let _ = ScramClient::new([9; 18]).challenge(&bytes);
     }
+}
+
+/// Both sides, each with what it knows of the connection; what the server thinks of it.
+fn bound_exchange(client: ClientBinding, server: ServerBinding) -> Result<(), AuthError> {
+    let client = ScramClient::new([9; 18]).with(client);
+    let server = ScramServer::new(keys().secret(), true, [7; 18]).with(server);
+    let (challenge, server) = server.first(&client.first())?;
+    let (last, client) = client.challenge(&challenge)?.respond(&keys())?;
+    client.verify(&server.finish(&last)?.server_final)
+}
+
+// A10
+#[test]
+fn a_login_is_bound_to_the_certificate_that_both_have_seen() {
+    use ClientBinding::{EndPoint, None as Open, Unoffered};
+    let ours = || vec![1; 32];
+    let said = |client, server| match bound_exchange(client, server) {
+        Ok(()) => "in",
+        Err(AuthError::ClientMessage(what)) => what,
+        Err(_) => "out",
+    };
+    for (client, server, expected) in [
+        (EndPoint(ours()), ServerBinding::Chosen(ours()), "in"),
+        (Open, ServerBinding::Offered, "in"),
+        (Open, ServerBinding::None, "in"),
+        (Unoffered, ServerBinding::None, "in"),
+        // Somebody in between has shown a certificate of his own.
+        (
+            EndPoint(vec![2; 32]),
+            ServerBinding::Chosen(ours()),
+            "unexpected channel binding data",
+        ),
+        // He has taken the offer away.
+        (
+            Unoffered,
+            ServerBinding::Offered,
+            "the client could bind its login to the connection and has not been offered it, but it was offered",
+        ),
+        (
+            Open,
+            ServerBinding::Chosen(ours()),
+            "SCRAM-SHA-256-PLUS was chosen, but there is no channel binding data",
+        ),
+        (
+            EndPoint(ours()),
+            ServerBinding::Offered,
+            "channel binding data, but SCRAM-SHA-256 was chosen without -PLUS",
+        ),
+    ] {
+        let what = format!("{client:?} {server:?}");
+        assert_eq!(said(client, server), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_binding_of_another_type_is_refused() {
+    let server = ScramServer::new(keys().secret(), true, [7; 18]);
+    let server = server.with(ServerBinding::Chosen(vec![1; 32]));
+    let first = server.first(b"p=tls-unique,,n=,r=abc");
+    let wrong = AuthError::ClientMessage("an unknown type of channel binding");
+    assert_eq!(first.err(), Some(wrong));
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::settings::TenantsQuery;
 use super::*;
 use crate::limit::{Rate, Rules, Share, Tier, tier};
 use crate::tenant::TenantId;
@@ -232,7 +233,10 @@ const QUERY: &str = "[tenants_query]\nurl = \"postgres://q:p@db/control\"\nquery
 fn a_query_has_defaults() {
     let config = config(&format!("[tenant]\n{QUERY}"));
     assert!(!config.accounts.rules().only_listed);
-    let query = config.tenants_query.unwrap();
+    let TenantsQuery {
+        query,
+        refuses_unknown,
+    } = config.tenants_query.unwrap();
     assert_eq!(query.upstream.address, Address::Tcp("db".to_owned(), 5432));
     assert_eq!(query.upstream.user.as_deref(), Some("q"));
     assert!(query.upstream.password.is_some());
@@ -248,7 +252,7 @@ fn a_query_has_defaults() {
         ),
         (secs(60), secs(10), secs(3600), secs(2))
     );
-    assert!(query.refuses_unknown);
+    assert!(refuses_unknown);
 }
 
 #[test]
@@ -266,7 +270,10 @@ fn a_query_can_be_given() {
         timeout = "500ms"
         "#,
     );
-    let query = config.tenants_query.unwrap();
+    let TenantsQuery {
+        query,
+        refuses_unknown,
+    } = config.tenants_query.unwrap();
     assert_eq!(query.upstream.address, Address::Tcp("db".to_owned(), 6000));
     let millis = Duration::from_millis;
     assert_eq!(
@@ -278,7 +285,7 @@ fn a_query_can_be_given() {
         ),
         (millis(5000), millis(1000), Duration::ZERO, millis(500))
     );
-    assert!(!query.refuses_unknown);
+    assert!(!refuses_unknown);
     // Who is not listed may still be known to the query.
     let refuse = format!("[tenant]\nunknown = \"refuse\"\n{QUERY}");
     let config = self::config(&refuse);

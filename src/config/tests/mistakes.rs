@@ -101,7 +101,7 @@ fn every_mistake_has_its_words() {
         ),
         (
             "[auth]\nmethod = \"scram\"",
-            r#"method in [auth] must be "scram-sha-256" or "md5" or "password" or "trust", not "scram""#,
+            r#"method in [auth] must be "scram-sha-256" or "md5" or "password" or "cert" or "jwt" or "oauth" or "trust", not "scram""#,
         ),
         (
             "[auth]\nuserlist = \"\"",
@@ -176,8 +176,8 @@ fn every_mistake_has_its_words() {
             "url in [databases.b] must begin with postgres:// or postgresql://",
         ),
         (
-            "[databases.b]\nurl = \"postgres://db?sslmode=require\"",
-            "url in [databases.b] asks for sslmode=require: TLS to servers is not available in this version",
+            "[databases.b]\nurl = \"postgres://db?sslmode=on\"",
+            "url in [databases.b] has an sslmode that PostgreSQL does not know",
         ),
         (
             "[users.b]\npassword = \"\"",
@@ -228,8 +228,8 @@ fn every_mistake_has_its_words() {
             r#"sources in [tenant] names "set" twice"#,
         ),
         (
-            "[tenant]\nsources = [\"cert\"]",
-            r#"sources in [tenant] names "cert", which is not available in this version"#,
+            "[tenant]\nsources = [\"jwt\"]",
+            r#"sources in [tenant] names "jwt", which needs a tenant_claim in [auth.jwt]"#,
         ),
         (
             "[tenant]\nuser_separator = \"\"",
@@ -274,10 +274,6 @@ fn every_mistake_has_its_words() {
         (
             "[console]\nadmin_users = \"admin\"",
             "admin_users in [console] must be a list of strings, not a string",
-        ),
-        (
-            "[listen.tls]\nmode = \"prefer\"",
-            r#"TLS for clients is not available in this version: [listen.tls] must say mode = "disable" or be left out"#,
         ),
     ] {
         let found = errors(&format!("{APP}{typed}\n"));
@@ -346,21 +342,7 @@ fn what_is_no_section_is_refused() {
 }
 
 #[test]
-fn what_is_not_available_yet_is_refused_or_warned_of() {
-    let text = format!(
-        "{APP}bypass = true\n[tenant]\nsources = [\"jwt\", \"sni\", \"user\"]\n[listen.tls]\nmode = \"disable\"\ncert = \"a\"\n"
-    );
-    assert_eq!(
-        errors(&text),
-        [
-            r#"it.toml:7: sources in [tenant] names "jwt", which is not available in this version"#,
-            r#"it.toml:7: sources in [tenant] names "sni", which is not available in this version"#,
-            "it.toml:10: cert in [listen.tls] has no use: TLS for clients is not available in this version",
-        ]
-    );
-    // A section without its mode is no less of a belief that TLS is on.
-    assert_eq!(errors(&format!("{APP}[listen.tls]\n")).len(), 1);
-
+fn what_has_no_effect_is_warned_of() {
     let text = format!(
         "{APP}bypass = true\n[listen.tls]\nmode = \"disable\"\n[http]\n[console]\n[metrics]\n[tenants.acme]\n"
     );

@@ -101,7 +101,7 @@ fn what_was_changed_can_be_taken_back() {
 fn some_keys_are_not_for_the_console() {
     for (path, fixed) in [
         (&["listen", "address"][..], Fixed::AtStart),
-        (&["listen", "tls", "mode"], Fixed::AtStart),
+        (&["listen", "proxy", "address"], Fixed::AtStart),
         (&["runtime", "workers"], Fixed::AtStart),
         (&["http", "token"], Fixed::Secret),
         (&["users", "a", "password"], Fixed::Secret),

@@ -74,3 +74,49 @@ proptest! {
         prop_assert_eq!(url.map(|url| url.password), Ok(Some(password)));
     }
 }
+
+#[test]
+fn users_can_be_looked_up() {
+    let text = format!(
+        "{APP}[auth.query]\nurl = \"postgres://asks:secret@db/users\"\nttl = \"5s\"\nmax_stale = \"off\""
+    );
+    let query = parse(&text).unwrap().auth_query.unwrap();
+    assert_eq!(query.upstream.user.as_deref(), Some("asks"));
+    assert!(
+        query
+            .query
+            .starts_with("SELECT rolpassword FROM pg_catalog.pg_authid")
+    );
+    assert_eq!(
+        (query.ttl, query.negative_ttl, query.max_stale),
+        (
+            Duration::from_secs(5),
+            Duration::from_secs(10),
+            Duration::ZERO
+        )
+    );
+}
+
+#[test]
+fn a_query_for_users_must_make_sense() {
+    for (lines, expected) in [
+        ("", "[auth.query] has no url"),
+        (
+            "url = \"postgres://db/users\"",
+            "url in [auth.query] must name a user and a database",
+        ),
+        (
+            "url = \"postgres://a:b@db/users\"\nquery = \"SELECT 1\"",
+            "query in [auth.query] must ask for one user, whose name is $1",
+        ),
+        (
+            "url = \"postgres://a:b@db/users\"\nttl = 0",
+            "ttl in [auth.query] must not be off",
+        ),
+    ] {
+        let [error] = errors(&format!("{APP}[auth.query]\n{lines}"))
+            .try_into()
+            .unwrap();
+        assert!(error.contains(expected), "{error}");
+    }
+}

@@ -192,3 +192,34 @@ fn an_open_setting_is_warned_of() {
         ]
     );
 }
+
+// J2
+#[test]
+fn a_seal_needs_a_good_key_and_a_setting_of_its_own() {
+    let key = "0123456789abcdef0123456789abcdef";
+    let sealed = policy(&format!("[tenant]\n[tenant.seal]\nkey = \"{key}\"\n"));
+    let sealer = sealed.sealer().unwrap();
+    assert_eq!(sealer.setting().as_str(), "app.tenant_seal");
+    assert!(policy("[tenant]\n").sealer().is_none());
+    for (typed, wrong) in [
+        ("", "it.toml:6: [tenant.seal] needs a key"),
+        (
+            "key = \"0123456789abcdef0123456789abcde\"",
+            "it.toml:7: key in [tenant.seal] must have at least 32 bytes: `openssl rand -hex 32` \
+             prints a good one",
+        ),
+        (
+            "key = \"0123456789abcdef0123456789abcdef\"\nsetting = \"app.tenant_id\"",
+            "it.toml:8: setting in [tenant.seal] must not be the setting of the id",
+        ),
+        (
+            "key = \"0123456789abcdef0123456789abcdef\"\n[tenant.settings]\n\"app.tenant_seal\" = \"x\"",
+            "it.toml:9: app.tenant_seal in [tenant.settings] is the setting of the seal, which \
+             nothing else gives a value",
+        ),
+    ] {
+        let text = format!("{APP}[tenant]\n[tenant.seal]\n{typed}\n");
+        let said = errors(&text).join("\n");
+        assert_eq!(said, wrong);
+    }
+}

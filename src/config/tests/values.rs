@@ -188,6 +188,9 @@ fn shown_defaults_are_the_defaults() {
     check::<file::Tenant>();
     check::<file::Limits>();
     check::<file::TenantsQuery>();
+    check::<super::super::auth_query::AuthQuery>();
+    check::<super::super::abuse::Failures>();
+    check::<file::Proxy>();
 }
 
 #[test]

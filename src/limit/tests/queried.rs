@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     error::{Error, Kind},
-    limit::{Account, Accounts, Admission, Found, Holds, Rules, View},
+    limit::{Account, Accounts, Admission, Found, Rules},
+    lookup::{Holds, View},
 };
 
 const HOLDS: Holds = Holds {

@@ -8,9 +8,10 @@ use std::{
 use super::{Client, Gone};
 use crate::{
     error::{Error, Kind},
-    limit::{Account, Admission, Cost, Look},
+    limit::{Account, Admission, Cost},
     net::{
         cancel,
+        directory::Look,
         journal::About,
         lease::Lease,
         pool::Claim,

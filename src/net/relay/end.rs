@@ -100,6 +100,7 @@ impl Client {
             .db
             .has_killed(self.parts.card.came());
         self.queued = None;
+        self.side.farewell();
         let now = Instant::now();
         self.session.ends(now);
         self.settle(now);

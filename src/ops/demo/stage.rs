@@ -193,6 +193,7 @@ fn furnish(postgres: &Postgres, home: &Path) -> Result<(), String> {
         column_type: ColumnType::Text,
         setting: SettingName::default(),
         default: true,
+        sealed: None,
     };
     let policies = policies.sql(&["orders".parse()?]);
     let failed = |error: io::Error| format!("the policies cannot be written: {error}");

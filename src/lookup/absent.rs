@@ -1,36 +1,46 @@
-//! Ids that the operator's query does not know.
+//! Texts that the operator's query does not know.
 //!
 //! Clients can make up as many as they like (J14): they are remembered for a while, and only so many
-//! of them, so that each does not cost a query, and they get no accounts.
+//! of them, so that each does not cost a query.
 
 use std::{
     collections::{HashMap, VecDeque},
+    hash::Hash,
     time::Instant,
 };
 
-use crate::tenant::TenantId;
-
 /// The most that are remembered. One more, and the oldest is forgotten: it costs a query again.
-pub(super) const MOST: usize = 10_000;
+const MOST: usize = 10_000;
 
 /// Those who are remembered.
-#[derive(Debug, Default)]
-pub(super) struct Absent {
+#[derive(Debug)]
+pub struct Absent<K> {
     /// With the number of the entry of `order` that counts.
-    known: HashMap<TenantId, u64>,
+    known: HashMap<K, u64>,
     /// The oldest first.
-    order: VecDeque<(u64, Instant, TenantId)>,
+    order: VecDeque<(u64, Instant, K)>,
     next: u64,
 }
 
-impl Absent {
-    pub(super) fn contains(&self, id: &TenantId) -> bool {
+impl<K> Default for Absent<K> {
+    fn default() -> Self {
+        Self {
+            known: HashMap::new(),
+            order: VecDeque::new(),
+            next: 0,
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Absent<K> {
+    /// Whether it is remembered that there is none.
+    pub fn contains(&self, id: &K) -> bool {
         self.known.contains_key(id)
     }
 
-    /// There is no such tenant, as far as is known until then; who is forgotten in its place. All
+    /// There is no such one, as far as is known until then; who is forgotten in its place. All
     /// are remembered equally long, so that the oldest is the first to be forgotten.
-    pub(super) fn insert(&mut self, id: TenantId, until: Instant) -> Option<TenantId> {
+    pub fn insert(&mut self, id: K, until: Instant) -> Option<K> {
         self.next += 1;
         self.known.insert(id.clone(), self.next);
         self.order.push_back((self.next, until, id));
@@ -42,13 +52,13 @@ impl Absent {
         None
     }
 
-    /// There is such a tenant after all.
-    pub(super) fn remove(&mut self, id: &TenantId) {
+    /// There is such a one after all.
+    pub fn remove(&mut self, id: &K) {
         self.known.remove(id);
     }
 
     /// One whose time is over.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<TenantId> {
+    pub fn pop(&mut self, now: Instant) -> Option<K> {
         while self
             .order
             .front()
@@ -63,7 +73,7 @@ impl Absent {
     }
 
     /// `None`: it had been removed, or it is remembered anew.
-    fn forget_oldest(&mut self) -> Option<TenantId> {
+    fn forget_oldest(&mut self) -> Option<K> {
         let (number, _, id) = self.order.pop_front()?;
         if self.known.get(&id) != Some(&number) {
             return None;
@@ -78,10 +88,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::tenant::Format;
 
-    fn id(name: impl ToString) -> TenantId {
-        Format::Text.id(name.to_string().as_bytes()).unwrap()
+    fn id(name: impl ToString) -> String {
+        name.to_string()
     }
 
     #[test]

@@ -1,19 +1,16 @@
-//! Which tenants are to be asked for, and who waits for the answers.
+//! What is to be asked for, and who waits for the answers.
 //!
-//! There is one question per tenant at a time, however many wait for its answer, and only so many
-//! questions: a client that makes up ids must not make a queue that others stand in. While the
+//! There is one question about each text at a time, however many wait for its answer, and only so
+//! many questions: a client that makes up texts must not make a queue that others stand in. While the
 //! database does not answer at all, it is tried now and then, in the name of whoever is next.
 
 use std::{
     collections::{HashMap, VecDeque},
+    hash::Hash,
     time::{Duration, Instant},
 };
 
 use super::View;
-use crate::{
-    error::{Error, Kind},
-    tenant::TenantId,
-};
 
 /// The most questions at once.
 pub const MOST_QUESTIONS: usize = 1000;
@@ -24,7 +21,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 /// And at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// What somebody who wants to go on in a tenant's name is to do.
+/// What somebody who needs an answer is to do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Look {
     /// Go on: what is known is good enough.
@@ -32,16 +29,25 @@ pub enum Look {
     /// Wait until it is rung for, and look again; at that time at the latest.
     Wait(Instant),
     /// Give up.
-    Refused(Error),
+    Refused(Unanswered),
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unanswered {
+    /// The database did not give one, or not in time.
+    Failed,
+    /// Too much is asked for at once.
+    TooMany,
 }
 
 /// The questions. `W` is how a waiter is reached.
 #[derive(Debug)]
-pub struct Directory<W> {
+pub struct Questions<K, W> {
     /// Those that were not answered yet, with those who wait, by their numbers.
-    open: HashMap<TenantId, HashMap<usize, W>>,
+    open: HashMap<K, HashMap<usize, W>>,
     /// Those that were not asked yet.
-    queue: VecDeque<TenantId>,
+    queue: VecDeque<K>,
     outage: Option<Outage>,
 }
 
@@ -53,7 +59,7 @@ struct Outage {
     ends: Instant,
 }
 
-impl<W> Default for Directory<W> {
+impl<K, W> Default for Questions<K, W> {
     fn default() -> Self {
         Self {
             open: HashMap::new(),
@@ -63,12 +69,11 @@ impl<W> Default for Directory<W> {
     }
 }
 
-impl<W> Directory<W> {
-    /// Somebody, whose number is `number`, wants to go on in the name of `id`, of whom so much is
-    /// known; it would wait until `deadline`.
+impl<K: Clone + Eq + Hash, W> Questions<K, W> {
+    /// Somebody, whose number is `number`, needs the answer for `id`, of which so much is known; it would wait until `deadline`.
     pub fn look(
         &mut self,
-        id: &TenantId,
+        id: &K,
         view: View,
         waiter: (usize, impl FnOnce() -> W),
         deadline: Instant,
@@ -76,7 +81,7 @@ impl<W> Directory<W> {
     ) -> Look {
         match view {
             View::Fresh => Look::Go,
-            View::Failed => Look::Refused(failed(id)),
+            View::Failed => Look::Refused(Unanswered::Failed),
             View::Aging => {
                 self.ask(id);
                 Look::Go
@@ -91,20 +96,20 @@ impl<W> Directory<W> {
             }
             View::Unknown => {
                 if now >= deadline {
-                    return Look::Refused(failed(id));
+                    return Look::Refused(Unanswered::Failed);
                 }
                 if self.outage.is_some_and(|outage| outage.ends > deadline) {
-                    return Look::Refused(failed(id));
+                    return Look::Refused(Unanswered::Failed);
                 }
                 self.wait(id, waiter, deadline)
-                    .unwrap_or_else(|| Look::Refused(too_many()))
+                    .unwrap_or(Look::Refused(Unanswered::TooMany))
             }
         }
     }
 
     fn wait(
         &mut self,
-        id: &TenantId,
+        id: &K,
         (number, waiter): (usize, impl FnOnce() -> W),
         deadline: Instant,
     ) -> Option<Look> {
@@ -113,9 +118,9 @@ impl<W> Directory<W> {
         Some(Look::Wait(deadline))
     }
 
-    /// Asks for a tenant, unless it is asked for already. Those who wait for the answer; `None`: it is
+    /// Asks for it, unless it is asked for already. Those who wait for the answer; `None`: it is
     /// not asked for, because too many are.
-    pub fn ask(&mut self, id: &TenantId) -> Option<&mut HashMap<usize, W>> {
+    pub fn ask(&mut self, id: &K) -> Option<&mut HashMap<usize, W>> {
         if !self.open.contains_key(id) {
             if self.open.len() >= MOST_QUESTIONS {
                 return None;
@@ -138,7 +143,7 @@ impl<W> Directory<W> {
     }
 
     /// What is to be asked now: at most so many.
-    pub fn next(&mut self, most: usize) -> Vec<TenantId> {
+    pub fn next(&mut self, most: usize) -> Vec<K> {
         // Nobody knows yet whether there is an answer: one is enough to find out.
         let most = if self.outage.is_some() { 1 } else { most };
         let count = most.min(self.queue.len());
@@ -146,7 +151,7 @@ impl<W> Directory<W> {
     }
 
     /// A question is over, one way or the other: those who waited for it are to look again.
-    pub fn settled(&mut self, id: &TenantId) -> impl Iterator<Item = W> + use<W> {
+    pub fn settled(&mut self, id: &K) -> impl Iterator<Item = W> + use<K, W> {
         self.open.remove(id).unwrap_or_default().into_values()
     }
 
@@ -171,34 +176,21 @@ impl<W> Directory<W> {
     }
 }
 
-/// It is not known whether there is such a tenant. Why, the log says: what is behind the query is not
-/// the client's business.
-fn failed(id: &TenantId) -> Error {
-    let message = format!("tenant \"{id}\" cannot be looked up");
-    Error::new(Kind::TenantLookup, message)
-        .detail("The database that knows the tenants does not answer.")
-        .hint("Try again later.")
-}
-
-fn too_many() -> Error {
-    let message = "too many tenants are looked up at once";
-    Error::new(Kind::TenantLookup, message).hint("Try again later.")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tenant::Format;
 
-    fn id(name: impl ToString) -> TenantId {
-        Format::Text.id(name.to_string().as_bytes()).unwrap()
+    fn id(name: &str) -> String {
+        name.to_owned()
     }
 
+    const FAILED: Look = Look::Refused(Unanswered::Failed);
+    const TOO_MANY: Look = Look::Refused(Unanswered::TooMany);
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A directory whose waiters are their numbers, and a clock.
+    /// Questions whose waiters are their numbers, and a clock.
     struct Stage {
-        directory: Directory<usize>,
+        questions: Questions<String, usize>,
         start: Instant,
         now: Instant,
     }
@@ -207,7 +199,7 @@ mod tests {
         fn new() -> Self {
             let start = Instant::now();
             Self {
-                directory: Directory::default(),
+                questions: Questions::default(),
                 start,
                 now: start,
             }
@@ -221,31 +213,25 @@ mod tests {
 
         fn look_until(&mut self, name: &str, view: View, number: usize, deadline: Instant) -> Look {
             let waiter = (number, || number);
-            self.directory
+            self.questions
                 .look(&id(name), view, waiter, deadline, self.now)
         }
 
         fn asked(&mut self, most: usize) -> Vec<String> {
-            let next = self.directory.next(most);
-            next.iter().map(ToString::to_string).collect()
+            self.questions.next(most)
         }
 
         fn settled(&mut self, name: &str) -> Vec<usize> {
-            let mut rung: Vec<usize> = self.directory.settled(&id(name)).collect();
+            let mut rung: Vec<usize> = self.questions.settled(&id(name)).collect();
             rung.sort_unstable();
             rung
         }
 
         fn is_down(&mut self) -> (bool, Vec<usize>) {
-            let (is_first, mut rung) = self.directory.is_down(self.now);
+            let (is_first, mut rung) = self.questions.is_down(self.now);
             rung.sort_unstable();
             (is_first, rung)
         }
-    }
-
-    fn is_refused(look: &Look, begins: &str) -> bool {
-        matches!(look, Look::Refused(error) if error.kind == Kind::TenantLookup
-            && error.message.starts_with(begins))
     }
 
     #[test]
@@ -253,7 +239,7 @@ mod tests {
         let mut stage = Stage::new();
         let until = stage.start + 2 * SECOND;
         assert_eq!(stage.look("a", View::Fresh, 1), Look::Go);
-        assert!(!stage.directory.has_questions());
+        assert!(!stage.questions.has_questions());
         for number in [1, 2, 2, 3] {
             assert_eq!(stage.look("a", View::Unknown, number), Look::Wait(until));
         }
@@ -277,9 +263,9 @@ mod tests {
         let now = stage.now;
         assert_eq!(stage.look_until("a", View::Stale, 1, now), Look::Go);
         let look = stage.look_until("b", View::Unknown, 1, now);
-        assert!(is_refused(&look, "tenant \"b\" cannot"), "{look:?}");
+        assert!(look == FAILED, "{look:?}");
         let look = stage.look("b", View::Failed, 1);
-        assert!(is_refused(&look, "tenant \"b\" cannot"), "{look:?}");
+        assert!(look == FAILED, "{look:?}");
         // It is asked for in the background.
         assert_eq!(stage.asked(9), ["a"]);
     }
@@ -293,7 +279,7 @@ mod tests {
             assert!(matches!(look, Look::Wait(_)), "{look:?}");
         }
         let look = stage.look("more", View::Unknown, 0);
-        assert!(is_refused(&look, "too many tenants"), "{look:?}");
+        assert!(look == TOO_MANY, "{look:?}");
         assert_eq!(stage.look("more", View::Stale, 0), Look::Go);
         assert_eq!(stage.look("more", View::Aging, 0), Look::Go);
         // Those that are asked already take one more.
@@ -313,19 +299,19 @@ mod tests {
         stage.look("b", View::Stale, 2);
         assert_eq!(stage.asked(1), ["a"]);
         assert_eq!(stage.is_down(), (true, vec![1, 2]));
-        assert!(!stage.directory.has_questions());
+        assert!(!stage.questions.has_questions());
         for millis in [100, 200, 400, 800, 1600, 3200, 5000, 5000] {
             let ends = stage.now + Duration::from_millis(millis);
-            assert_eq!(stage.directory.pauses_until(stage.now), Some(ends));
+            assert_eq!(stage.questions.pauses_until(stage.now), Some(ends));
             let (too_soon, in_time) = (ends - Duration::from_millis(1), ends);
             let look = stage.look_until("a", View::Unknown, 1, too_soon);
-            assert!(is_refused(&look, "tenant"), "{millis}: {look:?}");
+            assert!(look == FAILED, "{millis}: {look:?}");
             let look = stage.look_until("a", View::Unknown, 1, in_time);
             assert_eq!(look, Look::Wait(in_time));
             // Who has something does not wait for a database that is down.
             assert_eq!(stage.look("b", View::Stale, 2), Look::Go);
             stage.now = ends;
-            assert_eq!(stage.directory.pauses_until(stage.now), None);
+            assert_eq!(stage.questions.pauses_until(stage.now), None);
             // One is enough to find out.
             assert_eq!(stage.asked(9), ["a"]);
             assert_eq!(stage.is_down(), (false, vec![1]));
@@ -334,8 +320,8 @@ mod tests {
         stage.look("a", View::Unknown, 1);
         stage.look("b", View::Unknown, 2);
         assert_eq!(stage.asked(9), ["a"]);
-        assert!(stage.directory.works());
-        assert!(!stage.directory.works());
+        assert!(stage.questions.works());
+        assert!(!stage.questions.works());
         assert_eq!(stage.settled("a"), [1]);
         assert_eq!(stage.asked(9), ["b"]);
         assert_eq!(stage.is_down(), (true, vec![2]));

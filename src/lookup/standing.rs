@@ -1,4 +1,4 @@
-//! What the operator's query has said of a tenant, and for how long that holds.
+//! For how long an answer of the operator's query holds.
 //!
 //! ```text
 //!  answer      ttl             ttl (or max_stale, if it is less)      max_stale
@@ -9,17 +9,12 @@
 //! the query fails. So what the operator changes is seen after two `ttl` at the latest, and a
 //! database that is down is not noticed before `max_stale` has passed.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-use super::Tier;
+use std::time::{Duration, Instant};
 
 /// How long answers hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holds {
-    /// One that there is such a tenant.
+    /// One that there is such a one.
     pub ttl: Duration,
     /// One that there is none.
     pub negative_ttl: Duration,
@@ -27,16 +22,7 @@ pub struct Holds {
     pub max_stale: Duration,
 }
 
-/// A tenant that was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// Its tier.
-    pub tier: Arc<Tier>,
-    /// It is not to be served.
-    pub suspended: bool,
-}
-
-/// How good what is known of a tenant is now.
+/// How good what is known is now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum View {
     /// It holds.
@@ -51,14 +37,14 @@ pub enum View {
     Failed,
 }
 
-/// A tenant's question that has failed is not asked again for so long: a query that cannot be
-/// answered for one tenant is no reason to run it without end.
+/// A question that has failed is not asked again for so long: a query that cannot be
+/// answered for one text is no reason to run it without end.
 pub const AGAIN: Duration = Duration::from_secs(1);
 
-/// What is known of one tenant.
+/// How old what is known of one is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Standing {
-    /// Nobody has to be asked: it is no tenant, or it is listed in the file.
+    /// Nobody has to be asked: it is listed in the file, say.
     is_given: bool,
     answer: Option<Answer>,
     /// The last question has failed.
@@ -70,7 +56,7 @@ struct Answer {
     fresh_until: Instant,
     aging_until: Instant,
     usable_until: Instant,
-    /// There is such a tenant.
+    /// There is such a one.
     is_found: bool,
     /// It was understood by rules that do not hold any more.
     is_outdated: bool,
@@ -102,7 +88,7 @@ impl Standing {
         }
     }
 
-    /// There is such a tenant.
+    /// There is such a one.
     pub fn found(&mut self, holds: &Holds, now: Instant) {
         self.answered(holds.ttl, holds, true, now);
     }
@@ -148,7 +134,7 @@ impl Standing {
         (self.answer, self.failed_until) = (None, None);
     }
 
-    /// There is such a tenant, and it would have to be asked for anew if this was forgotten.
+    /// There is such a one, and it would have to be asked for anew if this was forgotten.
     pub fn is_worth_keeping(&self, now: Instant) -> bool {
         let found = self.answer.filter(|answer| answer.is_found);
         found.is_some_and(|answer| now < answer.usable_until)
