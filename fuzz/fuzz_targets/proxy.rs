@@ -1,0 +1,7 @@
+#![no_main]
+#![expect(dead_code, reason = "each target uses one of the shared properties")]
+
+#[path = "../../tests/properties/wire.rs"]
+mod properties;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| properties::proxy(bytes));
