@@ -12,6 +12,8 @@
     python3 benches/compare.py --bulk     a gigabyte out and in, slow readers: ten minutes
     python3 benches/compare.py --storm    1000 logins at once, a login for each query: four minutes
     python3 benches/compare.py --growth   clients, server connections, tenants: five minutes
+    python3 benches/compare.py --tls      what TLS to clients costs: three minutes
+    python3 benches/compare.py --seal     row-level security, and what a seal adds: two minutes
 
 The unit to look at is CPU microseconds of the proxy per transaction: user and system time of all
 its threads. Throughput on one machine mostly says how client, proxy and server share its
@@ -38,7 +40,7 @@ sys.dont_write_bytecode = True
 
 # pylint: disable=wrong-import-position
 from compare import bulk, contenders, growth, growth_plot, load, noisy, page, plot, profile
-from compare import statements, storm, syscalls, usual
+from compare import seal, statements, storm, syscalls, usual
 from compare.bench import Bench
 
 # What runs if its flag is given, and how it is drawn.
@@ -53,6 +55,8 @@ KINDS = {
     "bulk": (bulk.run, None),
     "storm": (storm.run, None),
     "growth": (growth.run, growth_plot.drawing),
+    "seal": (seal.run, None),
+    "tls": (usual.run, None),
 }
 # What each changes in the defaults of the other flags.
 DEFAULTS = {
@@ -63,6 +67,9 @@ DEFAULTS = {
     "syscalls": {"rounds": 1},
     "bulk": {"seconds": 4},
     "storm": {"seconds": 4},
+    "seal": {"seconds": 3},
+    # Idle clients with TLS are counted by a test: Python's take more memory than the poolers.
+    "tls": {"clients": [32], "idle": 0},
     # Where so many points are to be seen they tell the noise.
     "growth": {"rounds": 1, "seconds": 2},
 }
@@ -104,6 +111,8 @@ def arguments():
     add("--bulk", action="store_true", help="large results, COPY, slow readers")
     add("--mib", type=int, default=from_env("MIB", 1024), help="of one stream of --bulk [1024]")
     add("--storm", action="store_true", help="logins: 1000 at once, one for each query")
+    add("--seal", action="store_true", help="policies, and sealed ones")
+    add("--tls", action="store_true", help="clients with TLS and without, 32 of them")
     add("--growth", action="store_true", help="with clients, server connections, tenants")
     usually = ",".join(noisy.USUAL)
     add("--contenders", type=words, default=usually,

@@ -53,6 +53,9 @@ class Bench:
         """One contender; `options` are those of its class."""
         if name == "direct":
             return contenders.Direct(self.server)
+        if name.endswith(contenders.ENCRYPTED):
+            plain = self.make(name.removesuffix(contenders.ENCRYPTED), **options)
+            return contenders.encrypted(plain, self.directory)
         if name in FLOORS:
             return contenders.Floor(self.server, self._floors(), FLOORS[name])
         if name in peers.PEERS:

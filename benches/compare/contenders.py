@@ -23,6 +23,8 @@ PREPARES = (1, 21)
 # kernel makes some of a storm come again after a second.
 BACKLOG = 4096
 TENANT_SETTING = "app.tenant_id"
+# How those are called whose clients come with TLS, after their names without.
+ENCRYPTED = ", TLS"
 # How those are called that have a tenant, after their names without.
 INJECTED, BY_HAND = ", tenant injected", ", SET LOCAL by hand"
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -79,6 +81,8 @@ class PgBouncer:
         self._pool_size = max(pool_size // count, 1)
         text = pgbouncer_version(command)
         self._can_prepare = numbers(text) >= PREPARES
+        # A certificate and its key, for those who want TLS.
+        self.tls = None
         self.name = f"PgBouncer {text}" + (f", {count} processes" if count > 1 else "")
 
     def start(self, directory):
@@ -102,6 +106,12 @@ class PgBouncer:
                 f"max_client_conn = {MAX_CLIENTS}\n"
                 "log_connections = 0\nlog_disconnections = 0\n"
                 + (f"max_prepared_statements = {MAX_PREPARED}\n" if self._can_prepare else "")
+                + (
+                    "client_tls_sslmode = require\n"
+                    f"client_tls_cert_file = {self.tls[0]}\nclient_tls_key_file = {self.tls[1]}\n"
+                    if self.tls
+                    else ""
+                )
             )
         for path in (users, settings):
             os.chmod(path, 0o644)
@@ -114,7 +124,7 @@ class PgBouncer:
         except BaseException:
             Running(port, *started).stop()
             raise
-        return Running(port, *started)
+        return _asking_for_tls(self.tls, Running(port, *started))
 
     def refuses(self, mode):
         """Why it has no figure in a mode, if so."""
@@ -134,6 +144,7 @@ class Pgusher:
     def __init__(self, server, binary, workers, tenants=False, limits=(), pool_size=POOL_SIZE):
         self._server, self._binary, self._workers = server, binary, workers
         self._tenants, self._limits, self._pool_size = tenants, limits, pool_size
+        self.tls = None
         self.name = f"pgusher, {workers} worker{'s' if workers > 1 else ''}"
         if tenants:
             self.name += INJECTED
@@ -155,6 +166,12 @@ class Pgusher:
                 f'[users.{USER}]\npassword = "{self._server.secret}"\n'
                 + (f'\n[tenant]\nsetting = "{TENANT_SETTING}"\n' if self._tenants else "")
                 + "".join(f"{line}\n" for line in ("\n[limits]", *self._limits) if self._limits)
+                + (
+                    '\n[listen.tls]\nmode = "require"\n'
+                    f'cert = "{self.tls[0]}"\nkey = "{self.tls[1]}"\n'
+                    if self.tls
+                    else ""
+                )
             )
         log = os.path.join(directory, f"{base}.log")
         command = [self._binary, "serve", "--config", settings]
@@ -163,11 +180,34 @@ class Pgusher:
             running.tenant_setting = TENANT_SETTING
             # As any client of libpq can, without a change in the application.
             running.environment["PGOPTIONS"] = f"-c {TENANT_SETTING}=acme"
-        return running
+        return _asking_for_tls(self.tls, running)
 
     def refuses(self, _mode):
         """Nothing."""
         return None
+
+
+def encrypted(pooler, directory):
+    """The same pooler, for clients with TLS. All of them show the same certificate."""
+    cert, key = (os.path.join(directory, name) for name in ("tls.crt", "tls.key"))
+    if not os.path.exists(cert):
+        command = ["openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+        command += ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+        command += ["-out", cert, "-keyout", key]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise Failed(f"openssl makes no certificate: {done.stderr.strip()[-200:]}")
+        # PgBouncer runs as another user.
+        os.chmod(key, 0o644)
+    pooler.tls = (cert, key)
+    pooler.name += ENCRYPTED
+    return pooler
+
+
+def _asking_for_tls(tls, running):
+    if tls:
+        running.environment["PGSSLMODE"] = "require"
+    return running
 
 
 class ByHand:

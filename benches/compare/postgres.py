@@ -134,6 +134,11 @@ class Postgres:
         """How a client of PostgreSQL reaches the database, on whatever port it is offered."""
         return ["-h", "127.0.0.1", "-p", str(port or self.port), "-U", USER, DATABASE]
 
+    @property
+    def pid(self):
+        """Of the process that all others are children of."""
+        return self._process.pid
+
     def query(self, sql, database=DATABASE):
         """One value."""
         where = [*self.arguments()[:-1], database]
