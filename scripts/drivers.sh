@@ -26,6 +26,10 @@ node="$node @grafana/schema@13.2.3 typescript@5.9.3"
 # shellcheck disable=SC2086
 "$cache/python/bin/pip" install --quiet --disable-pip-version-check $python
 
+# One with libpq 18, which knows OAUTHBEARER.
+[ -d "$cache/libpq18/psycopg" ] ||
+    "$cache/python/bin/pip" install --quiet --disable-pip-version-check --target "$cache/libpq18" "psycopg[binary]==3.3.9"
+
 # A browser without a window, for the dashboard; the browser itself is the distribution's.
 node="$node playwright-core@1.65.1"
 

@@ -5,6 +5,8 @@
 //! `tenants_…` run with `[tenant]` and row-level security: docs/tenants.md has the URLs that they print.
 //! Those called `prometheus_…` are Prometheus's own tools with the rules and the dashboard of config/.
 //! Those called `console_…` talk to pgusher itself; those called `limits_…` meet each refusal of a limit. Those called `orms_…` are ORMs and migration tools (docs/frameworks.md): `make drivers ARGS=orms`.
+//! Those called `tls_…` come in over TLS.
+//! Those called `tokens_…` log in with a token, as a password or by OAUTHBEARER.
 //! Those called `dashboard_…` look at the dashboard with Chromium; `SCREENSHOTS=1 make drivers ARGS=dashboard`
 //! also takes the pictures in docs/img.
 
@@ -18,6 +20,12 @@
 #[path = "drivers/prometheus.rs"]
 mod prometheus_;
 mod support;
+#[path = "drivers/tls.rs"]
+mod tls_;
+#[path = "drivers/tls_tokio_postgres.rs"]
+mod tls_tokio_postgres;
+#[path = "support/token.rs"]
+mod token;
 #[path = "drivers/tokio_postgres.rs"]
 mod tokio_postgres_;
 
@@ -104,6 +112,39 @@ fn run_twice(
 fn tenants_hold(command: impl Fn() -> Command, more: &str) {
     for version in [Version::V15, Version::V18] {
         let (database, pgusher) = tenants_of(support::postgres(version), more);
+        if let Err(said) = run(&command, version, &pgusher.url(&database.name)) {
+            panic!("with {version:?}:\n{said}");
+        }
+    }
+}
+
+/// Runs the checks of a driver that comes with a token.
+#[track_caller]
+fn tokens_hold(method: &str, command: impl Fn() -> Command) {
+    let signer = token::Signer::new("RS256", "first");
+    let said = |user| signer.token(&token::claims(serde_json::json!({ "sub": user })));
+    let home = support::temp::TempDir::new();
+    let keys = home.path().join("keys.json");
+    std::fs::write(&keys, token::jwks(&[&signer])).unwrap();
+    for version in [Version::V15, Version::V18] {
+        let pg = support::postgres(version);
+        let database = pg.fresh_database();
+        let pgusher = Pgusher::in_front_of(pg)
+            .auth(method)
+            .config(&format!(
+                "[auth.jwt]\nkeys_file = {keys:?}\nissuer = {:?}\naudience = {:?}\n\
+                 user_claim = \"sub\"\nallow_plaintext = true",
+                token::ISSUER,
+                token::AUDIENCE
+            ))
+            .start();
+        let command = || {
+            let mut command = command();
+            command.env("ISSUER", token::ISSUER);
+            command.env("TOKEN", said("app"));
+            command.env("OTHER_TOKEN", said("other"));
+            command
+        };
         if let Err(said) = run(&command, version, &pgusher.url(&database.name)) {
             panic!("with {version:?}:\n{said}");
         }
@@ -502,4 +543,26 @@ fn dashboard_page() {
 #[ignore = "needs drivers: make drivers"]
 fn dashboard_live() {
     dashboard_holds(|| node("dashboard_live.js"));
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn tokens_oauth() {
+    tokens_hold("oauth", || {
+        let mut command = python("tokens_oauth.py");
+        command.env("PYTHONPATH", here(".cache/drivers/libpq18"));
+        command
+    });
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn tokens_node_postgres() {
+    tokens_hold("jwt", || node("tokens_node_postgres.js"));
+}
+
+#[test]
+#[ignore = "needs drivers: make drivers"]
+fn tokens_jdbc() {
+    tokens_hold("jwt", || java("TokensJdbc"));
 }
