@@ -181,7 +181,7 @@ fn who_waits_in_a_pause_waits_no_longer_than_it_may() {
     let pg = support::postgres(Version::V18);
     let database = pg.fresh_database();
     let pgusher = in_front_of(pg)
-        .config("[timeouts]\nquery_wait_timeout = \"200ms\"")
+        .config("[timeouts]\nquery_wait_timeout = \"1s\"")
         .start();
     let mut client = pgusher.raw(&database.name);
     client.rows("SELECT 1");

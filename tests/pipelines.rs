@@ -405,7 +405,7 @@ both_versions!(
 fn taken(server: &'static Postgres) -> (Pgusher, support::Database<'static>, Raw) {
     let database = server.fresh_database();
     database.sql("CREATE TABLE t (i text); GRANT ALL ON t TO PUBLIC");
-    let timeouts = "[timeouts]\nquery_wait_timeout = \"150ms\"";
+    let timeouts = "[timeouts]\nquery_wait_timeout = \"1s\"";
     let pgusher = pool_of(server, 1).config(timeouts).start();
     let mut holder = pgusher.raw(&database.name);
     holder.rows("BEGIN");

@@ -74,7 +74,7 @@ both_versions! {
     /// Who waits in vain is told so after `query_wait_timeout`, and served later.
     waits_in_vain, |server| {
         let database = server.fresh_database();
-        let pgusher = with(server, 1, "", "[timeouts]\nquery_wait_timeout = \"200ms\"");
+        let pgusher = with(server, 1, "", "[timeouts]\nquery_wait_timeout = \"1s\"");
         let (mut client, mut other) = (pgusher.raw(&database.name), pgusher.raw(&database.name));
         client.rows("LISTEN news");
         let (types, _) = told(&mut other, &query("SELECT 1"));
