@@ -86,22 +86,22 @@ impl Made {
             connectors: Vec::new(),
         };
         for (what, tls) in config.servers() {
-            made.add(tls).map_err(|error| format!("{what}: {error}"))?;
+            made.connector(tls)
+                .map_err(|error| format!("{what}: {error}"))?;
         }
         Ok(made)
     }
 
-    fn add(&mut self, tls: &Arc<ServerTls>) -> Result<(), String> {
-        if self.connector(tls).is_none() {
-            let connector = Arc::new(Connector::new(tls)?);
-            self.connectors.push((Arc::clone(tls), connector));
+    /// What leads to these servers; made if there is none yet.
+    fn connector(&mut self, tls: &Arc<ServerTls>) -> Result<Arc<Connector>, String> {
+        // Comparing them compares pointers first.
+        if let Some((_, connector)) = self.connectors.iter().find(|(of, _)| of == tls) {
+            return Ok(Arc::clone(connector));
         }
-        Ok(())
-    }
-
-    fn connector(&self, tls: &ServerTls) -> Option<&Arc<Connector>> {
-        let found = self.connectors.iter().find(|(of, _)| **of == *tls);
-        found.map(|(_, connector)| connector)
+        let connector = Arc::new(Connector::new(tls)?);
+        self.connectors
+            .push((Arc::clone(tls), Arc::clone(&connector)));
+        Ok(connector)
     }
 }
 
@@ -135,11 +135,7 @@ impl Tls {
 
     /// What leads to a server. One that was not made yet is made now.
     pub(super) fn connector(&self, tls: &Arc<ServerTls>) -> Result<Arc<Connector>, String> {
-        let mut made = self.made.lock();
-        made.add(tls)?;
-        made.connector(tls)
-            .map(Arc::clone)
-            .ok_or_else(|| "TLS is not set up".to_owned())
+        self.made.lock().connector(tls)
     }
 }
 

@@ -37,14 +37,15 @@ impl Acceptor {
             TlsVersion::V1_2 => &[&TLS13, &TLS12],
             TlsVersion::V1_3 => &[&TLS13],
         };
-        let builder = ServerConfig::builder_with_provider(provider())
+        let provider = provider();
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions)
             .map_err(|error| error.to_string())?;
         let builder = match &tls.client_ca {
             None => builder.with_no_client_auth(),
             Some(ca) => {
-                let verifier =
-                    WebPkiClientVerifier::builder_with_provider(roots(ca)?.into(), provider());
+                let roots = Arc::new(roots(ca)?);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
                 let verifier = match tls.mode {
                     TlsMode::VerifyCa | TlsMode::VerifyFull => verifier,
                     _ => verifier.allow_unauthenticated(),

@@ -124,11 +124,6 @@ impl Connector {
             };
         }
         let (stream, session) = self.shake_hands(host, stream).await?.into_inner();
-        // As libpq: what is not PostgreSQL would have to be told by its first bytes.
-        if self.direct && session.alpn_protocol() != Some(ALPN) {
-            let text = "the server did not agree to speak PostgreSQL's protocol";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text).into());
-        }
         Ok((stream, Some(session)))
     }
 
@@ -155,7 +150,13 @@ impl Connector {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the host is no name"))?;
         let connector = TlsConnector::from(Arc::clone(config));
-        Ok(connector.connect(name, stream).await?)
+        let stream = connector.connect(name, stream).await?;
+        // As libpq: what is not PostgreSQL would have to be told by its first bytes.
+        if self.direct && stream.get_ref().1.alpn_protocol() != Some(ALPN) {
+            let text = "the server did not agree to speak PostgreSQL's protocol";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text).into());
+        }
+        Ok(stream)
     }
 }
 
@@ -216,25 +217,12 @@ async fn asks(stream: &mut TcpStream) -> io::Result<bool> {
 }
 
 fn config(tls: &ServerTls) -> Result<ClientConfig, String> {
-    let verifier = match (tls.mode, &tls.roots) {
-        (TlsMode::Disable | TlsMode::Allow | TlsMode::Prefer | TlsMode::Require, _) => {
-            Verifier::Nothing(provider())
-        }
-        (mode, given) => {
-            let (roots, own) = match given {
-                Roots::System => (system_roots()?.clone(), Vec::new()),
-                Roots::Of(pem) => (roots(pem)?, certificates(pem)?),
-            };
-            let with_name = mode == TlsMode::VerifyFull;
-            let trusted = Trusted {
-                roots,
-                own,
-                with_name,
-            };
-            Verifier::Certificate(provider(), trusted)
-        }
+    let provider = provider();
+    let verifier = Verifier {
+        provider: Arc::clone(&provider),
+        trusted: trusted(tls)?,
     };
-    let builder = ClientConfig::builder_with_provider(provider())
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .dangerous()
@@ -251,6 +239,24 @@ fn config(tls: &ServerTls) -> Result<ClientConfig, String> {
     // PostgreSQL keeps no sessions to come back to.
     config.resumption = Resumption::disabled();
     Ok(config)
+}
+
+/// Whom the servers of a URL are to be vouched for by; `None` if by nobody.
+fn trusted(tls: &ServerTls) -> Result<Option<Trusted>, String> {
+    let with_name = match tls.mode {
+        TlsMode::Disable | TlsMode::Allow | TlsMode::Prefer | TlsMode::Require => return Ok(None),
+        TlsMode::VerifyCa => false,
+        TlsMode::VerifyFull => true,
+    };
+    let (roots, own) = match &tls.roots {
+        Roots::System => (system_roots()?.clone(), Vec::new()),
+        Roots::Of(pem) => (roots(pem)?, certificates(pem)?),
+    };
+    Ok(Some(Trusted {
+        roots,
+        own,
+        with_name,
+    }))
 }
 
 /// The authorities that the system trusts: looked up once, they are many.

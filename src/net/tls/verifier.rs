@@ -17,11 +17,10 @@ use crate::auth::certificate;
 
 /// What is looked at.
 #[derive(Debug)]
-pub(super) enum Verifier {
-    /// Nothing: it is encrypted, against those who only listen.
-    Nothing(Arc<CryptoProvider>),
-    /// Who signed, and perhaps the name.
-    Certificate(Arc<CryptoProvider>, Trusted),
+pub(super) struct Verifier {
+    pub(super) provider: Arc<CryptoProvider>,
+    /// `None` = it is encrypted, against those who only listen, and the server may be anybody.
+    pub(super) trusted: Option<Trusted>,
 }
 
 /// Whose signatures count, and whether the name does.
@@ -33,14 +32,6 @@ pub(super) struct Trusted {
     pub(super) with_name: bool,
 }
 
-impl Verifier {
-    fn provider(&self) -> &CryptoProvider {
-        match self {
-            Self::Nothing(provider) | Self::Certificate(provider, _) => provider,
-        }
-    }
-}
-
 impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
@@ -50,7 +41,7 @@ impl ServerCertVerifier for Verifier {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let Self::Certificate(provider, trusted) = self else {
+        let Some(trusted) = &self.trusted else {
             return Ok(ServerCertVerified::assertion());
         };
         let parsed = ParsedCertificate::try_from(end_entity)?;
@@ -66,7 +57,7 @@ impl ServerCertVerifier for Verifier {
                 &trusted.roots,
                 intermediates,
                 now,
-                provider.signature_verification_algorithms.all,
+                self.provider.signature_verification_algorithms.all,
             )?;
         }
         if trusted.with_name {
@@ -81,7 +72,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider().signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls12_signature(message, cert, signed, algorithms)
     }
 
@@ -91,12 +82,12 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider().signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls13_signature(message, cert, signed, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider()
+        self.provider
             .signature_verification_algorithms
             .supported_schemes()
     }
