@@ -23,13 +23,24 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// What somebody who needs an answer is to do.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum Look<Why = Unanswered> {
     /// Go on: what is known is good enough.
     Go,
     /// Wait until it is rung for, and look again; at that time at the latest.
     Wait(Instant),
     /// Give up.
-    Refused(Unanswered),
+    Refused(Why),
+}
+
+impl<Why> Look<Why> {
+    /// The same, with the reason for a refusal in other words.
+    pub fn map_refusal<Other>(self, words: impl FnOnce(Why) -> Other) -> Look<Other> {
+        match self {
+            Self::Go => Look::Go,
+            Self::Wait(until) => Look::Wait(until),
+            Self::Refused(why) => Look::Refused(words(why)),
+        }
+    }
 }
 
 /// Why there is no answer.

@@ -21,20 +21,9 @@ use crate::{
     config::settings::TenantsQuery,
     error::{Error, Kind},
     limit::{Account, Accounts, Who, answer},
-    lookup::{self, Unanswered, View},
+    lookup::{Look, Unanswered, View},
     tenant::TenantId,
 };
-
-/// What somebody who wants to go on in a tenant's name is to do.
-#[derive(Debug)]
-pub(crate) enum Look {
-    /// Go on: what is known is good enough.
-    Go,
-    /// Wait until it is rung for, and look again; at that time at the latest.
-    Wait(Instant),
-    /// Give up.
-    Refused(Error),
-}
 
 /// The operator's directory of tenants.
 pub(crate) struct Directory(Arc<Inquiry<Tenants>>);
@@ -74,29 +63,21 @@ impl Directory {
         bell: &Arc<Bell>,
         asked: &mut Option<Instant>,
         now: Instant,
-    ) -> Look {
+    ) -> Look<Error> {
         let Who::Tenant(id) = account.who() else {
             return Look::Go;
         };
-        match self.0.look(id, account.view(now), bell, asked, now) {
-            lookup::Look::Go => Look::Go,
-            lookup::Look::Wait(until) => Look::Wait(until),
-            lookup::Look::Refused(why) => Look::Refused(unanswered(id, why)),
-        }
+        let look = self.0.look(id, account.view(now), bell, asked, now);
+        look.map_refusal(|why| unanswered(id, why))
     }
 
     /// Waits until enough is known of `account`, for a client that does nothing else meanwhile.
     pub(crate) async fn introduce(&self, account: &Account, bell: &Arc<Bell>) -> Result<(), Error> {
-        let mut asked = None;
-        loop {
-            match self.look(account, bell, &mut asked, Instant::now()) {
-                Look::Go => return Ok(()),
-                Look::Refused(error) => return Err(error),
-                Look::Wait(until) => {
-                    let _ = tokio::time::timeout_at(until.into(), bell.rung()).await;
-                }
-            }
-        }
+        let Who::Tenant(id) = account.who() else {
+            return Ok(());
+        };
+        let settled = self.0.settle(id, |now| account.view(now), bell).await;
+        settled.map_err(|why| unanswered(id, why))
     }
 
     /// Somebody goes on in the name of `account` and cannot wait: the next one is to know more.

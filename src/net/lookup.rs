@@ -33,7 +33,7 @@ use super::{
 use crate::{
     auth::upstream::Credential,
     config::settings::Query,
-    lookup::{Holds, Look, Questions, View},
+    lookup::{Holds, Look, Questions, Unanswered, View},
     sync::Mutex,
 };
 
@@ -168,6 +168,26 @@ impl<S: Subject> Inquiry<S> {
         };
         self.see_to(has_questions);
         look
+    }
+
+    /// Waits until enough is known of `key`, for a client that does nothing else meanwhile.
+    pub(crate) async fn settle(
+        self: &Arc<Self>,
+        key: &S::Key,
+        view: impl Fn(Instant) -> View,
+        bell: &Arc<Bell>,
+    ) -> Result<(), Unanswered> {
+        let mut asked = None;
+        loop {
+            let now = Instant::now();
+            match self.look(key, view(now), bell, &mut asked, now) {
+                Look::Go => return Ok(()),
+                Look::Refused(why) => return Err(why),
+                Look::Wait(until) => {
+                    let _ = tokio::time::timeout_at(until.into(), bell.rung()).await;
+                }
+            }
+        }
     }
 
     /// Somebody goes on and cannot wait: the next one is to know more.

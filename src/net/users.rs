@@ -18,7 +18,7 @@ use crate::{
     },
     config::settings::Query,
     error::{Error, Kind},
-    lookup::{Holds, Look, Unanswered},
+    lookup::{Holds, Unanswered},
     sync::Mutex,
 };
 
@@ -51,18 +51,10 @@ impl Users {
         let key = Arc::from(name);
         // The login has a bell of its own, which means that its time is over.
         let bell = Arc::new(Bell::new());
-        let mut asked = None;
-        loop {
-            let now = Instant::now();
-            let view = self.0.subject.known.lock().view(&key, now);
-            match self.0.look(&key, view, &bell, &mut asked, now) {
-                Look::Go => return Ok(self.0.subject.known.lock().secret(name)),
-                Look::Wait(until) => {
-                    let _ = tokio::time::timeout_at(until.into(), bell.rung()).await;
-                }
-                Look::Refused(why) => return Err(unanswered(why)),
-            }
-        }
+        let known = &self.0.subject.known;
+        let view = |now| known.lock().view(&key, now);
+        self.0.settle(&key, view, &bell).await.map_err(unanswered)?;
+        Ok(known.lock().secret(name))
     }
 
     /// Whether this is still what is stored for the user.

@@ -9,9 +9,9 @@ use super::{Client, Gone};
 use crate::{
     error::{Error, Kind},
     limit::{Account, Admission, Cost},
+    lookup::Look,
     net::{
         cancel,
-        directory::Look,
         journal::About,
         lease::Lease,
         pool::Claim,
