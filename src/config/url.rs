@@ -5,8 +5,11 @@
 
 use std::{net::Ipv6Addr, time::Duration};
 
+use toml::de::DeValue;
+
 use super::duration::Timeout;
 use super::problems::nearest;
+use super::schema::Scalar as _;
 use super::settings::Address;
 use super::tls::{self, Binding, TlsMode};
 
@@ -157,9 +160,9 @@ fn read_parameter(parameter: &str, parts: &mut Parts) -> Result<(), String> {
         "password" => set("password", &mut parts.password, value),
         "dbname" => set("database", &mut parts.database, value),
         "sslmode" => {
-            let known = TlsMode::WORDS.iter().find(|(word, _)| *word == value);
-            let (_, mode) = known.ok_or("has an sslmode that PostgreSQL does not know")?;
-            parts.tls.mode = Some(*mode);
+            let mode = TlsMode::from_toml(&DeValue::String(value.into()));
+            let mode = mode.map_err(|_| "has an sslmode that PostgreSQL does not know")?;
+            parts.tls.mode = Some(mode);
             Ok(())
         }
         "sslnegotiation" => {
