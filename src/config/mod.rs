@@ -46,6 +46,7 @@ use std::path::Path;
 use self::overlay::Overlay;
 pub use self::problems::ConfigErrors;
 use self::problems::Problems;
+pub(crate) use self::resolve::cores;
 pub use self::settings::Config;
 
 /// A larger configuration is not one: the limit keeps a wrong path (a disk, a dump) out of memory.

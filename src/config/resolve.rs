@@ -132,8 +132,8 @@ fn console(typed: &file::Console) -> Console {
     }
 }
 
-/// One worker for each core that this process may use.
-fn cores() -> usize {
+/// The cores that this process may use.
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

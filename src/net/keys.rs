@@ -11,6 +11,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use super::tls::Tls;
 use crate::{
     auth::{Derivation, DerivedKeys},
+    config::cores,
     sync::Mutex,
 };
 
@@ -29,11 +30,10 @@ pub(crate) struct Keys {
 
 impl Default for Keys {
     fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             tls: Tls::default(),
             known: Mutex::default(),
-            places: Semaphore::new(cores.div_ceil(2)),
+            places: Semaphore::new(cores().div_ceil(2)),
         }
     }
 }

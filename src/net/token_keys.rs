@@ -22,6 +22,7 @@ use super::{fetch, tls, worker::Workers};
 use crate::{
     auth::token::{Bearer, KeySet, MAX_SET, Token, Verifier, Why},
     config::{
+        cores,
         settings::{KeySource, KeysUrl, Tokens},
         tls::Pem,
     },
@@ -53,7 +54,8 @@ impl TokenKeys {
             workers,
             strange_tiers: Mutex::default(),
             issuer: Mutex::default(),
-            places: Semaphore::new(places()),
+            // A quarter of the machine, as for handshakes.
+            places: Semaphore::new(cores().div_ceil(4)),
         };
         keys.revise(tokens);
         keys
@@ -129,12 +131,6 @@ impl TokenKeys {
         // Without a thread nothing is verified, and so nobody is let in.
         verifying.await.unwrap_or(Err(Why::NoKeys))
     }
-}
-
-/// A quarter of the machine, as for handshakes.
-fn places() -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    cores.div_ceil(4)
 }
 
 fn now() -> u64 {

@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use super::clients::{Acceptor, Shown};
+use crate::config::cores;
 
 /// One of them does the handshakes of so many cores.
 const CORES: usize = 4;
@@ -33,8 +34,7 @@ pub(super) struct Porters {
 impl Porters {
     /// Starts them. They live as long as the program.
     pub(super) fn start() -> io::Result<Self> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads: io::Result<Vec<_>> = (0..cores.div_ceil(CORES)).map(start_one).collect();
+        let threads: io::Result<Vec<_>> = (0..cores().div_ceil(CORES)).map(start_one).collect();
         Ok(Self {
             threads: threads?,
             next: AtomicUsize::new(0),
