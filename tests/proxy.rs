@@ -29,15 +29,9 @@ struct Stage {
 
 impl Stage {
     fn new(pg: &Postgres, networks: &str, more: impl FnOnce(Builder) -> Builder) -> Self {
-        let builder = Pgusher::in_front_of(pg).auth("password").config(&format!(
-            "[listen.proxy]\naddress = \"127.0.0.1:0\"\nnetworks = [{networks}]"
-        ));
+        let builder = Pgusher::in_front_of(pg).auth("password").proxies(networks);
         let pgusher = more(builder).start();
-        let line = "listening for proxies address=\"127.0.0.1:";
-        pgusher.wait_for_log(line);
-        let log = pgusher.log();
-        let (_, rest) = log.split_once(line).unwrap();
-        let proxies = rest.split('"').next().unwrap().parse().unwrap();
+        let proxies = pgusher.proxy_port();
         Self { pgusher, proxies }
     }
 

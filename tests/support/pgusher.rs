@@ -77,6 +77,13 @@ impl Pgusher {
         self.port
     }
 
+    /// Where proxies connect, which say who their clients are ([`Builder::proxies`]).
+    #[track_caller]
+    pub fn proxy_port(&self) -> u16 {
+        let said = |log: &str| port_after("listening for proxies", log);
+        self.log.wait(said).expect("it listens for proxies")
+    }
+
     /// The process number.
     pub fn pid(&self) -> u32 {
         self.process.id()
@@ -171,6 +178,18 @@ impl Pgusher {
             .expect("VmRSS in kB")
     }
 
+    /// Processor time of those of its threads whose names begin so.
+    pub fn processor_time(&self, name: &str) -> Duration {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("its threads");
+        let of = |task: fs::DirEntry| {
+            // One may have ended meanwhile.
+            let read = |file| fs::read_to_string(task.path().join(file)).unwrap_or_default();
+            let nanos: Option<u64> = read("schedstat").split(' ').next()?.parse().ok();
+            nanos.filter(|_| read("comm").starts_with(name))
+        };
+        Duration::from_nanos(tasks.flatten().filter_map(of).sum())
+    }
+
     /// Files and sockets that the process has open.
     pub fn open_files(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).map_or(0, Iterator::count)
@@ -260,6 +279,14 @@ impl Builder {
     pub fn unix_socket(mut self, path: &std::path::Path) -> Self {
         self.socket = Some(path.display().to_string());
         self
+    }
+
+    /// Listens for proxies too, which come from these networks.
+    #[must_use]
+    pub fn proxies(self, networks: &str) -> Self {
+        self.config(&format!(
+            "[listen.proxy]\naddress = \"127.0.0.1:0\"\nnetworks = [{networks}]"
+        ))
     }
 
     /// A line in `[listen]`.
@@ -440,9 +467,14 @@ impl Log {
 /// The port in the line that says `listening address=127.0.0.1:PORT`, as text or as JSON. Colours, quotes and what
 /// else stands on the line do not matter; an unfinished line does not count.
 pub fn listening_port(log: &str) -> Option<u16> {
+    port_after("listening", log)
+}
+
+/// The same for a line of other words.
+fn port_after(words: &str, log: &str) -> Option<u16> {
     let complete = &log[..=log.rfind('\n')?];
     complete.lines().map(without_colours).find_map(|line| {
-        let (_, rest) = line.split_once("listening")?;
+        let (_, rest) = line.split_once(words)?;
         let text = rest.split_once("address=");
         let (_, rest) = text.or_else(|| rest.split_once("\"address\":"))?;
         let address = rest.split([' ', ',', '\n']).next()?;

@@ -222,13 +222,9 @@ fn a_handshake_comes_behind_the_header_of_a_proxy() {
     let pgusher = Pgusher::in_front_of(postgres(Version::V15))
         .tls(&server, "mode = \"require\"")
         .config("[console]\nstats_users = [\"app\"]")
-        .config("[listen.proxy]\naddress = \"127.0.0.1:0\"\nnetworks = [\"127.0.0.0/8\"]")
+        .proxies("\"127.0.0.0/8\"")
         .start();
-    let line = "listening for proxies address=\"127.0.0.1:";
-    pgusher.wait_for_log(line);
-    let log = pgusher.log();
-    let (_, rest) = log.split_once(line).unwrap();
-    let port: u16 = rest.split('"').next().unwrap().parse().unwrap();
+    let port = pgusher.proxy_port();
     let header = b"PROXY TCP4 192.0.2.7 192.0.2.1 4321 5432\r\n";
     for direct in [false, true] {
         let mut config = rust::config(&authority);

@@ -254,25 +254,10 @@ fn handshakes_are_done_where_nothing_is_relayed() {
             Ok("42".to_owned())
         );
     }
-    // How long the threads have run whose names begin so.
-    let ran = |name: &str| {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", pgusher.pid())).unwrap();
-        let of = |task: std::fs::DirEntry| {
-            let read = |file| std::fs::read_to_string(task.path().join(file)).unwrap();
-            let is_meant = read("comm").starts_with(name);
-            let nanos: u64 = read("schedstat")
-                .split(' ')
-                .next()
-                .unwrap()
-                .parse()
-                .unwrap();
-            if is_meant { nanos } else { 0 }
-        };
-        tasks.map(|task| of(task.unwrap())).sum::<u64>()
-    };
-    let (handshakes, relaying) = (ran("pgusher-tls"), ran("pgusher-0"));
+    let handshakes = pgusher.processor_time("pgusher-tls");
+    let relaying = pgusher.processor_time("pgusher-0");
     assert!(
         handshakes > relaying,
-        "{handshakes} ns, and relaying {relaying} ns"
+        "{handshakes:?}, and relaying {relaying:?}"
     );
 }
