@@ -105,15 +105,12 @@ fn a_shutdown() {
 #[test]
 fn query_wait_timeout_is_shorter() {
     let database = server().fresh_database();
-    let pgusher = with_tenants(
-        "[limits]\ntransactions_per_second = 0.2\nburst = 1\nmax_delay = \"30s\"\n\
-         [timeouts]\nquery_wait_timeout = \"2s\"",
-    )
-    .start();
-    let mut client = client_of("acme", &pgusher, &database);
-    assert_eq!(client.value(ONE), "1");
+    let pgusher = slow()
+        .config("[timeouts]\nquery_wait_timeout = \"1s\"")
+        .start();
+    let mut client = in_debt(&pgusher, &database);
     let told = refused(&mut client, &query(ONE));
-    assert!((2000..=5000).contains(&told.retry.as_millis()), "{told:?}");
+    assert!((1000..4000).contains(&told.retry.as_millis()), "{told:?}");
     crate::wait(&client, told.retry);
     assert_eq!(client.value(ONE), "1");
 }
