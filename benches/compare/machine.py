@@ -13,7 +13,7 @@ def description(versions):
         f"{_memory_gib():.0f} GiB",
         f"Linux {platform.release()}",
         *versions,
-        "loopback TCP, no TLS, SCRAM",
+        "loopback TCP, SCRAM",
     ]
     return ", ".join(parts)
 
