@@ -9,7 +9,7 @@ use std::{
     net::{SocketAddr, TcpStream},
 };
 
-use support::{Pgusher, Raw, Version, eventually, patience, postgres};
+use support::{Line, Pgusher, Raw, Version, eventually, patience, postgres, postgres::PASSWORD};
 
 const TENANTS: &str = r#"
 [http]
@@ -315,4 +315,71 @@ fn findings_are_looked_for_again_after_a_reconnect() {
     });
     drop((client, pgusher));
     database.sql(&format!("DROP ROLE {role}"));
+}
+
+/// Who cannot be asked is seen before somebody complains: tenants, users and keys.
+#[test]
+fn lookups_that_fail() {
+    let server = postgres(Version::V18);
+    let database = server.fresh_database();
+    let database = &*database.name;
+    let line = Line::to(server.port());
+    line.refuse();
+    let url = format!(
+        "postgres://postgres:{PASSWORD}@127.0.0.1:{}/{database}?sslmode=disable",
+        line.port()
+    );
+    let asking = format!(
+        "[auth.query]\nurl = \"{url}\"\n\
+         [tenants_query]\nurl = \"{url}\"\nquery = \"SELECT 'default' AS tier WHERE $1 <> ''\"\n"
+    );
+    let pgusher = Pgusher::in_front_of(server)
+        .auth("scram-sha-256")
+        .config(TENANTS)
+        .config(&asking)
+        .start();
+    let failing = |source: &str| format!("pgusher_lookup_failing{{source=\"{source}\"}}");
+    let failed = |source: &str| format!("pgusher_lookups_failed_total{{source=\"{source}\"}}");
+    let page = Page::plain(&pgusher);
+    for source in ["auth.query", "tenants_query"] {
+        page.is(&failing(source), 0.0);
+        page.is(&failed(source), 0.0);
+    }
+    assert_eq!(page.get(&failing("auth.jwt")), None);
+    let ask = |user| {
+        let mut raw = Raw::connect(pgusher.port());
+        raw.startup(&[
+            ("user", user),
+            ("database", database),
+            ("app.tenant_id", "acme"),
+        ]);
+        raw.authenticate(user, PASSWORD)
+    };
+    ask("app").expect_err("its tenant is unknown");
+    ask("postgres").expect_err("it is unknown");
+    let page = Page::plain(&pgusher);
+    for source in ["auth.query", "tenants_query"] {
+        page.is(&failing(source), 1.0);
+        assert!(page.get(&failed(source)) >= Some(1.0), "{}", page.0);
+    }
+    line.accept();
+    eventually("all can be asked", || {
+        let _ = (ask("app"), ask("postgres"));
+        let page = Page::plain(&pgusher);
+        ["auth.query", "tenants_query"]
+            .iter()
+            .all(|source| page.get(&failing(source)) == Some(0.0))
+    });
+
+    let issuer = "[auth.jwt]\nkeys_url = \"http://127.0.0.1:1/\"\nissuer = \"us\"\naudience = \"it\"\n\
+                  user_claim = \"sub\"\nallow_plaintext = true\n";
+    let pgusher = Pgusher::in_front_of(server)
+        .auth("jwt")
+        .config(issuer)
+        .config("[http]\naddress = \"127.0.0.1:0\"")
+        .start();
+    eventually("the issuer was asked", || {
+        Page::plain(&pgusher).get(&failed("auth.jwt")) >= Some(1.0)
+    });
+    Page::plain(&pgusher).is(&failing("auth.jwt"), 1.0);
 }

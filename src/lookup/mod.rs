@@ -10,5 +10,5 @@ pub mod questions;
 pub mod standing;
 
 pub use self::absent::Absent;
-pub use self::questions::{Look, Questions, Unanswered};
+pub use self::questions::{Health, Look, Questions, Unanswered};
 pub use self::standing::{Holds, Standing, View};

@@ -43,6 +43,15 @@ impl<Why> Look<Why> {
     }
 }
 
+/// How it is with those who are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Health {
+    /// The last attempt was in vain.
+    pub is_failing: bool,
+    /// So many were.
+    pub failures: u64,
+}
+
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unanswered {
@@ -60,6 +69,8 @@ pub struct Questions<K, W> {
     /// Those that were not asked yet.
     queue: VecDeque<K>,
     outage: Option<Outage>,
+    /// How often the database did not answer.
+    failures: u64,
 }
 
 /// The database does not answer.
@@ -76,6 +87,7 @@ impl<K, W> Default for Questions<K, W> {
             open: HashMap::new(),
             queue: VecDeque::new(),
             outage: None,
+            failures: 0,
         }
     }
 }
@@ -153,6 +165,14 @@ impl<K: Clone + Eq + Hash, W> Questions<K, W> {
         outage.map(|outage| outage.ends)
     }
 
+    /// Whether it does not answer, and how often it has not.
+    pub fn health(&self) -> Health {
+        Health {
+            is_failing: self.outage.is_some(),
+            failures: self.failures,
+        }
+    }
+
     /// What is to be asked now: at most so many.
     pub fn next(&mut self, most: usize) -> Vec<K> {
         // Nobody knows yet whether there is an answer: one is enough to find out.
@@ -179,6 +199,7 @@ impl<K: Clone + Eq + Hash, W> Questions<K, W> {
             Some(outage) => (outage.pause * 2).min(LONGEST_PAUSE),
         };
         let is_first = self.outage.is_none();
+        self.failures += 1;
         let ends = now + pause;
         self.outage = Some(Outage { pause, ends });
         self.queue.clear();

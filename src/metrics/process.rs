@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{
     limit::tier::nanos,
-    net::{cards::Doing, lobby::Lobby},
+    lookup::Health,
+    net::{cards::Doing, directory::Directory, lobby::Lobby, users::Users},
 };
 
 pub(super) fn write(lobby: &Lobby, page: &mut Page) {
@@ -29,6 +30,7 @@ pub(super) fn write(lobby: &Lobby, page: &mut Page) {
     page.only(table::LOGIN_BLOCKS, seen.blocks);
     page.only(table::LOGINS_BLOCKED, seen.blocked);
     page.only(table::CONNECTIONS_REFUSED, seen.refused);
+    lookups(lobby, page);
     reloads(lobby, page);
     #[cfg(feature = "traces")]
     spans(lobby, page);
@@ -78,6 +80,30 @@ fn refusals(lobby: &Lobby, page: &mut Page) {
     for (kind, count) in lobby.meters.refusals.all() {
         let labels = Labels::of(METRIC, &[kind.name(), kind.code(), kind.blame().name()]);
         page.sample(METRIC, &labels, count);
+    }
+}
+
+fn lookups(lobby: &Lobby, page: &mut Page) {
+    let asked: Vec<(&str, Health)> = [
+        (
+            "tenants_query",
+            lobby.directory.as_ref().map(Directory::health),
+        ),
+        ("auth.query", lobby.roles.as_ref().map(Users::health)),
+        ("auth.jwt", lobby.token_keys.health()),
+    ]
+    .into_iter()
+    .filter_map(|(source, health)| Some((source, health?)))
+    .collect();
+    for metric in [table::LOOKUP_FAILING, table::LOOKUPS_FAILED] {
+        page.family(metric);
+        for (source, health) in &asked {
+            let value = match metric.name == table::LOOKUP_FAILING.name {
+                true => u64::from(health.is_failing),
+                false => health.failures,
+            };
+            page.sample(metric, &Labels::of(metric, &[source]), value);
+        }
     }
 }
 

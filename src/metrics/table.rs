@@ -76,6 +76,10 @@ metrics! {
     LOGINS_BLOCKED: Counter "pgusher_logins_blocked_total" [];
     /// Connections that were refused because their address came too often (`connections_per_second`).
     CONNECTIONS_REFUSED: Counter "pgusher_connections_refused_total" [];
+    /// 1 while pgusher cannot look up who somebody is, because the last attempt to ask failed. `source` is the section that says where is asked: the database of `tenants_query` or `auth.query`, the issuer of `auth.jwt`. What is known goes on; who is not is refused.
+    LOOKUP_FAILING: Gauge "pgusher_lookup_failing" ["source"];
+    /// Attempts that failed.
+    LOOKUPS_FAILED: Counter "pgusher_lookups_failed_total" ["source"];
     /// Attempts to take over a changed configuration, by `result`: `success` or `failure`.
     RELOADS: Counter "pgusher_config_reloads_total" ["result"];
     /// 1 if the last attempt worked, or there was none.

@@ -21,7 +21,7 @@ use crate::{
     config::settings::TenantsQuery,
     error::{Error, Kind},
     limit::{Account, Accounts, Who, answer},
-    lookup::{Look, Unanswered, View},
+    lookup::{Health, Look, Unanswered, View},
     tenant::TenantId,
 };
 
@@ -78,6 +78,11 @@ impl Directory {
         };
         let settled = self.0.settle(id, |now| account.view(now), bell).await;
         settled.map_err(|why| unanswered(id, why))
+    }
+
+    /// Whether it answers.
+    pub(crate) fn health(&self) -> Health {
+        self.0.health()
     }
 
     /// Somebody goes on in the name of `account` and cannot wait: the next one is to know more.

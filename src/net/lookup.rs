@@ -33,7 +33,7 @@ use super::{
 use crate::{
     auth::upstream::Credential,
     config::settings::Query,
-    lookup::{Holds, Look, Questions, Unanswered, View},
+    lookup::{Health, Holds, Look, Questions, Unanswered, View},
     sync::Mutex,
 };
 
@@ -188,6 +188,11 @@ impl<S: Subject> Inquiry<S> {
                 }
             }
         }
+    }
+
+    /// Whether the database answers.
+    pub(crate) fn health(&self) -> Health {
+        self.questions.lock().health()
     }
 
     /// Somebody goes on and cannot wait: the next one is to know more.

@@ -26,6 +26,7 @@ use crate::{
         settings::{KeySource, KeysUrl, Tokens},
         tls::Pem,
     },
+    lookup::Health,
     sync::Mutex,
 };
 
@@ -92,6 +93,16 @@ impl TokenKeys {
         }
     }
 
+    /// Whether the issuer answers, if one is asked.
+    pub(crate) fn health(&self) -> Option<Health> {
+        let issuer = self.issuer.lock().clone()?;
+        let known = issuer.known.lock();
+        Some(Health {
+            is_failing: known.failing.is_some(),
+            failures: known.failures,
+        })
+    }
+
     /// Whom a token stands for.
     pub(crate) async fn verify(&self, tokens: &Arc<Tokens>, token: &Token) -> Result<Bearer, Why> {
         let issuer = match &tokens.keys {
@@ -154,6 +165,8 @@ struct Known {
     keys: Option<Arc<KeySet>>,
     /// Since when it has not answered.
     failing: Option<Instant>,
+    /// How often it has not.
+    failures: u64,
     /// When it was asked last.
     asked: Option<Instant>,
     is_asking: bool,
@@ -251,6 +264,7 @@ impl Issuer {
     fn take(&self, url: &KeysUrl, read: Result<KeySet, String>) {
         let mut known = self.known.lock();
         known.is_asking = false;
+        known.failures += u64::from(read.is_err());
         match read {
             Ok(keys) => {
                 let (count, skipped) = keys.counts();

@@ -18,7 +18,7 @@ use crate::{
     },
     config::settings::Query,
     error::{Error, Kind},
-    lookup::{Holds, Unanswered},
+    lookup::{Health, Holds, Unanswered},
     sync::Mutex,
 };
 
@@ -55,6 +55,11 @@ impl Users {
         let view = |now| known.lock().view(&key, now);
         self.0.settle(&key, view, &bell).await.map_err(unanswered)?;
         Ok(known.lock().secret(name))
+    }
+
+    /// Whether the database answers.
+    pub(crate) fn health(&self) -> Health {
+        self.0.health()
     }
 
     /// Whether this is still what is stored for the user.
