@@ -183,6 +183,13 @@ impl Rules {
         (rule.method == Some(AuthMethod::Trust)).then_some(rule.line)
     }
 
+    /// The first line that wants a client's certificate.
+    pub fn asks_for_certificates(&self) -> Option<usize> {
+        let mut rules = self.rules.iter();
+        let rule = rules.find(|rule| rule.certificate > Certificate::None)?;
+        Some(rule.line)
+    }
+
     /// Whether any rule asks with this method.
     pub fn has(&self, method: AuthMethod) -> bool {
         self.rules.iter().any(|rule| rule.method == Some(method))

@@ -304,6 +304,16 @@ fn hba(file: &File, sources: &Sources<'_>, problems: &mut Problems<'_>) -> Optio
                 );
                 problems.warn("auth", "hba", text);
             }
+            let tls = file.listen.tls.as_ref();
+            let has_ca = tls.is_some_and(|tls| tls.client_ca.is_some());
+            if let (Some(line), false) = (rules.asks_for_certificates(), has_ca) {
+                let text = format!(
+                    "line {line} of {} wants a client's certificate, and nobody can have a good one: \
+                     [listen.tls] has no client_ca",
+                    path.display()
+                );
+                problems.warn("auth", "hba", text);
+            }
             let tokens = [AuthMethod::Jwt, AuthMethod::Oauth];
             if file.auth.jwt.is_none() && tokens.into_iter().any(|it| rules.has(it)) {
                 let text = "asks for tokens, and [auth.jwt] does not say what they must be like";

@@ -200,3 +200,26 @@ fn what_needs_certificates_of_clients_says_so() {
         "{wrong:?}"
     );
 }
+
+#[test]
+fn rules_that_let_in_too_many_or_nobody_are_warned_of() {
+    let files = Files::new("config-tls-hba");
+    let rules = "local all all scram-sha-256\nhostssl all all all scram-sha-256 clientcert=verify-ca\nhost all all all trust\n";
+    std::fs::write(files.0.join("pg_hba.conf"), rules).unwrap();
+    let found = |listen: &str| {
+        let text = format!("{APP}{listen}[auth]\nhba = \"pg_hba.conf\"\n");
+        let warnings = files.parse(&text).unwrap().warnings;
+        let text = |line: &String| line.split_once(" of ").map(|(_, it)| it.to_owned());
+        warnings.iter().filter_map(text).collect::<Vec<_>>()
+    };
+    let trusts =
+        "pg_hba.conf lets everybody in who can reach 0.0.0.0:6432, under any name".to_owned();
+    let certificates = "pg_hba.conf wants a client's certificate, and nobody can have a good one: [listen.tls] has no client_ca".to_owned();
+    assert_eq!(
+        found("[listen]\naddress = \"0.0.0.0:6432\"\n"),
+        [trusts, certificates.clone()]
+    );
+    let tls = "[listen.tls]\ncert = \"cert\"\nkey = \"key\"\n";
+    assert_eq!(found(tls), [certificates]);
+    assert_eq!(found(&format!("{tls}client_ca = \"ca\"\n")), [""; 0]);
+}
