@@ -12,7 +12,7 @@ from .processes import Failed
 PGBOUNCER = "PgBouncer"
 ONE, TWO = "pgusher, 1 worker", "pgusher, 2 workers"
 TENANTS = ", tenants"
-FLOORS = {f"floor, {kind}": kind for kind in contenders.Floor.PROGRAMS}
+FLOORS = {f"floor, {kind}": kind for kind in contenders.Floor.KINDS}
 
 
 class Bench:
@@ -29,7 +29,6 @@ class Bench:
         self.line = machine.description([f"PostgreSQL {self.server.version}"])
         # Looked for, and built, by the first that needs them.
         self._pgbouncer = functools.cache(lambda: contenders.find_pgbouncer(directory))
-        self._floors = functools.cache(contenders.find_floors)
 
     def skip(self, what, why):
         """Says so at once and again in the report."""
@@ -57,7 +56,7 @@ class Bench:
             plain = self.make(name.removesuffix(contenders.ENCRYPTED), **options)
             return contenders.encrypted(plain, self.directory)
         if name in FLOORS:
-            return contenders.Floor(self.server, self._floors(), FLOORS[name])
+            return contenders.Floor(self.server, FLOORS[name])
         if name in peers.PEERS:
             return peers.find(name, self.server)
         if name.startswith("pgusher"):

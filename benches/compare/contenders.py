@@ -51,12 +51,20 @@ class Floor:
     """A relay that only copies bytes, 1:1: what the kernel costs, and what tokio adds to that."""
 
     pools = False
-    # Of `examples/`.
-    PROGRAMS = {"tokio": "floor", "epoll": "epoll_floor"}
+    # What each is, for cargo: the last two words are the program's name.
+    KINDS = {
+        "tokio": ("--example", "floor"),
+        "epoll": ("--example", "epoll_floor"),
+        "io_uring": (
+            "--manifest-path", "benches/uring/Cargo.toml", "--bin", "pgusher-uring-floor",
+        ),
+    }
 
-    def __init__(self, server, directory, kind):
+    def __init__(self, server, kind):
         self._server = server
-        self._binary = os.path.join(directory, self.PROGRAMS[kind])
+        *_, what, program = self.KINDS[kind]
+        directory = build(*self.KINDS[kind])
+        self._binary = os.path.join(directory, "examples" if what == "--example" else "", program)
         self.name = f"floor, {kind}"
 
     def start(self, directory):
@@ -285,13 +293,6 @@ def find_pgusher():
     return os.environ.get("PGUSHER") or os.path.join(build("--bin", "pgusher"), "pgusher")
 
 
-def find_floors():
-    """The directory of both, built anew if need be."""
-    programs = Floor.PROGRAMS.values()
-    targets = [part for program in programs for part in ("--example", program)]
-    return os.path.join(build(*targets), "examples")
-
-
 def find_pgbouncer(directory):
     """The command of a PgBouncer that can keep prepared statements, or else of an older one.
 
@@ -338,8 +339,12 @@ def numbers(version):
 
 def build(*targets):
     """Builds in release mode; gives the directory of the results."""
-    command = ["cargo", "build", "--release", "--quiet", *targets]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    # Packages that are not part of the main build have their results among its own.
+    environment = {**os.environ, "CARGO_TARGET_DIR": target_directory()}
+    done = subprocess.run(
+        ["cargo", "build", "--release", "--quiet", *targets],
+        cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False,
+    )
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("error")]
         raise Failed(f"cargo build failed: {errors[0] if errors else done.stderr.strip()[-200:]}")

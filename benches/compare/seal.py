@@ -155,6 +155,7 @@ def _server_seconds(server):
 def _markdown(header, modes, results, skipped):
     lines = [
         *header,
+        "",
         f"A point read of one row of {TENANTS * ROWS} by {CLIENTS} clients, one tenant, one worker.",
         "",
         "| protocol | | tps | CPU of pgusher, µs | CPU of PostgreSQL, µs |",
