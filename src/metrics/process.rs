@@ -84,27 +84,24 @@ fn refusals(lobby: &Lobby, page: &mut Page) {
 }
 
 fn lookups(lobby: &Lobby, page: &mut Page) {
-    let asked: Vec<(&str, Health)> = [
+    let asked = [
         (
             "tenants_query",
             lobby.directory.as_ref().map(Directory::health),
         ),
         ("auth.query", lobby.roles.as_ref().map(Users::health)),
         ("auth.jwt", lobby.token_keys.health()),
-    ]
-    .into_iter()
-    .filter_map(|(source, health)| Some((source, health?)))
-    .collect();
-    for metric in [table::LOOKUP_FAILING, table::LOOKUPS_FAILED] {
+    ];
+    let mut family = |metric: &Metric, value: fn(&Health) -> u64| {
         page.family(metric);
         for (source, health) in &asked {
-            let value = match metric.name == table::LOOKUP_FAILING.name {
-                true => u64::from(health.is_failing),
-                false => health.failures,
-            };
-            page.sample(metric, &Labels::of(metric, &[source]), value);
+            if let Some(health) = health {
+                page.sample(metric, &Labels::of(metric, &[source]), value(health));
+            }
         }
-    }
+    };
+    family(table::LOOKUP_FAILING, |it| it.is_failing.into());
+    family(table::LOOKUPS_FAILED, |it| it.failures);
 }
 
 fn reloads(lobby: &Lobby, page: &mut Page) {
