@@ -10,6 +10,7 @@
 use subtle::ConstantTimeEq;
 
 use super::oauth::{self, Discovery, First};
+use super::sasl;
 use super::scram::{
     DEFAULT_ITERATIONS, Derivation, DerivedKeys, MAX_MESSAGE, MECHANISM, MECHANISM_PLUS, Nonce,
     ScramKeys, ScramServer, ScramServerFinal, binding::ServerBinding,
@@ -382,8 +383,10 @@ impl Exchange {
         server: ScramServer,
         body: &[u8],
     ) -> Result<Step, AuthError> {
-        let malformed = |Malformed| AuthError::ClientMessage("malformed SASLInitialResponse");
-        let (mechanism, first) = initial_response(body).map_err(malformed)?;
+        if body.len() > MAX_MESSAGE {
+            return Err(sasl::MALFORMED);
+        }
+        let (mechanism, first) = sasl::initial_response(body)?;
         let plus = mechanism == MECHANISM_PLUS.as_bytes();
         let binding = match self.end_point.take() {
             Some(hash) if plus => ServerBinding::Chosen(hash),
@@ -503,19 +506,4 @@ fn password(body: &[u8]) -> Result<&[u8], AuthError> {
         Ok([]) => Err(AuthError::WrongPassword),
         Ok(text) => Ok(text),
     }
-}
-
-/// The mechanism and the first message; −1 for its length means that there is none (A5).
-fn initial_response(body: &[u8]) -> Result<(&[u8], Option<&[u8]>), Malformed> {
-    if body.len() > MAX_MESSAGE {
-        return Err(Malformed);
-    }
-    let mut reader = Reader::new(body);
-    let mechanism = reader.cstr()?;
-    let first = match reader.i32()? {
-        -1 => None,
-        len => Some(reader.take(usize::try_from(len).map_err(|_| Malformed)?)?),
-    };
-    reader.finish()?;
-    Ok((mechanism, first))
 }

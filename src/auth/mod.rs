@@ -20,6 +20,7 @@ pub mod hba;
 pub mod known;
 pub mod md5;
 pub mod oauth;
+mod sasl;
 mod saslprep;
 pub mod scram;
 mod secret;

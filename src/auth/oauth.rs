@@ -15,8 +15,8 @@
 
 use super::AuthError;
 use super::client::MAX_ANSWER;
+use super::sasl;
 use super::token::Token;
-use crate::wire::reader::{Malformed, Reader};
 
 /// The name of the mechanism.
 pub const MECHANISM: &str = "OAUTHBEARER";
@@ -68,18 +68,7 @@ const fn malformed(what: &'static str) -> AuthError {
 
 /// Reads a SASLInitialResponse.
 pub(super) fn initial(body: &[u8]) -> Result<First, AuthError> {
-    let read = |body| {
-        let mut reader = Reader::new(body);
-        let mechanism = reader.cstr()?;
-        let first = match reader.i32()? {
-            -1 => None,
-            len => Some(reader.take(usize::try_from(len).map_err(|_| Malformed)?)?),
-        };
-        reader.finish()?;
-        Ok((mechanism, first))
-    };
-    let (mechanism, first) =
-        read(body).map_err(|Malformed| malformed("malformed SASLInitialResponse"))?;
+    let (mechanism, first) = sasl::initial_response(body)?;
     if mechanism != MECHANISM.as_bytes() {
         return Err(malformed("a SASL mechanism that was not offered"));
     }
