@@ -11,49 +11,30 @@ mod support;
 
 use std::{
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::TcpStream,
     time::{Duration, Instant},
 };
 
 use support::{
-    Database, Message, Pgusher, Postgres, Raw, both_versions, message, message::query, patience,
-    pgusher::Builder, postgres::PASSWORD, raw::V3_0, temp::TempDir,
+    Database, Message, Pgusher, Postgres, Raw, both_versions, message,
+    message::query,
+    pgusher::Builder,
+    postgres::PASSWORD,
+    raw::{V3_0, connect_from},
+    temp::TempDir,
 };
-
-/// The next message.
-fn hear(stream: &mut TcpStream) -> Message {
-    let mut head = [0; 5];
-    stream.read_exact(&mut head).expect("a message");
-    let [tag, length @ ..] = head;
-    let mut body = vec![0; u32::from_be_bytes(length) as usize - 4];
-    stream.read_exact(&mut body).expect("its body");
-    Message { tag, body }
-}
-
-/// A connection that comes from this address.
-fn connect(from: &str, port: u16) -> TcpStream {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    let from: SocketAddr = format!("{from}:0").parse().unwrap();
-    socket.bind(&from.into()).unwrap();
-    socket
-        .connect(&SocketAddr::from(([127, 0, 0, 1], port)).into())
-        .unwrap();
-    let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(patience())).unwrap();
-    stream
-}
 
 /// Tries to log in with a password in clear; what comes of it.
 fn login(from: &str, port: u16, user: &str, password: &str, database: &str) -> String {
-    let mut stream = connect(from, port);
+    let mut stream = connect_from(from, port);
     let hello = message::startup(V3_0, &[("user", user), ("database", database)]);
     stream.write_all(&hello).unwrap();
-    let first = hear(&mut stream);
+    let first = Message::read(&mut stream);
     if first.tag == b'E' {
         return format!("at once {}: {}", first.notation(), first.text());
     }
     stream.write_all(&message::password(password)).unwrap();
-    let second = hear(&mut stream);
+    let second = Message::read(&mut stream);
     match second.tag {
         b'R' => "in".to_owned(),
         _ => format!("{}: {}", second.notation(), second.text()),
@@ -101,12 +82,12 @@ both_versions!(an_answer_is_held_back_and_nobody_else, |pg| {
     // The fourth of `app` takes 5.6 seconds.
     std::thread::scope(|scope| {
         let guess = scope.spawn(|| {
-            let mut stream = connect("127.0.0.1", port);
+            let mut stream = connect_from("127.0.0.1", port);
             let hello = message::startup(V3_0, &[("user", "app"), ("database", name)]);
             stream.write_all(&hello).unwrap();
-            assert_eq!(hear(&mut stream).tag, b'R');
+            assert_eq!(Message::read(&mut stream).tag, b'R');
             stream.write_all(&message::password("wrong")).unwrap();
-            assert_eq!(hear(&mut stream).tag, b'E');
+            assert_eq!(Message::read(&mut stream).tag, b'E');
         });
         support::eventually("the failure is noticed", || {
             pgusher.log().matches("why=\"wrong password\"").count() == 4

@@ -11,14 +11,17 @@ mod support;
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::TcpStream,
     os::unix::net::UnixStream,
     time::{Duration, Instant},
 };
 
 use support::{
-    Message, Pgusher, Postgres, Raw, both_versions, message, patience, pgusher::Builder,
-    postgres::PASSWORD, raw::V3_0, temp::TempDir,
+    Message, Pgusher, Postgres, Raw, both_versions, message, patience,
+    pgusher::Builder,
+    postgres::PASSWORD,
+    raw::{V3_0, connect_from},
+    temp::TempDir,
 };
 
 /// A pgusher that listens for proxies, and where.
@@ -41,15 +44,7 @@ impl Stage {
     }
 
     fn proxy_from(&self, from: &str) -> TcpStream {
-        let domain = socket2::Domain::IPV4;
-        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).unwrap();
-        let from: SocketAddr = format!("{from}:0").parse().unwrap();
-        socket.bind(&from.into()).unwrap();
-        let to = SocketAddr::from(([127, 0, 0, 1], self.proxies));
-        socket.connect(&to.into()).unwrap();
-        let stream = TcpStream::from(socket);
-        stream.set_read_timeout(Some(patience())).unwrap();
-        stream
+        connect_from(from, self.proxies)
     }
 }
 
@@ -77,15 +72,6 @@ fn v2(from: [u8; 4]) -> Vec<u8> {
     .concat();
     let length = u16::try_from(body.len()).unwrap().to_be_bytes();
     [b"\r\n\r\n\0\r\nQUIT\n\x21\x11", &length[..], &body].concat()
-}
-
-fn hear(stream: &mut impl std::io::Read) -> Message {
-    let mut head = [0; 5];
-    stream.read_exact(&mut head).expect("a message");
-    let [tag, length @ ..] = head;
-    let mut body = vec![0; u32::from_be_bytes(length) as usize - 4];
-    stream.read_exact(&mut body).expect("its body");
-    Message { tag, body }
 }
 
 /// What is heard until the end.
@@ -122,14 +108,14 @@ both_versions!(a_client_has_its_own_address, |pg| {
             for part in packet.chunks(piece) {
                 stream.write_all(part).unwrap();
             }
-            assert_eq!(hear(&mut stream).body[3], 3, "{address}");
+            assert_eq!(Message::read(&mut stream).body[3], 3, "{address}");
             stream.write_all(&message::password(PASSWORD)).unwrap();
-            while hear(&mut stream).tag != b'Z' {}
+            while Message::read(&mut stream).tag != b'Z' {}
             stream
                 .write_all(&message::query("SHOW application_name"))
                 .unwrap();
             let row = loop {
-                let heard = hear(&mut stream);
+                let heard = Message::read(&mut stream);
                 if heard.tag == b'D' {
                     break heard;
                 }
@@ -206,7 +192,7 @@ both_versions!(who_is_no_proxy_hears_nothing, |pg| {
     stream
         .write_all(&[v1("192.0.2.1"), hello(&database.name)].concat())
         .unwrap();
-    assert_eq!(hear(&mut stream).tag, b'R');
+    assert_eq!(Message::read(&mut stream).tag, b'R');
 });
 
 // A1, A15: a header that does not come has the login's deadline; what is sent behind an encryption
@@ -259,7 +245,7 @@ both_versions!(the_clients_address_counts, |pg| {
         stream
             .write_all(&[v1(from), hello(&database.name)].concat())
             .unwrap();
-        let first = hear(&mut stream);
+        let first = Message::read(&mut stream);
         if first.tag == b'E' {
             return first.text();
         }
@@ -267,7 +253,7 @@ both_versions!(the_clients_address_counts, |pg| {
             return "trusted".to_owned();
         }
         stream.write_all(&message::password(password)).unwrap();
-        let second = hear(&mut stream);
+        let second = Message::read(&mut stream);
         match second.tag {
             b'R' => "in".to_owned(),
             _ => second.text(),
@@ -310,11 +296,11 @@ fn a_unix_socket_is_for_proxies_too() {
     stream
         .write_all(&[v1("192.0.2.1"), hello(&database.name)].concat())
         .unwrap();
-    while hear(&mut stream).tag != b'Z' {}
+    while Message::read(&mut stream).tag != b'Z' {}
     stream
         .write_all(&message::query("SHOW application_name"))
         .unwrap();
-    let heard: Vec<Message> = (0..2).map(|_| hear(&mut stream)).collect();
+    let heard: Vec<Message> = (0..2).map(|_| Message::read(&mut stream)).collect();
     assert!(heard[1].body.ends_with(b"192.0.2.1"), "{heard:?}");
     assert_eq!(
         Raw::login(pgusher.port(), "app", "", &database.name).value("SELECT 1"),

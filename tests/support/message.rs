@@ -11,6 +11,17 @@ pub struct Message {
 }
 
 impl Message {
+    /// The next one of a stream that nothing else is known of.
+    #[track_caller]
+    pub fn read(stream: &mut impl std::io::Read) -> Self {
+        let mut head = [0; 5];
+        stream.read_exact(&mut head).expect("a message");
+        let [tag, length @ ..] = head;
+        let mut body = vec![0; u32::from_be_bytes(length) as usize - 4];
+        stream.read_exact(&mut body).expect("its body");
+        Self { tag, body }
+    }
+
     /// The text of one field of an ErrorResponse or NoticeResponse.
     pub fn field(&self, code: u8) -> Option<String> {
         self.fields()

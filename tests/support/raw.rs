@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     io::{self, Read as _, Write as _},
-    net::{Shutdown, TcpStream},
+    net::{Shutdown, SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
 
@@ -23,6 +23,18 @@ use super::{
 pub const V3_0: u32 = 0x0003_0000;
 /// Protocol 3.2: cancel keys of any length, since PostgreSQL 18.
 pub const V3_2: u32 = 0x0003_0002;
+
+/// A connection that comes from this address of the machine, which is another client's than ours.
+pub fn connect_from(from: &str, port: u16) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let from: SocketAddr = format!("{from}:0").parse().unwrap();
+    socket.bind(&from.into()).unwrap();
+    let to = SocketAddr::from(([127, 0, 0, 1], port));
+    socket.connect(&to.into()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(patience())).unwrap();
+    stream
+}
 
 /// A connection. Blocking: a test that needs two things at once uses two of them, or threads.
 #[derive(Debug)]
@@ -46,7 +58,7 @@ impl Raw {
 
     /// Opens a connection and says nothing, or tells why not.
     pub fn try_connect(port: u16) -> io::Result<Self> {
-        let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let stream = TcpStream::connect_timeout(&address, patience())?;
         stream.set_nodelay(true)?;
         Ok(Self {
