@@ -10,8 +10,7 @@
 mod support;
 
 use std::{
-    io::{Read as _, Write as _},
-    net::TcpStream,
+    io::Write as _,
     time::{Duration, Instant},
 };
 
@@ -175,21 +174,15 @@ both_versions!(an_address_comes_too_often, |pg| {
 fn what_was_seen_is_counted() {
     let pg = support::postgres(support::Version::V15);
     let database = within(pg);
-    let http = support::postgres::free_port();
     let rules = "delay = 0\nblock_after = 2\nexempt = []";
     let pgusher = started(pg, rules, |it| {
         it.listen("connections_per_second = 1\nconnection_burst = 5")
-            .config(&format!("[http]\naddress = \"127.0.0.1:{http}\""))
+            .config("[http]\naddress = \"127.0.0.1:0\"")
     });
     for _ in 0..8 {
         login("127.0.0.2", pgusher.port(), "app", "wrong", &database.name);
     }
-    let mut stream = TcpStream::connect(("127.0.0.1", http)).unwrap();
-    stream
-        .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        .unwrap();
-    let mut page = String::new();
-    stream.read_to_string(&mut page).unwrap();
+    let (_, _, page) = pgusher.get("/metrics", "Host: x\r\n");
     let count = |name: &str| -> usize {
         let line = page.lines().find_map(|it| it.strip_prefix(name)).unwrap();
         line.trim().parse().unwrap()

@@ -6,40 +6,10 @@
 
 mod support;
 
-use std::{
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-};
+use support::{Pgusher, Version, eventually, postgres};
 
-use support::{Pgusher, Version, eventually, patience, postgres};
-
-/// Where it answers: it says so in its log. What listens everywhere is asked on the loopback.
-fn address(pgusher: &Pgusher) -> SocketAddr {
-    let said = "answering /metrics; ";
-    pgusher.wait_for_log(said);
-    let log = pgusher.log();
-    let line = log
-        .lines()
-        .find(|line| line.contains("answering /healthz"))
-        .expect("the line");
-    let port = line.rsplit(':').next().expect("a port");
-    let port: String = port.chars().filter(char::is_ascii_digit).collect();
-    SocketAddr::from(([127, 0, 0, 1], port.parse().expect("a port")))
-}
-
-/// The status code, the head and the body.
-fn get(address: SocketAddr, path: &str, headers: &str) -> (u16, String, String) {
-    let mut stream = TcpStream::connect(address).expect("a connection");
-    stream
-        .set_read_timeout(Some(patience()))
-        .expect("a deadline");
-    write!(stream, "GET {path} HTTP/1.1\r\n{headers}\r\n").expect("a request");
-    let mut text = String::new();
-    stream.read_to_string(&mut text).expect("an answer");
-    let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
-    let code = head[9..12].parse().expect("a status");
-    (code, head.to_owned(), body.to_owned())
-}
+/// It says that it answers, and to whom it shows what.
+const ANSWERING: &str = "answering /metrics; ";
 
 fn serving(http: &str) -> Pgusher {
     Pgusher::in_front_of(postgres(Version::V15))
@@ -54,8 +24,8 @@ fn this_machine_sees_the_dashboard_and_what_happens() {
     let pgusher = Pgusher::in_front_of(server)
         .config("[http]\naddress = \"127.0.0.1:0\"")
         .start();
-    let http = address(&pgusher);
-    let (code, head, page) = get(http, "/", "Host: localhost\r\n");
+    pgusher.wait_for_log(ANSWERING);
+    let (code, head, page) = pgusher.get("/", "Host: localhost\r\n");
     assert_eq!(code, 200);
     assert!(
         head.contains("\r\nContent-Security-Policy: default-src 'none'; script-src 'sha256-"),
@@ -66,7 +36,7 @@ fn this_machine_sees_the_dashboard_and_what_happens() {
     let mut client = pgusher.raw(&database.name);
     eventually("a second with a query is seen", || {
         client.rows("SELECT 1");
-        let (code, head, state) = get(http, "/api/state", "Host: localhost\r\n");
+        let (code, head, state) = pgusher.get("/api/state", "Host: localhost\r\n");
         assert_eq!(code, 200);
         assert!(
             head.contains("\r\nContent-Type: application/json\r\n"),
@@ -79,7 +49,7 @@ fn this_machine_sees_the_dashboard_and_what_happens() {
         queries.iter().any(|it| it.as_f64() > Some(0.0))
     });
     // A stranger's name that means this machine.
-    let (code, _, why) = get(http, "/api/state", "Host: rebound.example\r\n");
+    let (code, _, why) = pgusher.get("/api/state", "Host: rebound.example\r\n");
     assert_eq!(code, 403);
     assert!(
         why.starts_with("without password or token in [http]"),
@@ -90,39 +60,42 @@ fn this_machine_sees_the_dashboard_and_what_happens() {
 #[test]
 fn elsewhere_the_dashboard_is_closed_until_there_is_a_password() {
     let pgusher = serving("address = \"0.0.0.0:0\"");
-    let http = address(&pgusher);
+    pgusher.wait_for_log(ANSWERING);
     for path in ["/", "/api/state"] {
-        let (code, _, why) = get(http, path, "Host: 127.0.0.1\r\n");
+        let (code, _, why) = pgusher.get(path, "Host: 127.0.0.1\r\n");
         let expected =
             "the dashboard is closed: set password or token in [http], or a loopback address\n";
         assert_eq!((code, why.as_str()), (403, expected), "{path}");
     }
-    assert_eq!(get(http, "/metrics", "").0, 200);
-    assert_eq!(get(http, "/healthz", "").0, 200);
+    assert_eq!(pgusher.get("/metrics", "").0, 200);
+    assert_eq!(pgusher.get("/healthz", "").0, 200);
 
     let pgusher = serving("address = \"0.0.0.0:0\"\npassword = \"pw\"\ntoken = \"t\"");
-    let http = address(&pgusher);
+    pgusher.wait_for_log(ANSWERING);
     // "x:pw"
     for right in ["Basic eDpwdw==", "Bearer t"] {
         for path in ["/", "/api/state", "/metrics"] {
             let headers = format!("Authorization: {right}\r\n");
-            assert_eq!(get(http, path, &headers).0, 200, "{path} {right}");
-            assert_eq!(get(http, path, "Host: 127.0.0.1\r\n").0, 401, "{path}");
+            assert_eq!(pgusher.get(path, &headers).0, 200, "{path} {right}");
+            assert_eq!(pgusher.get(path, "Host: 127.0.0.1\r\n").0, 401, "{path}");
         }
     }
     assert!(!pgusher.log_contains("a wrong password"));
-    assert_eq!(get(http, "/metrics", "Authorization: Bearer pw\r\n").0, 401);
+    assert_eq!(
+        pgusher.get("/metrics", "Authorization: Bearer pw\r\n").0,
+        401
+    );
     pgusher.wait_for_log("a wrong password or token was sent to [http]");
-    assert_eq!(get(http, "/healthz", "").0, 200);
+    assert_eq!(pgusher.get("/healthz", "").0, 200);
 }
 
 #[test]
 fn a_password_that_was_changed_holds_at_once() {
     let pgusher = serving("address = \"127.0.0.1:0\"\ntoken = \"old\"");
-    let http = address(&pgusher);
+    pgusher.wait_for_log(ANSWERING);
     let ask = |token: &str| {
         let headers = format!("Host: localhost\r\nAuthorization: Bearer {token}\r\n");
-        get(http, "/api/state", &headers).0
+        pgusher.get("/api/state", &headers).0
     };
     assert_eq!((ask("old"), ask("new")), (200, 401));
     let config = pgusher.config();

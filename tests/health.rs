@@ -6,7 +6,7 @@ mod support;
 
 use std::{
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::TcpStream,
     process::Command,
     time::Duration,
 };
@@ -15,32 +15,10 @@ use support::{Pgusher, Raw, Version, eventually, patience, postgres};
 
 const HTTP: &str = "[http]\naddress = \"127.0.0.1:0\"\n";
 
-/// Where a pgusher answers probes: it says so in its log.
-fn address(pgusher: &Pgusher) -> SocketAddr {
-    let said = "answering /healthz and /readyz";
-    pgusher.wait_for_log(said);
-    let log = pgusher.log();
-    let line = log
-        .lines()
-        .find(|line| line.contains(said))
-        .expect("the line");
-    let at = line.find("127.0.0.1:").expect("an address");
-    let rest = &line[at..];
-    let end = rest.rfind(|c: char| c.is_ascii_digit()).expect("a port");
-    rest[..=end].parse().expect("an address")
-}
-
 /// The status code and the body.
-fn get(address: SocketAddr, path: &str) -> (String, String) {
-    let mut stream = TcpStream::connect(address).expect("a connection");
-    stream
-        .set_read_timeout(Some(patience()))
-        .expect("a deadline");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").expect("a request");
-    let mut text = String::new();
-    stream.read_to_string(&mut text).expect("an answer");
-    let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
-    (head[9..12].to_owned(), body.trim_end().to_owned())
+fn get(pgusher: &Pgusher, path: &str) -> (String, String) {
+    let (code, _, body) = pgusher.get(path, "Host: x\r\n");
+    (code.to_string(), body.trim_end().to_owned())
 }
 
 fn answer(code: &str, body: &str) -> (String, String) {
@@ -56,32 +34,31 @@ fn readiness_follows_the_logins_and_the_stop() {
         .config(HTTP)
         .config(nowhere)
         .start();
-    let http = address(&pgusher);
-    assert_eq!(get(http, "/healthz"), answer("200", "ok"));
+    assert_eq!(get(&pgusher, "/healthz"), answer("200", "ok"));
     // Nobody has asked for a server yet, and nothing speaks against being asked.
-    assert_eq!(get(http, "/readyz"), answer("200", "ready"));
+    assert_eq!(get(&pgusher, "/readyz"), answer("200", "ready"));
 
     // The only login so far has failed: whoever is sent here would fare no better.
     assert!(Raw::try_login(pgusher.port(), "app", "", "nowhere").is_err());
-    let (code, why) = get(http, "/readyz");
+    let (code, why) = get(&pgusher, "/readyz");
     assert_eq!(code, "503");
     assert!(
         why.starts_with("cannot connect to the database server of \"nowhere\""),
         "{why}"
     );
-    assert_eq!(get(http, "/healthz"), answer("200", "ok"));
+    assert_eq!(get(&pgusher, "/healthz"), answer("200", "ok"));
 
     // One that works is enough.
     let mut client = pgusher.raw(&database.name);
-    assert_eq!(get(http, "/readyz"), answer("200", "ready"));
+    assert_eq!(get(&pgusher, "/readyz"), answer("200", "ready"));
 
     // Who stops wants nobody new, and is not ill.
     client.rows("BEGIN");
     pgusher.terminate();
     eventually("pgusher says that it stops", || {
-        get(http, "/readyz") == answer("503", "stopping")
+        get(&pgusher, "/readyz") == answer("503", "stopping")
     });
-    assert_eq!(get(http, "/healthz"), answer("200", "ok"));
+    assert_eq!(get(&pgusher, "/healthz"), answer("200", "ok"));
     client.rows("COMMIT");
     assert!(pgusher.wait_exit(Duration::from_secs(10)).success());
 }
@@ -90,7 +67,7 @@ fn readiness_follows_the_logins_and_the_stop() {
 fn the_command_asks_the_running_process() {
     let server = postgres(Version::V15);
     let mut pgusher = Pgusher::in_front_of(server).config(HTTP).start();
-    let http = address(&pgusher);
+    let http = format!("127.0.0.1:{}", pgusher.http_port());
     let home = support::temp::TempDir::new();
     let file = home.path().join("health.toml");
     let config = pgusher.config().replace(
@@ -123,7 +100,7 @@ fn a_probe_that_talks_without_end_is_hung_up_on() {
     let pgusher = Pgusher::in_front_of(postgres(Version::V15))
         .config(HTTP)
         .start();
-    let mut stream = TcpStream::connect(address(&pgusher)).expect("a connection");
+    let mut stream = TcpStream::connect(("127.0.0.1", pgusher.http_port())).expect("a connection");
     stream
         .set_read_timeout(Some(patience()))
         .expect("a deadline");

@@ -4,12 +4,7 @@
 
 mod support;
 
-use std::{
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-};
-
-use support::{Line, Pgusher, Raw, Version, eventually, patience, postgres, postgres::PASSWORD};
+use support::{Line, Pgusher, Raw, Version, eventually, postgres, postgres::PASSWORD};
 
 const TENANTS: &str = r#"
 [http]
@@ -29,20 +24,10 @@ struct Page(String);
 
 impl Page {
     fn of(pgusher: &Pgusher, accept: &str) -> Self {
-        let mut stream = TcpStream::connect(http_address(pgusher)).expect("a connection");
-        stream
-            .set_read_timeout(Some(patience()))
-            .expect("a deadline");
-        write!(
-            stream,
-            "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n"
-        )
-        .expect("a request");
-        let mut text = String::new();
-        stream.read_to_string(&mut text).expect("an answer");
-        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
-        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-        Self(body.to_owned())
+        let headers = format!("Host: x\r\nAccept: {accept}\r\n");
+        let (code, head, body) = pgusher.get("/metrics", &headers);
+        assert_eq!(code, 200, "{head}");
+        Self(body)
     }
 
     fn plain(pgusher: &Pgusher) -> Self {
@@ -59,16 +44,6 @@ impl Page {
     fn is(&self, series: &str, value: f64) {
         assert_eq!(self.get(series), Some(value), "{series} in\n{}", self.0);
     }
-}
-
-fn http_address(pgusher: &Pgusher) -> SocketAddr {
-    let said = "answering /healthz and /readyz";
-    pgusher.wait_for_log(said);
-    let log = pgusher.log();
-    let line = log.lines().find(|it| it.contains(said)).expect("the line");
-    let rest = &line[line.find("127.0.0.1:").expect("an address")..];
-    let end = rest.rfind(|c: char| c.is_ascii_digit()).expect("a port");
-    rest[..=end].parse().expect("an address")
 }
 
 /// A pool's series of this metric.

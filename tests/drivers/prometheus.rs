@@ -91,22 +91,6 @@ fn pgusher_before(pg: &Postgres) -> Pgusher {
         .start()
 }
 
-/// Where a pgusher shows its metrics.
-fn http_port(pgusher: &Pgusher) -> u16 {
-    const SAID: &str = "answering /healthz and /readyz";
-    pgusher.wait_for_log(SAID);
-    let log = pgusher.log();
-    let line = log.lines().find(|line| line.contains(SAID)).unwrap();
-    let digits: String = line
-        .split("127.0.0.1:")
-        .nth(1)
-        .unwrap()
-        .chars()
-        .take_while(char::is_ascii_digit)
-        .collect();
-    digits.parse().unwrap()
-}
-
 /// A little of everything.
 fn some_of_everything(client: &mut Raw) {
     client.ask(&query("/* tenant_id='acme' */ SELECT 1"));
@@ -143,7 +127,7 @@ fn both_pages_are_well_formed_and_say_the_same() {
         ));
         let pgusher = pgusher_before(pg);
         some_of_everything(&mut pgusher.raw(HOSTILE));
-        let port = http_port(&pgusher);
+        let port = pgusher.http_port();
         let page = get(port, "/metrics", "text/plain").unwrap();
         let home = TempDir::new();
         let file = home.path().join("page");
@@ -331,7 +315,7 @@ fn a_prometheus_scrapes_and_its_alerts_fire() {
     let pg = Postgres::own(Version::V15);
     let database = pg.fresh_database();
     let pgusher = pgusher_before(&pg);
-    let prometheus = Prometheus::start(http_port(&pgusher));
+    let prometheus = Prometheus::start(pgusher.http_port());
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {

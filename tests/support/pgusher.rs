@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex},
@@ -82,6 +82,29 @@ impl Pgusher {
     pub fn proxy_port(&self) -> u16 {
         let said = |log: &str| port_after("listening for proxies", log);
         self.log.wait(said).expect("it listens for proxies")
+    }
+
+    /// Where it answers over HTTP: health, metrics, the dashboard (`[http]`).
+    #[track_caller]
+    pub fn http_port(&self) -> u16 {
+        let said = |log: &str| port_after("answering /healthz", log);
+        self.log.wait(said).expect("it answers over HTTP")
+    }
+
+    /// What it answers there: the status code, the head and the body. `headers` are whole lines.
+    #[track_caller]
+    pub fn get(&self, path: &str, headers: &str) -> (u16, String, String) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.http_port())).expect("a connection");
+        stream
+            .set_read_timeout(Some(patience()))
+            .expect("a deadline");
+        write!(stream, "GET {path} HTTP/1.1\r\n{headers}\r\n").expect("a request");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("an answer");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(head.starts_with("HTTP/1.1 "), "{head}");
+        let code = head[9..12].parse().expect("a status");
+        (code, head.to_owned(), body.to_owned())
     }
 
     /// The process number.
