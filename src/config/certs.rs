@@ -4,6 +4,7 @@ use super::file::File;
 use super::problems::{Problems, quoted};
 use super::schema::section;
 use super::settings::AuthMethod;
+use super::tenants::is_source;
 use super::tls::TlsMode;
 use crate::auth::certificate::Field;
 use crate::auth::certificate_map::{CertificateMap, Rule};
@@ -52,22 +53,20 @@ pub(super) fn check(file: &File, problems: &mut Problems<'_>) {
     let tls = file.listen.tls.as_ref();
     let tls = tls.filter(|tls| tls.mode != TlsMode::Disable);
     let has_ca = tls.is_some_and(|tls| tls.client_ca.is_some());
-    let sources = file.tenant.as_ref().map(|tenant| &tenant.sources.0);
-    let is_source = |source| sources.is_some_and(|sources| sources.contains(&source));
     if file.auth.method == AuthMethod::Cert && !has_ca {
         let text = r#"is "cert", which needs a client_ca in [listen.tls]"#;
         problems.key("auth", "method", text);
     }
-    if is_source(Source::Cert) && !has_ca {
+    if is_source(file, Source::Cert) && !has_ca {
         let text = r#"names "cert", which needs a client_ca in [listen.tls]"#;
         problems.key("tenant", "sources", text);
     }
-    if is_source(Source::Sni) && tls.is_none() {
+    if is_source(file, Source::Sni) && tls.is_none() {
         let text = r#"names "sni", which needs [listen.tls]"#;
         problems.key("tenant", "sources", text);
     }
     for (name, typed) in &file.auth.certs {
-        if typed.tenant.is_some() && !is_source(Source::Cert) {
+        if typed.tenant.is_some() && !is_source(file, Source::Cert) {
             let section = format!("auth.certs.{}", quoted(name));
             let text = format!(
                 r#"tenant in [{section}] has no effect: "cert" is not among the sources in [tenant]"#

@@ -16,6 +16,12 @@ const MAX_SEPARATOR_BYTES: usize = 8;
 /// What PostgreSQL would allow for a name.
 const MAX_KEY_BYTES: usize = 63;
 
+/// Whether tenants may be named in this way.
+pub(super) fn is_source(file: &File, source: Source) -> bool {
+    let tenant = file.tenant.as_ref();
+    tenant.is_some_and(|tenant| tenant.sources.0.contains(&source))
+}
+
 /// The policy; `None` if there is no `[tenant]`. What is wrong is noted.
 pub(super) fn policy(
     file: &File,

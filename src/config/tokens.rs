@@ -9,6 +9,7 @@ use super::file::File;
 use super::problems::{Problems, quoted};
 use super::schema::{Scalar, section};
 use super::secret::Sources;
+use super::tenants::is_source;
 use super::tls::{Pem, pem};
 use super::traces::take_apart;
 use super::value::not_a;
@@ -256,15 +257,14 @@ pub enum KeySource {
 
 /// Notes what makes no sense.
 pub(super) fn check(file: &File, problems: &mut Problems<'_>) {
-    let sources = file.tenant.as_ref().map(|tenant| &tenant.sources.0);
-    let is_source = sources.is_some_and(|sources| sources.contains(&Source::Jwt));
+    let is_source = is_source(file, Source::Jwt);
+    let without_claim = r#"names "jwt", which needs a tenant_claim in [auth.jwt]"#;
     let Some(jwt) = &file.auth.jwt else {
         if file.auth.method.takes_tokens() {
             let text = "takes tokens, and [auth.jwt] does not say what they must be like";
             problems.key("auth", "method", text);
         } else if is_source {
-            let text = r#"names "jwt", which needs a tenant_claim in [auth.jwt]"#;
-            problems.key("tenant", "sources", text);
+            problems.key("tenant", "sources", without_claim);
         }
         return;
     };
@@ -290,8 +290,7 @@ pub(super) fn check(file: &File, problems: &mut Problems<'_>) {
             problems.key(SECTION, "tenant_claim", text);
         }
         (None, true) => {
-            let text = r#"names "jwt", which needs a tenant_claim in [auth.jwt]"#;
-            problems.key("tenant", "sources", text);
+            problems.key("tenant", "sources", without_claim);
         }
         _ => {}
     }
