@@ -173,7 +173,11 @@ impl Session {
             Some(backend) => {
                 let first = backend.is_free();
                 let verdict = self.with_server(header, body, start, backend, out);
-                self.is_begun = first && matches!(verdict, Verdict::Stop(Next::Hold));
+                let is_held = matches!(verdict, Verdict::Stop(Next::Hold));
+                if is_held && backend.pipeline.is_copying() {
+                    return Verdict::Stop(not_data(header.tag, out));
+                }
+                self.is_begun = first && is_held;
                 verdict
             }
         }
@@ -367,6 +371,14 @@ fn leave_batch(backend: &mut Backend) {
 fn violation(bad: BadFrame, out: &mut Output) -> Next {
     let error = Error::new(Kind::ProtocolViolation, bad.to_string());
     out.tell(&error);
+    Next::Close
+}
+
+/// It would have to wait until a COPY is over, which nobody but this client can end: both would
+/// wait for ever. PostgreSQL ends such a session, too.
+fn not_data(tag: u8, out: &mut Output) -> Next {
+    let message = format!("unexpected message type 0x{tag:02X} during COPY from stdin");
+    out.tell(&Error::new(Kind::ProtocolViolation, message));
     Next::Close
 }
 

@@ -148,3 +148,28 @@ both_versions! {
         assert!(refused.is_err_and(|why| why.contains("app.tenant_seal")));
     }
 }
+
+both_versions! {
+    /// A query in the place of COPY data. What stands around it would wait for the end of the
+    /// COPY, and that for the client: the session ends, as with PostgreSQL, and takes nobody along.
+    a_query_in_the_place_of_data, |server| {
+        let database = sealed_stage(server);
+        let pgusher = in_front_of(server, "").start();
+        client_of("acme", &pgusher, &database).rows("CREATE TABLE heap (line text)");
+        for behind in [query(SEEN), asked(SEEN, &[]), function_call(1397, &[Some(b"-1")])] {
+            for at_once in [true, false] {
+                let mut client = client_of("acme", &pgusher, &database);
+                client.send(&query("COPY heap FROM STDIN"));
+                if !at_once {
+                    client.until(b'G');
+                }
+                client.send(&behind);
+                let heard = client.transcript_until_eof().types();
+                assert!(heard.contains("FATAL:08P01") && !heard.contains(" D "), "{heard}");
+                let mut next = client_of("globex", &pgusher, &database);
+                assert_eq!(next.value(SEEN), SECRET);
+                assert_eq!(next.value("SELECT count(*) FROM heap"), "0");
+            }
+        }
+    }
+}
