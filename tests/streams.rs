@@ -499,6 +499,7 @@ const BURST: usize = 500;
 /// So many clients at once, each with an answer under way and half a request of 20,000 bytes; all
 /// leave. What pgusher held meanwhile, in kB.
 fn burst(pgusher: &Pgusher, database: &support::Database<'_>, count: usize) -> u64 {
+    let files = pgusher.open_files();
     let mut clients: Vec<Raw> = (0..count).map(|_| pgusher.raw(&database.name)).collect();
     for client in &mut clients {
         client.send(&query("SELECT repeat('x', 20000)"));
@@ -509,14 +510,14 @@ fn burst(pgusher: &Pgusher, database: &support::Database<'_>, count: usize) -> u
     }
     let during = pgusher.resident_kb();
     drop(clients);
-    // It has noticed that all are gone when somebody who came after them is served alone.
-    let gone = format!(
+    // Neither they nor their requests are left.
+    let asking = format!(
         "SELECT count(*) FROM pg_stat_activity \
          WHERE datname = '{}' AND state <> 'idle' AND pid <> pg_backend_pid()",
         database.name
     );
-    eventually("the last request has ended", || {
-        database.value(&gone) == "0"
+    eventually("all have left", || {
+        pgusher.open_files() < files + count / 2 && database.value(&asking) == "0"
     });
     during
 }
@@ -531,9 +532,14 @@ both_versions!(
         }
         let database = pg.fresh_database();
         let pgusher = pool_of(pg, 2).start();
-        let most: Vec<u64> = (0..5).map(|_| burst(&pgusher, &database, BURST)).collect();
+        let most: Vec<u64> = (0..8).map(|_| burst(&pgusher, &database, BURST)).collect();
         println!("{most:?} kB with {BURST} clients, {} kB after", pgusher.resident_kb());
-        assert!(most[4] < most[0] + 1_500, "each burst takes more: {most:?} kB");
+        // What leaks is in every one that follows. That one of them meets pages which the allocator
+        // has not swept yet, or finds some swept, says nothing.
+        let mut growth: Vec<_> = most.windows(2).map(|it| it[1] as i64 - it[0] as i64).collect();
+        growth.sort_unstable();
+        let usual = growth[growth.len() / 2];
+        assert!(usual < 300, "each burst takes {usual} kB more: {most:?} kB");
     }
 );
 
