@@ -17,6 +17,9 @@ test: check postgres ## everything that must hold before a change is merged
 	@echo "== traces, which are not built in by default"
 	$(CARGO) test --locked --features traces --lib traces
 	$(CARGO) test --locked --features traces --test traces
+	@echo "== instructions of the hot paths"
+	@if command -v valgrind >/dev/null; then $(MAKE) --no-print-directory counts; \
+		else echo "not counted: valgrind is missing"; fi
 	@echo "== all tests passed"
 
 check: rust ## the gates that need no database: format, lints, layers
@@ -25,8 +28,12 @@ check: rust ## the gates that need no database: format, lints, layers
 	@echo "== lints"
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --all-targets --features traces -- -D warnings
-	@echo "== the pure core builds without a runtime"
-	$(CARGO) check --locked --lib --no-default-features
+	@echo "== the pure core builds without a runtime, and nothing of it is for one"
+	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
+	@echo "== what measures it builds"
+	@for package in counts uring; do \
+		$(CARGO) check --locked --manifest-path benches/$$package/Cargo.toml \
+			--target-dir $${CARGO_TARGET_DIR:-target}/$$package || exit 1; done
 
 rust:
 	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: see https://rustup.rs"; exit 1; }

@@ -46,6 +46,7 @@ use std::path::Path;
 use self::overlay::Overlay;
 pub use self::problems::ConfigErrors;
 use self::problems::Problems;
+#[cfg(feature = "runtime")]
 pub(crate) use self::resolve::cores;
 pub use self::settings::Config;
 

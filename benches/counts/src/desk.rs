@@ -31,7 +31,7 @@ impl Desk {
         let setting = SettingName::new("app.tenant_id").expect("it is a setting's name");
         let policy = Arc::new(Policy::new(setting, Format::Text));
         let settings = vec![(b"app.tenant_id".to_vec(), id.as_bytes().to_vec())];
-        let connection = policy.of_connection(None, settings);
+        let connection = policy.of_connection(&[], settings);
         let known = connection.expect("it is an id").tenant;
         Self::with_tenant("checkout", Some(Tenant { policy, known }))
     }
