@@ -183,7 +183,8 @@ both_versions!(
         before.cut_up(3);
         behind.cut_up(7);
         let way = Way { port: before.port(), database: &database.name, schema: None };
-        assert_same(pg, &way, all_but(&[]));
+        // 64 MiB in small pieces show nothing that 1 MiB does not, and take half a minute.
+        assert_same(pg, &way, all_but(&[&["huge_row"]]));
     }
 );
 
