@@ -104,7 +104,7 @@ pub fn init(log: &Log) -> Result<(), String> {
     let audit = AuditFile::default();
     audit.open(now.audit_file.as_deref())?;
     let (filter, handle) = reload::Layer::new(now.filter(place)?);
-    let lines = fmt::layer().with_writer(stderr);
+    let lines = fmt::layer().with_writer(|| OneLine(stderr()));
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match log.format {
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
         LogFormat::Text => {
@@ -157,6 +157,33 @@ pub fn apply(log: &Log) -> Result<(), String> {
         .filter
         .reload(filter)
         .map_err(|error| format!("{place} cannot be changed: {error}"))
+}
+
+/// What is logged in one go is one line, whatever names clients have thought of.
+struct OneLine<W>(W);
+
+impl<W: Write> Write for OneLine<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = event.strip_suffix(b"\n").unwrap_or(event);
+        if !text.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+            return self.0.write(event);
+        }
+        let mut line = Vec::with_capacity(event.len() + 16);
+        for &byte in text {
+            match byte {
+                b'\n' => line.extend_from_slice(b"\\n"),
+                b'\r' => line.extend_from_slice(b"\\r"),
+                byte => line.push(byte),
+            }
+        }
+        line.extend_from_slice(event.get(text.len()..).unwrap_or_default());
+        self.0.write_all(&line)?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Where audit lines go, if they have a file of their own.
@@ -246,6 +273,21 @@ mod tests {
             Err(format!("PGUSHER_LOG {rest}"))
         );
         assert_eq!(outcome("", None), Err(format!("level in [log] {rest}")));
+    }
+
+    #[test]
+    fn an_event_is_one_line() {
+        for (event, line) in [
+            ("INFO one\n", "INFO one\n"),
+            ("no end", "no end"),
+            ("\n", "\n"),
+            ("x\n2026 INFO forged\r\n", "x\\n2026 INFO forged\\r\n"),
+            ("\r\n\n", "\\r\\n\n"),
+        ] {
+            let mut written = OneLine(Vec::new());
+            written.write_all(event.as_bytes()).unwrap();
+            assert_eq!(String::from_utf8(written.0).unwrap(), line);
+        }
     }
 
     #[test]

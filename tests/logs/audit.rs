@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use serde_json::Value;
 
 use super::{
-    builder, fields, lines, parsed, some_lines,
+    builder, fields, lines, parsed, server, some_lines,
     support::{
         Pgusher, Raw, eventually, message::query, pgusher::Builder, postgres::PASSWORD,
         temp::TempDir,
@@ -69,6 +69,21 @@ fn a_login_is_refused() {
             .starts_with("127.0.0.1:")
     );
     assert!(!pgusher.log_contains("wr0ng") && !pgusher.log_contains(PASSWORD));
+}
+
+/// A name with a line in it stays in the line that tells of it.
+#[test]
+fn nobody_writes_lines_of_his_own() {
+    let pgusher = Pgusher::in_front_of(server())
+        .log_level("info")
+        .only("postgres")
+        .start();
+    let name = "x\r\n2001-01-01T00:00:00Z  INFO pgusher: made up";
+    let refusal = Raw::try_login(pgusher.port(), "app", PASSWORD, name);
+    assert!(refusal.is_err());
+    pgusher.wait_for_log("does not exist");
+    let log = pgusher.log();
+    assert!(!log.lines().any(|line| line.starts_with("2001")), "{log}");
 }
 
 #[test]
