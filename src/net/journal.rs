@@ -335,6 +335,8 @@ pub(crate) const fn is_refusal(kind: Kind) -> bool {
             | Kind::InvalidStartup
             | Kind::InvalidPassword
             | Kind::InvalidToken
+            | Kind::InvalidCertificate
+            | Kind::TlsRequired
             | Kind::NoRule
             | Kind::DatabaseUnknown
             | Kind::TooManyClients

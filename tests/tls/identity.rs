@@ -166,6 +166,7 @@ fn rules_see_tls_and_certificates() {
     assert!(refused(ask(Some(&app), "password=wrong")).contains("password authentication failed"));
     assert!(refused(ask(Some(&other), "")).contains("certificate authentication failed"));
     assert!(refused(ask(None, "")).contains("requires a valid client certificate"));
+    stage.pgusher.wait_for_log("kind=\"InvalidCertificate\"");
     assert_eq!(ask(Some(&other), "user=other"), Ok("in".to_owned()));
     assert!(refused(ask(Some(&app), "user=other")).contains("certificate authentication failed"));
     let plain = psql(&stage.pgusher, "sslmode=disable", "SELECT 1").unwrap_err();
