@@ -195,6 +195,25 @@ both_versions!(who_is_no_proxy_hears_nothing, |pg| {
     assert_eq!(Message::read(&mut stream).tag, b'R');
 });
 
+// A1: who is gone before it was asked where it comes from has proven nothing by that, and what it has
+// said of itself is believed as little.
+both_versions!(who_is_gone_already_is_no_proxy, |pg| {
+    let stage = Stage::new(pg, "\"127.0.0.2/32\"", |it| it);
+    for _ in 0..100 {
+        let mut stream = stage.proxy();
+        let nonsense = b"\0\0\0\x0c\0\x03\0\0abcd".as_slice();
+        let _ = stream.write_all(&[&v1("192.0.2.9"), nonsense].concat());
+        socket2::SockRef::from(&stream)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+    }
+    // Each of them has been served before one that comes after them is.
+    let mut stream = stage.proxy_from("127.0.0.2");
+    stream.write_all(b"nothing of the kind").unwrap();
+    stage.pgusher.wait_for_log("the PROXY header is missing");
+    assert!(!stage.pgusher.log_contains("192.0.2.9"));
+});
+
 // A1, A15: a header that does not come has the login's deadline; what is sent behind an encryption
 // request is refused as ever.
 both_versions!(a_header_has_a_deadline_and_the_rest_its_rules, |pg| {
