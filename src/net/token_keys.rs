@@ -109,6 +109,7 @@ impl TokenKeys {
             KeySource::Known(keys) => return self.judge(tokens, keys, token).await,
             KeySource::Url { .. } => self.issuer.lock().clone().ok_or(Why::NoKeys)?,
         };
+        let heard = issuer.heard();
         let judge = async || match issuer.keys() {
             Some(keys) => self.judge(tokens, &keys, token).await,
             // A text that is no token is none whatever the keys are, and nobody is asked for it.
@@ -121,7 +122,12 @@ impl TokenKeys {
                 }),
         };
         match judge().await {
-            Err(Why::UnknownKey | Why::NoKeys) if issuer.look_again().await => judge().await,
+            // A key may have been replaced by one of the same name, or of none.
+            Err(Why::UnknownKey | Why::NoKeys | Why::Signature)
+                if issuer.look_again(heard).await =>
+            {
+                judge().await
+            }
             judged => judged,
         }
     }
@@ -167,6 +173,8 @@ struct Known {
     failing: Option<Instant>,
     /// How often it has not.
     failures: u64,
+    /// How often there was an answer, or none in time.
+    heard: u64,
     /// When it was asked last.
     asked: Option<Instant>,
     is_asking: bool,
@@ -204,11 +212,20 @@ impl Issuer {
         known.keys.clone().filter(|_| is_good)
     }
 
-    /// Has it asked again, and waits for the answer; false: it was asked a moment ago.
-    async fn look_again(&self) -> bool {
+    /// How often it has answered.
+    fn heard(&self) -> u64 {
+        self.known.lock().heard
+    }
+
+    /// Has it asked again, and waits for the answer, if there is none since `heard`; false: it was
+    /// asked a moment ago.
+    async fn look_again(&self, heard: u64) -> bool {
         let mut answers = self.answers.subscribe();
         {
             let mut known = self.known.lock();
+            if known.heard != heard {
+                return true;
+            }
             let was_asked = known.asked.is_some_and(|at| at.elapsed() < PAUSE);
             if known.is_retired || was_asked && !known.is_asking {
                 return false;
@@ -264,6 +281,7 @@ impl Issuer {
     fn take(&self, url: &KeysUrl, read: Result<KeySet, String>) {
         let mut known = self.known.lock();
         known.is_asking = false;
+        known.heard += 1;
         known.failures += u64::from(read.is_err());
         match read {
             Ok(keys) => {

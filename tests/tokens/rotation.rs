@@ -104,6 +104,21 @@ both_versions!(
 );
 
 both_versions!(
+    /// A key is replaced by one of the same name.
+    same_name, |pg| {
+        let database = pg.fresh_database();
+        let (before, after) = (Signer::new("ES256", "key"), Signer::new("ES256", "key"));
+        let publisher = Publisher::new(&jwks(&[&before]));
+        let pgusher = taking_tokens(pg, &section(&publisher.url("http"), "refresh = \"1h\"")).start();
+        assert!(come(&pgusher, &database, &before).is_ok());
+        publisher.publish(&jwks(&[&after]));
+        eventually("it may be asked again", || come(&pgusher, &database, &after).is_ok());
+        assert_eq!(come(&pgusher, &database, &before).unwrap_err(), REFUSED);
+        assert_eq!(publisher.asked(), 2);
+    }
+);
+
+both_versions!(
     /// That the issuer is down is no reason not to start, nor to send anybody away.
     outage, |pg| {
         let database = pg.fresh_database();
