@@ -211,6 +211,9 @@ impl<K, V> Default for Memory<K, V> {
 impl<K: Eq + Hash + Copy, V: Default + Copy> Memory<K, V> {
     fn get(&mut self, key: &K) -> Option<&mut V> {
         if !self.new.contains_key(key) {
+            if self.new.len() >= MOST {
+                return self.old.get_mut(key);
+            }
             let value = self.old.remove(key)?;
             self.new.insert(*key, value);
         }
@@ -417,6 +420,10 @@ mod tests {
                 assert!(!stage.is_blocked("192.0.2.1", 0));
             }
             stage.fails(&address(number), "a", 0);
+        }
+        // Nor does it grow by those who are asked about only.
+        for number in 0..120_000 {
+            stage.is_blocked(&address(number), 0);
         }
         let Guard {
             addresses, pairs, ..
