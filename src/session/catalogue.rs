@@ -116,6 +116,19 @@ pub(super) fn is_reserved(name: &[u8]) -> bool {
     name.starts_with(PREFIX)
 }
 
+/// Whether such a name may occur in a text. A coarse question that each text is asked, so it looks for
+/// the letter that is least common in SQL, and for names that are written by numbers
+/// (`U&"\0070gusher_1"`).
+pub(super) fn may_name_reserved(text: &[u8]) -> bool {
+    let is_second = |at: usize| {
+        let word = at.checked_sub(1).and_then(|start| text.get(start..));
+        let word = word.and_then(|word| word.get(..PREFIX.len()));
+        word.is_some_and(|word| word.eq_ignore_ascii_case(PREFIX))
+    };
+    memchr::memchr3_iter(b'g', b'G', b'&', text)
+        .any(|at| is_second(at) || text.get(at..at + 2) == Some(b"&\""))
+}
+
 #[derive(Default)]
 struct Shared {
     /// The tables were as now when these were parsed.

@@ -238,19 +238,20 @@ impl Session {
                     body,
                     start: Some(start),
                 };
-                // Who has prepared nothing can name nothing.
-                return match self.names.len() {
-                    0 => self.query(&frame, backend, out),
-                    _ => self.query_by_name(&frame, backend, out),
-                };
+                return self.query_by_name(&frame, backend, out);
             }
             b'F' => {
-                if let Some(verdict) = self.function_of_tenant(backend, out) {
+                if let Some(verdict) = self.function_of_tenant(body, backend, out) {
                     return verdict;
                 }
                 backend.touched(&Touches::of_call(body));
                 leave_batch(backend);
-                Request::Function
+                backend.pipeline.push(Entry {
+                    // It may have set the tenant's setting, where that is not protected.
+                    drops_context: Touches::set_by_call(body).is_some(),
+                    ..Entry::new(Request::Function, Whose::Client)
+                });
+                return Verdict::Forward;
             }
             b'S' => {
                 backend.prepared.batch_ends();

@@ -210,7 +210,9 @@ impl Session {
                 }),
                 ..Parsed::default()
             };
-            parsed.rename(text.and_then(|text| self.rename(text, backend)), rest);
+            if let Some(text) = text {
+                parsed.rename(self.renamed(text, backend)?, rest);
+            }
             return Ok(parsed);
         };
         let Some(text) = text else {
@@ -238,6 +240,7 @@ impl Session {
                 tenant,
                 ..Meaning::UNSURE
             });
+            parsed.rename(self.renamed(text, backend)?, rest);
             return Ok(parsed);
         }
         let mut named = None;
@@ -267,7 +270,7 @@ impl Session {
         let stripped = parsed.stripped.clone();
         let rest = stripped.as_deref().unwrap_or(rest);
         let text = Reader::new(rest).cstr().unwrap_or_default();
-        parsed.rename(self.rename(text, backend), rest);
+        parsed.rename(self.renamed(text, backend)?, rest);
         Ok(parsed)
     }
 
@@ -455,6 +458,11 @@ impl Parsed {
             act: Act::NOTHING,
             ..Meaning::UNSURE
         });
+        if !renamed.touches.is_empty() {
+            let touches = meaning.act.touches.get_or_insert_default();
+            touches.add(&renamed.touches);
+        }
+        meaning.act.drops_context |= renamed.drops_context;
         let types = rest.iter().position(|byte| *byte == 0);
         let types = rest.get(types.unwrap_or(rest.len())..).unwrap_or_default();
         self.stripped = Some([renamed.text.as_slice(), types].concat());

@@ -13,7 +13,7 @@ use super::{
     client::Verdict,
     forward::Frame,
     provide::ensure,
-    reading::{Given, Need, Turn, touches_of_text},
+    reading::{Given, Naming, Need, Turn, touches_of_text},
     rewritten::Rewritten,
     statements::Meaning,
     walk::{Stop, plan},
@@ -178,6 +178,7 @@ impl Session {
     /// A FunctionCall can carry nothing in front of it.
     pub(super) fn function_of_tenant(
         &mut self,
+        body: &[u8],
         backend: &mut Backend,
         out: &mut Output,
     ) -> Option<Verdict> {
@@ -191,6 +192,20 @@ impl Session {
             Opening::Unknown => return Some(Verdict::Stop(Next::Hold)),
             _ => {}
         }
+        if let Some(naming) = Naming::of_call(body) {
+            let refusal = match tenancy.effect_of(&naming, &|_| None) {
+                Ok(None) => None,
+                Ok(Some(_)) => {
+                    let message = "the tenant may not be set by a function call of the protocol";
+                    Some(Error::new(Kind::NotSupported, message).hint("Use SET."))
+                }
+                Err(error) => Some(error),
+            };
+            if let Some(error) = refusal {
+                return Some(self.refuse_request(b'F', error, opening, backend, out));
+            }
+        }
+        let tenancy = self.tenancy.as_deref_mut()?;
         let known = match tenancy.with(None) {
             Ok(Some(known)) => known,
             Ok(None) if tenancy.policy.required => {
@@ -264,7 +279,13 @@ impl Session {
         out: &mut Output,
     ) -> Option<Verdict> {
         let act = &meaning.act;
-        if let Some(verdict) = self.touch_by_bind(meaning, bind, backend, out) {
+        // What will be refused below leaves nothing behind.
+        let parameters = |number: u16| bind.text_parameter(number).map(Box::from);
+        let is_refused = self.tenancy.as_deref().is_some_and(|tenancy| {
+            let effect = |naming| tenancy.effect_of(naming, &parameters);
+            act.namings.iter().any(|naming| effect(naming).is_err())
+        });
+        if !is_refused && let Some(verdict) = self.touch_by_bind(meaning, bind, backend, out) {
             return Some(verdict);
         }
         self.tenancy.as_ref()?;
@@ -303,7 +324,9 @@ impl Session {
         backend.scoping.batch_bound = true;
         backend.scoping.lingers |= act.lingers();
         let ends = act.turn != Turn::Goes || act.drops_context;
-        backend.scoping.in_batch &= !ends || backend.scoping.batch_given;
+        // A context that was given to the session outlives a COMMIT, but not a RESET.
+        let outlives = backend.scoping.batch_given && act.namings.is_empty();
+        backend.scoping.in_batch &= !ends || outlives;
         backend.scoping.batch_drops |= act.drops_context;
         if let Some(tenancy) = self.tenancy.as_deref_mut() {
             if ends_transaction {

@@ -46,7 +46,10 @@ impl Session {
         let own = self.tenancy.as_deref().map(|it| &it.policy.setting);
         let resolve = |name: &Given| match name {
             Given::Text(name) => Some(name.clone()),
-            Given::Parameter(number) => bind.text_parameter(*number).map(Box::from),
+            // Of a parameter of the type `character` the blanks behind it are none.
+            Given::Parameter(number) => bind
+                .text_parameter(*number)
+                .map(|name| Box::from(name.trim_ascii_end())),
             _ => None,
         };
         backend.doubts.add(touches, held, resolve);

@@ -133,7 +133,8 @@ impl Act {
             touches: touches_of(statement, text, setting),
             by_tag: statement.kind == Kind::Unsure,
             is_own_set: false,
-            drops_context: statement.kind.may_commit_inside(),
+            // What is not certainly read rightly may even end the transaction.
+            drops_context: statement.kind.may_commit_inside() || statement.kind == Kind::Unsure,
             sets: false,
             changes_dialect: matches!(
                 statement.kind,
@@ -144,9 +145,11 @@ impl Act {
         act.read_setting(&statement.kind, setting);
         act.read_calls(statement, setting);
         let begins = |word: &[u8]| begins_with(statement, text, word);
+        // An UPDATE of the view sets settings. What is not certainly read rightly may be a SET.
         let view = statement.notable.settings_view && !begins(b"select");
-        if view && mentions(statement, text, setting) {
-            // An UPDATE of the view sets settings.
+        let own = text.get(statement.span.clone()).unwrap_or_default();
+        let may_set = view || statement.kind == Kind::Unsure && sql::may_set(own);
+        if may_set && mentions(statement, text, setting) {
             act.namings.push(Naming::UNKNOWN);
         }
         // SHOW is asked between BEGIN and SET TRANSACTION, and must not be what takes the snapshot.
@@ -229,6 +232,16 @@ impl Naming {
         local: Given::Unknown,
         in_passing: false,
     };
+
+    /// What a FunctionCall sets, if it is one of `set_config`.
+    pub(super) fn of_call(body: &[u8]) -> Option<Self> {
+        let name = Touches::set_by_call(body)?;
+        let name = name.map_or(Given::Unknown, |name| Given::Text(name.into()));
+        Some(Self {
+            name: Some(name),
+            ..Self::UNKNOWN
+        })
+    }
 
     fn of(value: Given, scope: Scope) -> Self {
         let local: &[u8] = if scope == Scope::Local { b"on" } else { b"off" };

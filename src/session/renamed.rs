@@ -7,14 +7,17 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     Backend, Entry, Next, Output, Request, Session, Status, Whose,
-    catalogue::Statement,
+    catalogue::{self, Statement},
     client::Verdict,
     forward::Frame,
     prepared::Has,
     provide::{end_batch, ensure, flush},
+    reading::{Act, Naming},
     shape::{Compared, describe},
+    touches::Touches,
 };
 use crate::{
+    error::{Error, Kind},
     sql,
     wire::{
         frame::{HEADER, Header},
@@ -51,12 +54,43 @@ pub(super) struct Renamed {
     pub(super) uses: Vec<Arc<Statement>>,
     /// What it deallocates, in order.
     pub(super) deallocates: Vec<Option<Box<[u8]>>>,
+    /// What the statements that it executes may change of the session.
+    pub(super) touches: Touches,
+    /// What they set of the tenant's setting.
+    pub(super) namings: Vec<Naming>,
+    /// What comes behind them needs the context anew.
+    pub(super) drops_context: bool,
+    /// It names a statement that is pgusher's own, or another client's.
+    pub(super) is_reserved: bool,
+}
+
+impl Renamed {
+    fn executes(&mut self, act: &Act) {
+        self.namings.extend_from_slice(&act.namings);
+        self.drops_context |= act.drops_context;
+        if let Some(touches) = &act.touches {
+            self.touches.add(&touches.without_parameters());
+        }
+    }
+
+    fn is_nothing(&self) -> bool {
+        !self.is_reserved
+            && !self.drops_context
+            && self.uses.is_empty()
+            && self.namings.is_empty()
+            && self.touches.is_empty()
+            && self.deallocates.iter().all(Option::is_none)
+    }
 }
 
 impl Session {
     /// `text` with the names that the server knows; `None` = it is as it is.
-    pub(super) fn rename(&self, text: &[u8], backend: &Backend) -> Option<Renamed> {
-        if self.names.len() == 0 || !sql::may_name_prepared(text) {
+    fn rename(&self, text: &[u8], backend: &Backend) -> Option<Renamed> {
+        // Who has prepared nothing can name nothing of its own, and is asked only what costs little.
+        if self.names.len() == 0 && !catalogue::may_name_reserved(text) {
+            return None;
+        }
+        if !sql::may_name_prepared(text) {
             return None;
         }
         let dialect = self.dialect.sql;
@@ -64,6 +98,10 @@ impl Session {
             text: Vec::with_capacity(text.len() + 16),
             uses: Vec::new(),
             deallocates: Vec::new(),
+            touches: Touches::default(),
+            namings: Vec::new(),
+            drops_context: false,
+            is_reserved: false,
         };
         let mut copied = 0;
         for statement in sql::statements(text, dialect) {
@@ -75,7 +113,10 @@ impl Session {
             if named.gives_up {
                 let name = known.as_ref().map(|_| Box::from(named.name.as_ref()));
                 renamed.deallocates.push(name);
+            } else if let Some(meaning) = self.names.meaning(&named.name) {
+                renamed.executes(&meaning.act);
             }
+            renamed.is_reserved |= known.is_none() && catalogue::is_reserved(&named.name);
             if let Some(known) = known
                 && !self.goes_by(&named.name, &known, backend)
             {
@@ -88,8 +129,35 @@ impl Session {
             }
         }
         renamed.text.extend_from_slice(text.get(copied..)?);
-        let names_any = !renamed.uses.is_empty() || renamed.deallocates.iter().any(Option::is_some);
-        names_any.then_some(renamed)
+        (!renamed.is_nothing()).then_some(renamed)
+    }
+
+    /// The same, if it may name what it names.
+    pub(super) fn renamed(&self, text: &[u8], backend: &Backend) -> Result<Option<Renamed>, Error> {
+        let renamed = self.rename(text, backend);
+        if let Some(renamed) = &renamed {
+            self.may_name(renamed)?;
+        }
+        Ok(renamed)
+    }
+
+    /// Whether a text may execute and deallocate what it names.
+    fn may_name(&self, renamed: &Renamed) -> Result<(), Error> {
+        if renamed.is_reserved {
+            let message = "prepared statements whose names begin with \"pgusher_\" are pgusher's";
+            return Err(Error::new(Kind::NotSupported, message));
+        }
+        let Some(tenancy) = self.tenancy.as_deref() else {
+            return Ok(());
+        };
+        for naming in &renamed.namings {
+            if tenancy.effect_of(naming, &|_| None)?.is_some() {
+                let message = "EXECUTE of a prepared statement that sets the tenant";
+                return Err(Error::new(Kind::NotSupported, message)
+                    .hint("Set the tenant with SET, or run the statement by Bind."));
+            }
+        }
+        Ok(())
     }
 
     /// The client's name for what a server calls `server_name`.
@@ -107,12 +175,24 @@ impl Session {
         backend: &mut Backend,
         out: &mut Output,
     ) -> Verdict {
-        let text = frame.query_text().filter(|_| !backend.pipeline.is_open());
+        let text = frame.query_text();
         let Some(renamed) = text.and_then(|text| self.rename(text, backend)) else {
             return self.query(frame, backend, out);
         };
-        if !backend.pipeline.is_empty() {
+        let in_batch = backend.pipeline.is_open();
+        if !backend.pipeline.is_empty() && !in_batch {
             return Verdict::Stop(Next::Hold);
+        }
+        let may_name = self.may_name(&renamed);
+        let may_keep = may_name.and_then(|()| self.may_keep(&renamed.touches, backend));
+        if let Err(error) = may_keep {
+            let opening = self.opening(backend);
+            return self.refuse_request(b'Q', error, opening, backend, out);
+        }
+        if in_batch {
+            // Its names stay as they are: only those that the server knows mean anything there.
+            backend.touched(&renamed.touches);
+            return self.query(frame, backend, out);
         }
         if backend.status != Status::Failed
             && renamed
@@ -156,9 +236,11 @@ impl Session {
         };
         if matches!(verdict, Verdict::Rewritten) {
             let count = u16::try_from(renamed.deallocates.len()).unwrap_or(u16::MAX);
-            backend
-                .pipeline
-                .mark_last(|entry| entry.deallocates = count);
+            backend.touched(&renamed.touches);
+            backend.pipeline.mark_last(|entry| {
+                entry.deallocates = count;
+                entry.drops_context |= renamed.drops_context;
+            });
             self.deallocations.sent.extend(renamed.deallocates);
         }
         verdict

@@ -273,7 +273,8 @@ impl Tenancy {
         }
         match naming.name.as_ref().map(&resolve) {
             None => {}
-            Some(Given::Text(name)) if self.policy.setting.is(&name) => {}
+            // Of a parameter of the type `character` the blanks behind it are none.
+            Some(Given::Text(name)) if self.policy.setting.is(name.trim_ascii_end()) => {}
             Some(Given::Unknown) => return self.unknown_name(),
             Some(_) => return Ok(None),
         }

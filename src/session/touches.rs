@@ -150,6 +150,9 @@ pub(super) struct Touches {
     pub(super) own_names: bool,
 }
 
+/// The number of `set_config` among PostgreSQL's functions.
+const SET_CONFIG: u32 = 2078;
+
 /// These are of the transaction, whatever their names say; `seed` cannot be asked for, and
 /// `is_superuser` not be set.
 const OF_TRANSACTION: [&[u8]; 5] = [
@@ -313,6 +316,15 @@ impl Touches {
         self.settings.push(Touched { name, resets });
     }
 
+    /// What another text changes by running the statement: its own parameters are others.
+    pub(super) fn without_parameters(&self) -> Self {
+        let mut touches = self.clone();
+        let is_text = |touched: &Touched| matches!(touched.name, Given::Text(_));
+        touches.unknown |= !touches.settings.iter().all(is_text);
+        touches.settings.retain(is_text);
+        touches
+    }
+
     /// Adds what another statement may change.
     pub(super) fn add(&mut self, other: &Self) {
         if other.resets_all {
@@ -333,15 +345,20 @@ impl Touches {
         self.own_names |= other.own_names;
     }
 
+    /// The setting that a FunctionCall sets, if it sets one; `Some(None)`: one that cannot be told.
+    pub(super) fn set_by_call(body: &[u8]) -> Option<Option<&[u8]>> {
+        let mut reader = Reader::new(body);
+        let sets = reader.u32() == Ok(SET_CONFIG);
+        sets.then(|| first_argument(reader).ok())
+    }
+
     /// What a FunctionCall may change: PostgreSQL's own functions have the same numbers everywhere.
     pub(super) fn of_call(body: &[u8]) -> Self {
-        const SET_CONFIG: u32 = 2078;
         let mut touches = Self::default();
-        let mut reader = Reader::new(body);
-        match reader.u32() {
-            Ok(SET_CONFIG) => match first_argument(reader) {
-                Ok(name) => touches.setting(name, true),
-                Err(Malformed) => touches.unknown = true,
+        match Reader::new(body).u32() {
+            Ok(SET_CONFIG) => match Self::set_by_call(body).flatten() {
+                Some(name) => touches.setting(name, true),
+                None => touches.unknown = true,
             },
             Ok(2880..=2883 | 2886..=2889) => touches.takes = Holds::LOCKS,
             Ok(2884 | 2885 | 2890..=2892) => touches.frees = Holds::LOCKS,

@@ -113,6 +113,16 @@ pub fn may_name_prepared(text: &[u8]) -> bool {
     occurs(text, b"execute") || occurs(text, b"deallocate")
 }
 
+/// Whether a text may set a setting, by `SET`, `RESET` or `set_config`. A coarse question too.
+pub fn may_set(text: &[u8]) -> bool {
+    let sets = |four: &[u8]| {
+        let (word, next) = four.split_at_checked(3).unwrap_or((four, b""));
+        // `current_setting` only looks.
+        word.eq_ignore_ascii_case(b"set") && !next.eq_ignore_ascii_case(b"t")
+    };
+    text.windows(4).any(sets) || occurs(text, b"u&\"")
+}
+
 /// Does `needle` occur, in whatever case? Looks for its rarest byte first.
 pub(super) fn occurs(text: &[u8], needle: &[u8]) -> bool {
     let rarest = needle

@@ -27,7 +27,7 @@ mod vacates;
 
 pub use classify::{CopyWay, Discard, Kind, Name, Scope, Value, names_prepared};
 pub use lexer::Dialect;
-pub use mention::{Hints, LONGEST_HINT, may_name_prepared, may_touch_session, mentions};
+pub use mention::{Hints, LONGEST_HINT, may_name_prepared, may_set, may_touch_session, mentions};
 pub use notable::{Argument, Notable, SetConfig};
 pub use repeat::{changes_only_data, is_repeatable};
 pub use statement::{Statement, Statements, statements};

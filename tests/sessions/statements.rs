@@ -53,6 +53,7 @@ both_versions! {
                 ("Close of what SQL deallocated", vec![one(), tell("DEALLOCATE s"), batch(&[close(b'S', "s")]), one(), run("s")]),
                 ("EXECUTE of a SET", vec![prepare("s", "SET work_mem = '1234kB'"), tell("EXECUTE s"), tell("SHOW work_mem")]),
                 ("EXECUTE of a set_config", vec![prepare("s", "SELECT set_config('work_mem', $1, false)"), tell("EXECUTE s('1234kB')"), tell("SHOW work_mem")]),
+                ("EXECUTE of a set_config of one's own", vec![prepare("s", "SELECT set_config('my.user', 'alice', false)"), tell("EXECUTE s"), tell("SELECT current_setting('my.user', true)")]),
                 ("EXECUTE of a lock", vec![prepare("s", "SELECT pg_advisory_lock(1)"), tell("EXECUTE s"), tell("SELECT pg_advisory_unlock(1)"), tell("SELECT 1")]),
                 ("EXECUTE of LISTEN", vec![prepare("s", "LISTEN news"), run("s"), tell("NOTIFY news"), tell("UNLISTEN news"), run("s"), tell("UNLISTEN *")]),
                 ("a block", vec![tell("BEGIN"), one(), run("s"), tell("EXECUTE s"), tell("DEALLOCATE s"), run("s"), tell("ROLLBACK"), run("s")]),

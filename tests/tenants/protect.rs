@@ -4,7 +4,9 @@ use crate::{
     SEEN, client_of, error_in, login,
     support::{
         both_versions,
-        message::{bind, execute, extended, parse, query, sync},
+        message::{
+            bind, execute, extended, function_call, message, parse, parse_typed, query, sync,
+        },
     },
     with_tenants,
 };
@@ -87,6 +89,85 @@ both_versions! {
         let heard = acme.ask(&run(b"app.tenant_id", b"acme"));
         assert!(heard.text().matches("D acme").count() == 2, "{heard:?}");
         assert_eq!(acme.ask(&query("SET app.tenant_id = 'acme'")).types(), "C Z:I");
+        assert_eq!(acme.value(SEEN), "acme");
+    }
+}
+
+both_versions! {
+    /// What has no text of its own, or one that is hard to read, is no way around it either (J2).
+    changes_in_disguise, |server| {
+        let database = server.fresh_database();
+        let pgusher = with_tenants(server, "").start();
+        let mut acme = client_of("acme", &pgusher, &database);
+        let mut globex = client_of("globex", &pgusher, &database);
+        let batch = |sql: &str| [extended(sql, &[]), sync()].concat();
+        // By now each connection has the statement that gives the context.
+        for client in [&mut acme, &mut globex] {
+            client.ask(&batch(SEEN));
+        }
+        acme.ask(&[parse("s", "SELECT set_config('app.tenant_id', 'globex', true)"), sync()].concat());
+        acme.ask(&[parse("all", "RESET ALL"), sync()].concat());
+        let set = |name: &[u8]| function_call(2078, &[Some(name), Some(b"globex"), Some(b"true")]);
+        let blank = [
+            parse_typed("", "SELECT set_config($1, 'globex', true)", &[1042]),
+            bind("", "", &[Some(b"app.tenant_id ")]), execute("", 0), sync(),
+        ].concat();
+        let mut attempts = vec![
+            ("E:42501", query("EXECUTE s")),
+            ("E:42501", query(&format!("EXECUTE s; {SEEN}"))),
+            ("E:42501", query("EXPLAIN ANALYZE EXECUTE s")),
+            ("E:42501", batch("EXECUTE s")),
+            ("E:42501", set(b"app.tenant_id")),
+            ("E:42501", set(b"APP.Tenant_Id")),
+            ("E:42501", blank),
+        ];
+        for name in (0..8).map(|number| format!("pgusher_{number}")) {
+            let in_capitals = name.to_uppercase();
+            for (wanted, text) in [
+                ("E:0A000", format!("EXECUTE {name}('app.tenant_id', 'globex')")),
+                ("E:0A000", format!("DEALLOCATE {name}")),
+                ("E:0A000", format!("EXPLAIN EXECUTE {in_capitals}")),
+                ("E:42501", format!("EXECUTE U&\"\\0070{}\"", &name[1..])),
+            ] {
+                attempts.extend([(wanted, query(&text)), (wanted, batch(&text))]);
+            }
+        }
+        for (wanted, bytes) in &attempts {
+            let shown = bytes.escape_ascii();
+            let (types, _) = error_in(&mut acme, bytes);
+            assert!(types.contains(wanted) && types.ends_with("Z:I"), "{shown}: {types}");
+            assert_eq!(acme.value(SEEN), "acme", "{shown}");
+            acme.rows("BEGIN; SELECT 1");
+            let (types, _) = error_in(&mut acme, bytes);
+            assert!(types.contains(wanted) && types.ends_with("Z:E"), "{shown} in a block: {types}");
+            acme.rows("ROLLBACK");
+            assert!(acme.ask(&batch(SEEN)).text().contains("D acme"), "{shown}");
+            assert_eq!(globex.value(SEEN), "globex", "{shown}");
+            assert!(globex.ask(&batch(SEEN)).text().contains("D globex"), "{shown}");
+        }
+        // Within a batch, too.
+        let inside = [extended("SELECT 1", &[]), query("EXECUTE pgusher_1"), sync()].concat();
+        acme.send(&inside);
+        let heard = acme.transcript().types();
+        assert!(heard.ends_with("E:0A000 Z:I") || heard.ends_with("E:0A000 Z:T"), "{heard}");
+        acme.transcript();
+        // Another setting may be set, and RESET ALL be prepared: the context is there again.
+        acme.rows("BEGIN; SELECT 1");
+        assert_eq!(acme.ask(&set(b"my.own")).types(), "V Z:T");
+        assert_eq!(acme.value(SEEN), "acme");
+        acme.rows("EXECUTE \"all\"");
+        assert_eq!(acme.value(SEEN), "acme");
+        acme.rows("COMMIT");
+        // In an encoding in which a backslash may be half of a letter.
+        acme.rows("SET client_encoding = 'SJIS'");
+        for sql in ["SET app.tenant_id = 'globex' /*?*/", "SET app.tenant_id = 'globex' /*?*/; SELECT 1"] {
+            let text: Vec<u8> = sql.bytes().map(|byte| if byte == b'?' { 0xb1 } else { byte }).collect();
+            let bytes = message(b'Q', &[&text[..], b"\0"].concat());
+            assert_eq!(error_in(&mut acme, &bytes).0, "E:42501 Z:I", "{sql}");
+            acme.rows("BEGIN; SELECT 1");
+            assert_eq!(error_in(&mut acme, &bytes).0, "E:42501 Z:E", "{sql}");
+            acme.rows("ROLLBACK");
+        }
         assert_eq!(acme.value(SEEN), "acme");
     }
 }
