@@ -316,9 +316,13 @@ impl Touches {
         self.settings.push(Touched { name, resets });
     }
 
-    /// What another text changes by running the statement: its own parameters are others.
+    /// What another text changes by running the statement: its own parameters are others, and it
+    /// goes by a number already.
     pub(super) fn without_parameters(&self) -> Self {
-        let mut touches = self.clone();
+        let mut touches = Self {
+            own_names: false,
+            ..self.clone()
+        };
         let is_text = |touched: &Touched| matches!(touched.name, Given::Text(_));
         touches.unknown |= !touches.settings.iter().all(is_text);
         touches.settings.retain(is_text);
