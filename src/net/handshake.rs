@@ -228,14 +228,15 @@ async fn log_in(
                 .into());
         };
         let shown = async {
+            // One that is gone already has no address, and must not be taken for a unix socket, nor
+            // for a proxy: what it has sent can still be read.
+            if dialogue.source().is_none() && !dialogue.stream().is_unix() {
+                return Err(End::Silent);
+            }
             if door == Door::Proxies {
                 opening::announced(lobby, dialogue).await?;
             }
             let from = dialogue.source();
-            // One that is gone already has no address, and must not be taken for a unix socket.
-            if from.is_none() && !dialogue.stream().is_unix() {
-                return Err(End::Silent);
-            }
             if !lobby.gate.connects(terms, from) {
                 let message = "too many connections from this address";
                 return Err(Error::new(Kind::TooManyClients, message).into());

@@ -34,10 +34,6 @@ pub(super) struct Opened {
 pub(super) async fn announced(lobby: &Lobby, dialogue: &mut Dialogue) -> Result<(), End> {
     let noted = |text: String| End::Noted(Error::new(Kind::ProtocolViolation, text));
     let from = dialogue.source();
-    // One that is gone already has no address, and what it has sent can still be read.
-    if from.is_none() && !dialogue.stream().is_unix() {
-        return Err(End::Silent);
-    }
     let config = lobby.config();
     let is_proxy = |from| config.listen.proxies.iter().any(|it| it.has(from));
     if !from.is_none_or(is_proxy) {
