@@ -47,7 +47,7 @@ impl Deallocations {
 }
 
 /// A text in which names were replaced.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Renamed {
     pub(super) text: Vec<u8>,
     /// The statements that it names.
@@ -96,12 +96,7 @@ impl Session {
         let dialect = self.dialect.sql;
         let mut renamed = Renamed {
             text: Vec::with_capacity(text.len() + 16),
-            uses: Vec::new(),
-            deallocates: Vec::new(),
-            touches: Touches::default(),
-            namings: Vec::new(),
-            drops_context: false,
-            is_reserved: false,
+            ..Renamed::default()
         };
         let mut copied = 0;
         for statement in sql::statements(text, dialect) {
