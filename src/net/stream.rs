@@ -4,15 +4,16 @@ use std::{
     io::{self, IoSlice, Read, Write},
     mem::MaybeUninit,
     net::SocketAddr,
-    pin::Pin,
+    os::fd::{AsFd, BorrowedFd},
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
+use rustix::net::{RecvFlags, SendFlags};
 use rustls::Connection;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    io::{AsyncRead, Interest, ReadBuf},
+    io::{Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 
@@ -286,52 +287,65 @@ impl Socket {
         self.bare().peek(&mut [MaybeUninit::uninit()])
     }
 
-    /// A stream that has just moved between workers is not known to be writable yet; mostly it is.
-    fn or_at_once(
+    /// Calls `act` if the socket is ready for it, as far as the runtime knows, and tells the runtime
+    /// if it was not. The calls go to the kernel directly: those of libc look each time whether their
+    /// thread is to be cancelled.
+    fn when<T>(
         &self,
-        written: io::Result<usize>,
-        write: impl FnOnce(&socket2::Socket) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        match written {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => write(&self.bare()),
+        interest: Interest,
+        act: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        match self {
+            Self::Tcp(stream) => stream.try_io(interest, || act(stream.as_fd())),
+            Self::Unix(stream) => stream.try_io(interest, || act(stream.as_fd())),
+        }
+    }
+
+    /// Writes. A stream that has just moved between workers is not known to be writable yet; mostly
+    /// it is.
+    fn or_at_once(&self, write: impl Fn(BorrowedFd<'_>) -> io::Result<usize>) -> io::Result<usize> {
+        match self.when(Interest::WRITABLE, &write) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => write(self.as_fd()),
             written => written,
         }
     }
 }
 
-impl Read for Socket {
-    /// `poll_read` and not `try_read`: a read that does not fill the buffer tells it that the
-    /// socket is empty, where `try_read` would ask the kernel once more. It is given no task to
-    /// wake; whoever wants to be woken polls for it.
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let mut room = ReadBuf::new(buf);
-        let mut cx = Context::from_waker(Waker::noop());
-        let read = match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(&mut cx, &mut room),
-            Self::Unix(stream) => Pin::new(stream).poll_read(&mut cx, &mut room),
-        };
-        match read {
-            Poll::Ready(outcome) => outcome.map(|()| room.filled().len()),
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
         }
+    }
+}
+
+impl Read for Socket {
+    /// Who reads less than it has room for has emptied the socket. The runtime is told so as if the
+    /// kernel had been asked once more, and nobody need ask it.
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let room = buf.len();
+        let mut last = None;
+        let outcome = self.when(Interest::READABLE, |socket| {
+            let (read, _) = rustix::net::recv(socket, &mut *buf, RecvFlags::empty())?;
+            if 0 < read && read < room {
+                last = Some(read);
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(read)
+        });
+        last.map_or(outcome, Ok)
     }
 }
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = match self {
-            Self::Tcp(stream) => stream.try_write(bytes),
-            Self::Unix(stream) => stream.try_write(bytes),
-        };
-        self.or_at_once(written, |mut socket| socket.write(bytes))
+        // Rust's programs ignore SIGPIPE.
+        self.or_at_once(|socket| Ok(rustix::net::send(socket, bytes, SendFlags::empty())?))
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let written = match self {
-            Self::Tcp(stream) => stream.try_write_vectored(slices),
-            Self::Unix(stream) => stream.try_write_vectored(slices),
-        };
-        self.or_at_once(written, |mut socket| socket.write_vectored(slices))
+        self.or_at_once(|socket| Ok(rustix::io::writev(socket, slices)?))
     }
 
     fn flush(&mut self) -> io::Result<()> {
