@@ -116,12 +116,8 @@ impl Member {
         }
     }
 
-    /// Brings what it has used up to now.
-    fn count(&mut self, now: Instant) {
-        if self.counted == now {
-            return;
-        }
-        let passed = nanos(now.saturating_duration_since(self.counted));
+    /// Brings what it has used up to now, which is so many nanoseconds after it was counted.
+    fn count(&mut self, passed: u64, now: Instant) {
         self.counted = self.counted.max(now);
         let spent = passed.saturating_mul(self.extra() as u64);
         self.used += spent.div_ceil(self.weight());
@@ -214,21 +210,26 @@ struct Common {
 impl Common {
     /// The clock goes on for those who rest as fast as for those who share: or else whoever comes
     /// ever anew would always come before those who wait.
-    fn go_on(&mut self, now: Instant) {
-        if self.clocked == Some(now) {
-            return;
-        }
-        let since = self.clocked.unwrap_or(now);
+    fn go_on(&mut self, passed: u64, since: Instant, now: Instant) {
         self.clocked = Some(since.max(now));
-        let passed = nanos(now.saturating_duration_since(since));
         let spent = passed.saturating_mul(self.sums.extra as u64);
         self.clock += spent.checked_div(self.sums.weight).unwrap_or_default();
     }
 
     /// Brings what a party has used up to now.
     fn count(&mut self, member: &mut Member, now: Instant) {
-        self.go_on(now);
-        member.count(now);
+        let since = self.clocked.unwrap_or(now);
+        if since == now && member.counted == now {
+            return;
+        }
+        let passed = nanos(now.saturating_duration_since(since));
+        // Of a single party, which is the rule, both are counted each time.
+        let its = match member.counted == since {
+            true => passed,
+            false => nanos(now.saturating_duration_since(member.counted)),
+        };
+        self.go_on(passed, since, now);
+        member.count(its, now);
     }
 
     /// Changes a party, and the sums with it, after what it has used so far was counted.
