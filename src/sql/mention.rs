@@ -1,6 +1,6 @@
 //! Does a text name a setting? A coarse question, asked before finer ones.
 
-use memchr::{memchr_iter, memchr2_iter};
+use memchr::{memchr2_iter, memchr3_iter};
 
 /// Whether a text may spell this name: `false` means that no name or plain string in it does.
 ///
@@ -30,15 +30,18 @@ pub fn may_touch_session(text: &[u8]) -> bool {
             .and_then(|start| text.get(start..at))
             .is_some_and(|found| found.eq_ignore_ascii_case(part))
     };
-    // Another statement follows, or a name in Unicode escapes.
-    memchr2_iter(b';', b'&', text)
-        .any(|at| follows(at, b"\"") || text.get(at) == Some(&b';') && at + 1 < text.len())
-        || memchr_iter(b'_', text).any(|at| {
+    memchr3_iter(b';', b'&', b'_', text).any(|at| match text.get(at) {
+        // Another statement follows.
+        Some(b';') => at + 1 < text.len(),
+        // A name in Unicode escapes.
+        Some(b'&') => follows(at, b"\""),
+        _ => {
             follows(at, b"config")
                 || follows(at, b"advisory")
                 || follows(at, b"settings")
                 || follows(at, b"prepared")
-        })
+        }
+    })
         // `INTO TEMPORARY`, `pg_temp`
         || memchr2_iter(b'p', b'P', text).any(|at| precedes(at, b"tem"))
 }
