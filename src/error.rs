@@ -152,9 +152,14 @@ kinds! {
     NotSupported          "0A000" Error Client   "pgusher does not offer this: in the pool's mode, or on the console.";
 }
 
-/// An error with its words. What it holds is fit to be shown to the client.
+/// An error with its words, which lie elsewhere: whatever may be an error is passed on for every message,
+/// and seldom is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error {
+pub struct Error(Box<Words>);
+
+/// What an error says. All of it is fit to be shown to the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words {
     /// The row of the table.
     pub kind: Kind,
     /// One line, lower case, as PostgreSQL writes its own.
@@ -168,25 +173,25 @@ pub struct Error {
 impl Error {
     /// An error that says `message`.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Words {
             kind,
             message: message.into(),
             detail: None,
             hint: None,
-        }
+        }))
     }
 
     /// Adds a DETAIL.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
+        self.0.detail = Some(detail.into());
         self
     }
 
     /// Adds a HINT.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 
@@ -206,6 +211,14 @@ impl Error {
             routine: self.kind.routine(),
         };
         write::report(out, b'E', &report);
+    }
+}
+
+impl std::ops::Deref for Error {
+    type Target = Words;
+
+    fn deref(&self) -> &Words {
+        &self.0
     }
 }
 

@@ -38,7 +38,10 @@ fn show(name: &str, most: usize) -> Command {
 fn refusal(text: &str) -> (String, String) {
     let error = read(text.as_bytes()).expect_err(text);
     assert_eq!(error.kind, Kind::ConsoleSyntax, "{text}");
-    (error.message, error.hint.unwrap_or_default())
+    (
+        error.message.clone(),
+        error.hint.clone().unwrap_or_default(),
+    )
 }
 
 #[test]

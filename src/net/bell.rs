@@ -42,7 +42,7 @@ pub(crate) enum Tray {
     /// It has been served.
     Granted(Lease),
     /// It waits in vain.
-    Refused(Box<Error>),
+    Refused(Error),
 }
 
 /// One client's bell.
@@ -142,7 +142,7 @@ impl Bell {
             if !matches!(*tray, Tray::Empty) {
                 return;
             }
-            *tray = Tray::Refused(Box::new(error));
+            *tray = Tray::Refused(error);
         }
         self.ring(ring::TRAY);
     }

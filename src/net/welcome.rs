@@ -239,7 +239,7 @@ async fn read_answer(
         match progress.next {
             Next::Lost(error) if error.kind == Kind::SettingLost => {
                 let hint = "The setting came with the startup message (or its options).";
-                let said = error.detail.unwrap_or(error.message);
+                let said = error.detail.as_ref().unwrap_or(&error.message);
                 Err(Error::new(Kind::StartupSetting, said).hint(hint))
             }
             Next::Lost(error) => Err(error),
@@ -309,7 +309,7 @@ async fn acquire(pool: &Arc<Pool>, bell: &Arc<Bell>, party: &Party) -> Result<Le
     drop(queued);
     match tray {
         Ok(Tray::Granted(lease)) => home(lease),
-        Ok(Tray::Refused(error)) => Err(*error),
+        Ok(Tray::Refused(error)) => Err(error),
         Ok(_) | Err(_) => {
             let message = format!(
                 "no server connection became free within {patience:?} (query_wait_timeout)"

@@ -22,7 +22,7 @@ pub(super) enum Fate {
     Whole,
     /// A transaction block (`true`), or a batch or the session's state outside of one, was lost
     /// while the client was silent; the next message hears why.
-    Owed(Box<Error>, bool),
+    Owed(Error, bool),
     /// It was lost and the client knows; PostgreSQL itself will answer what follows, out of a
     /// transaction that was made to fail ([`write_tombstone`]).
     Failed,
@@ -85,14 +85,14 @@ impl Session {
             (_, Answered::InBatch) => self.skipping = true,
             (true, _) if has_heard => self.skipping = true,
             // Nobody has: the next message will.
-            (true, _) => self.fate = Fate::Owed(Box::new(error), in_block),
+            (true, _) => self.fate = Fate::Owed(error, in_block),
             // It knows already that its transaction has failed, if it has.
             (false, Answered::Nothing) if backend.status == Status::Open => {
-                self.fate = Fate::Owed(Box::new(error), true);
+                self.fate = Fate::Owed(error, true);
             }
             // Its locks, its temporary tables and whatever else it held there are gone.
             (false, Answered::Nothing) if had_state && !in_block => {
-                self.fate = Fate::Owed(Box::new(error), false);
+                self.fate = Fate::Owed(error, false);
             }
             _ => {}
         }

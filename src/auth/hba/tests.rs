@@ -47,7 +47,7 @@ fn judge(rules: &Rules, who: &str) -> String {
         Ok(method) => format!("{method:?}"),
         Err(error) => {
             assert_eq!(error.kind.code(), "28000");
-            error.message
+            error.message.clone()
         }
     }
 }

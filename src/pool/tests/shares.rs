@@ -196,7 +196,7 @@ fn a_partys_queue_is_full_by_itself() {
     let [one, two] = [1, 2].map(|number| party(number, share));
     let mut wait = |party: &Party| match books.ask(id, party, 0, now) {
         Asked::Wait => Ok(books.wait(id, party, 0, "w", now).unwrap()),
-        Asked::Refused(error) => Err(error.message),
+        Asked::Refused(error) => Err(error.message.clone()),
         Asked::Granted(_) => panic!("there is none"),
     };
     let full = |whose, most| {
