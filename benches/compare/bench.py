@@ -58,7 +58,7 @@ class Bench:
         if name in FLOORS:
             return contenders.Floor(self.server, FLOORS[name])
         if name in peers.PEERS:
-            return peers.find(name, self.server)
+            return peers.find(name, self.server, self.directory)
         if name.startswith("pgusher"):
             workers = 2 if name.startswith(TWO) else 1
             binary, tenants = contenders.find_pgusher(), name.endswith(TENANTS)

@@ -306,12 +306,12 @@ def find_pgbouncer(directory):
     if on_path and numbers(pgbouncer_version([on_path])) >= PREPARES:
         return [on_path]
     try:
-        newer = debian.pgbouncer(os.path.join(target_directory(), "bench"), directory)
+        newer = debian.PGBOUNCER.command(os.path.join(target_directory(), "bench"), directory)
         # It says so here if it does not run on this system.
         pgbouncer_version(newer)
         return newer
     except (Failed, OSError) as why:
-        print(f"no PgBouncer of Debian {debian.SUITE}: {why}", file=sys.stderr, flush=True)
+        print(f"no PgBouncer of Debian {debian.PGBOUNCER.suite}: {why}", file=sys.stderr, flush=True)
     if on_path is None and postgres.install("pgbouncer"):
         on_path = _installed_pgbouncer()
     if on_path is None:

@@ -1,10 +1,10 @@
-"""Other poolers that no package registry has: whoever has built one names it in the environment."""
+"""Other poolers than PgBouncer: whoever has one names it in the environment. Odyssey is in Debian."""
 
 import os
 import re
 
-from . import processes
-from .contenders import MAX_CLIENTS, MAX_PREPARED, POOL_SIZE, Running
+from . import debian, processes
+from .contenders import BACKLOG, MAX_CLIENTS, MAX_PREPARED, POOL_SIZE, Running, target_directory
 from .postgres import DATABASE, PASSWORD, USER
 from .processes import Failed, Process
 
@@ -14,8 +14,8 @@ class Peer:
 
     pools = True
 
-    def __init__(self, server, name, binary, workers, settings):
-        self._server, self._binary, self._workers = server, binary, workers
+    def __init__(self, server, name, command, workers, settings):
+        self._server, self._command, self._workers = server, command, workers
         self._settings = settings
         self.name = f"{name}, {workers} worker{'s' if workers > 1 else ''}"
 
@@ -23,9 +23,9 @@ class Peer:
         """Writes its configuration and starts it."""
         port = processes.free_port()
         base = os.path.join(directory, re.sub(r"[^a-z0-9]+", "-", self.name.lower()))
-        with open(f"{base}.toml", "w", encoding="ascii") as file:
+        with open(f"{base}.conf", "w", encoding="ascii") as file:
             file.write(self._settings(port, self._server, self._workers))
-        command = [self._binary, f"{base}.toml"]
+        command = [*self._command, f"{base}.conf"]
         return Running(port, Process(self.name, command, f"{base}.log", port))
 
     def refuses(self, _mode):
@@ -62,8 +62,30 @@ def _pg_doorman(port, server, workers):
     )
 
 
+def _odyssey(port, server, workers):
+    """What it does behind each transaction by itself (`DISCARD ALL`) would undo prepared ones."""
+    return (
+        'daemonize no\nlog_format "%p %t %l %m\\n"\n'
+        f"workers {workers}\nresolvers 1\nclient_max {MAX_CLIENTS}\n"
+        "log_to_stdout yes\nlog_config no\nlog_session no\nlog_query no\nlog_stats no\n"
+        f'listen {{\n host "127.0.0.1"\n port {port}\n backlog {BACKLOG}\n}}\n'
+        f'storage "s" {{\n type "remote"\n host "127.0.0.1"\n port {server.port}\n}}\n'
+        f'database "{DATABASE}" {{\n user "{USER}" {{\n'
+        f'  authentication "scram-sha-256"\n  password "{server.secret}"\n  storage "s"\n'
+        f'  storage_user "{USER}"\n  storage_password "{PASSWORD}"\n'
+        f'  pool "transaction"\n  pool_size {POOL_SIZE}\n'
+        "  pool_discard no\n  pool_reserve_prepared_statement yes\n }\n}\n"
+    )
+
+
 # By the variable that names its program.
-_KNOWN = {"PGCAT": ("PgCat", _pgcat), "PG_DOORMAN": ("pg_doorman", _pg_doorman)}
+_KNOWN = {
+    "ODYSSEY": ("Odyssey", _odyssey),
+    "PGCAT": ("PgCat", _pgcat),
+    "PG_DOORMAN": ("pg_doorman", _pg_doorman),
+}
+# What Debian has.
+_PACKAGES = {"ODYSSEY": debian.ODYSSEY}
 
 PEERS = {
     f"{name}, {workers} worker{'s' if workers > 1 else ''}": (variable, name, settings, workers)
@@ -72,10 +94,14 @@ PEERS = {
 }
 
 
-def find(called, server):
-    """It, if its variable names a program."""
+def find(called, server, directory):
+    """It, if its variable names a program, or Debian has it; it is unpacked in `directory`."""
     variable, name, settings, workers = PEERS[called]
-    binary = os.environ.get(variable)
-    if not binary:
+    binary, package = os.environ.get(variable), _PACKAGES.get(variable)
+    if binary:
+        command = [binary]
+    elif package:
+        command = package.command(os.path.join(target_directory(), "bench"), directory)
+    else:
         raise Failed(f"no registry has it; {variable}=/path/to/{variable.lower()} names one")
-    return Peer(server, name, binary, workers, settings)
+    return Peer(server, name, command, workers, settings)
