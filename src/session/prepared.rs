@@ -187,6 +187,14 @@ impl Prepared {
         };
     }
 
+    /// The server has refused one that it should have: something took it away and went by unseen, a
+    /// function that runs `DEALLOCATE ALL`, say. What else it took nobody knows.
+    pub(super) fn doubts_all(&mut self) {
+        for id in self.all() {
+            self.doubts(id);
+        }
+    }
+
     /// The server is asked what it takes and gives, to compare that with what is known.
     pub(super) fn asked(&mut self, id: u64) {
         if let Some(known) = self.known.get_mut(&id) {

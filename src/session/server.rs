@@ -16,6 +16,9 @@ use crate::{
     },
 };
 
+/// PostgreSQL's word for a prepared statement that it does not have.
+const NO_SUCH_STATEMENT: &[u8] = b"26000";
+
 impl Session {
     /// Reads bytes of the server. `input` begins at the beginning of a frame, or in the middle of a streamed one.
     pub fn server_bytes(
@@ -259,6 +262,9 @@ impl Session {
                     // Perhaps by somebody who did not go through here (C12).
                     self.catalogue.schema().has_changed();
                 }
+                if fields.code == NO_SUCH_STATEMENT && entry.is_some_and(names_one_of_ours) {
+                    backend.prepared.doubts_all();
+                }
                 let reused = entry.is_some_and(|entry| entry.reused);
                 if reused && entry.is_some_and(|entry| entry.request != Request::Parse) {
                     refused_reused(statement, fields.code, backend);
@@ -357,6 +363,11 @@ impl Session {
         }
         Ok(false)
     }
+}
+
+/// Whether it is by a message, and so by pgusher's own name, that it names a statement.
+fn names_one_of_ours(entry: Entry) -> bool {
+    entry.statement != 0 && matches!(entry.request, Request::Bind | Request::Describe)
 }
 
 /// An error or a warning with its position moved to where the client has it in its text; `None`: it

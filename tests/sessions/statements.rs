@@ -182,6 +182,36 @@ both_versions! {
 }
 
 both_versions! {
+    /// C4: what a function takes away, in SQL that nobody sees, is missed once and then there again.
+    taken_away_unseen, |server| {
+        let database = server.fresh_database();
+        let pgusher = Pgusher::in_front_of(server).pool_size(1).start();
+        let connect = || crate::login(pgusher.port(), "app", &database.name, &[]);
+        let (mut one, mut two) = (connect(), connect());
+        one.rows("CREATE FUNCTION frees() RETURNS int LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'DEALLOC' || 'ATE ALL'; RETURN 1; END $$");
+        let hears = |client: &mut Raw, (bytes, _): Write| -> Vec<String> {
+            client.send(&bytes);
+            client.until_ready().iter().map(Message::notation).collect()
+        };
+        let fails = |heard: Vec<String>| heard.iter().any(|it| it == "E:26000");
+        for (client, name) in [(&mut one, "a"), (&mut two, "b")] {
+            hears(client, prepare(name, &format!("SELECT '{name}'")));
+            assert!(!fails(hears(client, run(name))));
+        }
+        assert_eq!(one.value("SELECT frees()"), "1");
+        assert!(fails(hears(&mut one, run("a"))));
+        assert!(!fails(hears(&mut one, run("a"))));
+        assert!(!fails(hears(&mut two, run("b"))));
+        // In front of others that rely on it, and in a transaction.
+        assert_eq!(one.value("BEGIN; SELECT frees()"), "1");
+        assert!(fails(hears(&mut one, batch(&[describe(b'S', "a"), bind("", "a", &[]), execute("", 0)]))));
+        one.rows("ROLLBACK");
+        assert!(!fails(hears(&mut two, run("b"))));
+        assert!(!fails(hears(&mut one, run("a"))));
+    }
+}
+
+both_versions! {
     /// C10: in what is sent before the server has said that the name is free.
     given_up_and_taken_again, |server| {
     let one = || prepare("s", "SELECT 1");
