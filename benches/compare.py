@@ -21,9 +21,10 @@ processors. Contenders take turns, round by round, so that whatever else the mac
 all of them; figures are medians over the rounds.
 
 Needs Python, cargo and PostgreSQL (PG_BIN names its directory). PgBouncer is taken from PGBOUNCER,
-the PATH or Debian, as one that can keep prepared statements if there is one; PGUSHER names a
-pgusher that is built already, PGCAT and PG_DOORMAN other poolers. Everything it starts it ends; its
-files are in a temporary directory but for the results in target/bench/.
+the PATH or Debian, as one that can keep prepared statements if there is one, and Odyssey from
+Debian; PGUSHER names a pgusher that is built already, ODYSSEY, PGCAT and PG_DOORMAN other poolers.
+Everything it starts it ends; its files are in a temporary directory but for the results in
+target/bench/.
 """
 
 import argparse
