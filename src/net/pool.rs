@@ -185,16 +185,17 @@ impl Db {
     ) -> Result<Membership, Error> {
         let config = self.config();
         let sizes = || sizes(&config, own_size);
-        let id = self.books.lock().join(user, sizes)?;
         let pool = {
+            // Whoever hears of a pool from the books, because it is to open connections, finds it whole.
             let mut pools = self.pools.lock();
+            let id = self.books.lock().join(user, sizes)?;
             let pool = pools.entry(id).or_insert_with(|| {
                 Arc::new(Pool {
                     db: Arc::clone(self),
                     id,
                     user: user.to_owned(),
                     founder: client.to_owned(),
-                    credential: Mutex::new(Credential::None),
+                    credential: Mutex::new(credential.clone().unwrap_or(Credential::None)),
                     welcomes: Welcomes::default(),
                     catalogue: Arc::new(Catalogue::new(
                         Arc::clone(&self.schema),
