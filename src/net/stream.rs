@@ -276,10 +276,7 @@ impl Stream {
 
 impl Socket {
     fn bare(&self) -> SockRef<'_> {
-        match self {
-            Self::Tcp(stream) => SockRef::from(stream),
-            Self::Unix(stream) => SockRef::from(stream),
-        }
+        SockRef::from(self)
     }
 
     /// Whether the kernel has something, and if so at least a byte of it.
@@ -296,8 +293,8 @@ impl Socket {
         act: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
         match self {
-            Self::Tcp(stream) => stream.try_io(interest, || act(stream.as_fd())),
-            Self::Unix(stream) => stream.try_io(interest, || act(stream.as_fd())),
+            Self::Tcp(stream) => stream.try_io(interest, || act(self.as_fd())),
+            Self::Unix(stream) => stream.try_io(interest, || act(self.as_fd())),
         }
     }
 
