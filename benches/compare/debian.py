@@ -39,8 +39,9 @@ class Program:
         if not os.path.isdir(packages):
             self._download(packages)
         root = os.path.join(directory, os.path.basename(packages))
-        for package in glob.glob(os.path.join(packages, "*.deb")):
-            _run(["dpkg", "-x", package, root])
+        if not os.path.isdir(root):
+            for package in glob.glob(os.path.join(packages, "*.deb")):
+                _run(["dpkg", "-x", package, root])
         loaders = glob.glob(os.path.join(root, "usr/lib/*/ld-linux*.so.*"))
         if len(loaders) != 1:
             raise Failed(f"{len(loaders)} loaders in the C library of Debian {self.suite}")
