@@ -132,7 +132,9 @@ class PgBouncer:
         except BaseException:
             Running(port, *started).stop()
             raise
-        return _asking_for_tls(self.tls, Running(port, *started))
+        running = Running(port, *started)
+        processes.share_as_one(running.pids)
+        return _asking_for_tls(self.tls, running)
 
     def refuses(self, mode):
         """Why it has no figure in a mode, if so."""
