@@ -169,7 +169,7 @@ def main():
 
 def save(name, text, samples):
     """Results outlive the temporary directory in `target/bench/`."""
-    directory = os.path.join(contenders.target_directory(), "bench")
+    directory = contenders.bench_directory()
     os.makedirs(directory, exist_ok=True)
     for ending, content in (("md", text), ("json", samples)):
         with open(os.path.join(directory, f"{name}.{ending}"), "w", encoding="utf-8") as file:

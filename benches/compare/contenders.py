@@ -308,7 +308,7 @@ def find_pgbouncer(directory):
     if on_path and numbers(pgbouncer_version([on_path])) >= PREPARES:
         return [on_path]
     try:
-        newer = debian.PGBOUNCER.command(os.path.join(target_directory(), "bench"), directory)
+        newer = debian.PGBOUNCER.command(bench_directory(), directory)
         # It says so here if it does not run on this system.
         pgbouncer_version(newer)
         return newer
@@ -358,3 +358,8 @@ def target_directory():
     command = ["cargo", "metadata", "--format-version", "1", "--no-deps"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)["target_directory"]
+
+
+def bench_directory():
+    """Where the benchmark leaves its samples, and keeps packages for the next time."""
+    return os.path.join(target_directory(), "bench")

@@ -4,7 +4,7 @@ import os
 import re
 
 from . import debian, processes
-from .contenders import BACKLOG, MAX_CLIENTS, MAX_PREPARED, POOL_SIZE, Running, target_directory
+from .contenders import BACKLOG, MAX_CLIENTS, MAX_PREPARED, POOL_SIZE, Running, bench_directory
 from .postgres import DATABASE, PASSWORD, USER
 from .processes import Failed, Process
 
@@ -101,7 +101,7 @@ def find(called, server, directory):
     if binary:
         command = [binary]
     elif package:
-        command = package.command(os.path.join(target_directory(), "bench"), directory)
+        command = package.command(bench_directory(), directory)
     else:
         raise Failed(f"no registry has it; {variable}=/path/to/{variable.lower()} names one")
     return Peer(server, name, command, workers, settings)

@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, IoSlice, Read, Write},
-    mem::MaybeUninit,
     net::SocketAddr,
     os::fd::{AsFd, BorrowedFd},
     task::{Context, Poll, Waker},
@@ -275,13 +274,10 @@ impl Stream {
 }
 
 impl Socket {
-    fn bare(&self) -> SockRef<'_> {
-        SockRef::from(self)
-    }
-
     /// Whether the kernel has something, and if so at least a byte of it.
     fn peek(&self) -> io::Result<usize> {
-        self.bare().peek(&mut [MaybeUninit::uninit()])
+        let (peeked, _) = rustix::net::recv(self, &mut [0], RecvFlags::PEEK)?;
+        Ok(peeked)
     }
 
     /// Calls `act` if the socket is ready for it, as far as the runtime knows, and tells the runtime
@@ -355,13 +351,14 @@ struct AtOnce<'s>(&'s Socket);
 
 impl Read for AtOnce<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        (&*self.0.bare()).read(buf)
+        let (read, _) = rustix::net::recv(self.0, buf, RecvFlags::empty())?;
+        Ok(read)
     }
 }
 
 impl Write for AtOnce<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (&*self.0.bare()).write(bytes)
+        Ok(rustix::net::send(self.0, bytes, SendFlags::empty())?)
     }
 
     fn flush(&mut self) -> io::Result<()> {

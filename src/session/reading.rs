@@ -147,8 +147,8 @@ impl Act {
         let begins = |word: &[u8]| begins_with(statement, text, word);
         // An UPDATE of the view sets settings. What is not certainly read rightly may be a SET.
         let view = statement.notable.settings_view && !begins(b"select");
-        let own = text.get(statement.span.clone()).unwrap_or_default();
-        let may_set = view || statement.kind == Kind::Unsure && sql::may_set(own);
+        let is_unsure = statement.kind == Kind::Unsure;
+        let may_set = view || is_unsure && sql::may_set(statement.part_of(text));
         if may_set && mentions(statement, text, setting) {
             act.namings.push(Naming::UNKNOWN);
         }
@@ -328,14 +328,13 @@ fn turn(kind: &Kind<'_>) -> Turn {
 }
 
 pub(super) fn begins_with(statement: &Statement<'_>, text: &[u8], word: &[u8]) -> bool {
-    let own = text.get(statement.span.clone()).unwrap_or_default();
-    own.get(..word.len())
-        .is_some_and(|begin| begin.eq_ignore_ascii_case(word))
+    let begin = statement.part_of(text).get(..word.len());
+    begin.is_some_and(|begin| begin.eq_ignore_ascii_case(word))
 }
 
 fn mentions(statement: &Statement<'_>, text: &[u8], setting: Option<&SettingName>) -> bool {
-    let own = text.get(statement.span.clone()).unwrap_or_default();
-    setting.is_some_and(|setting| sql::mentions(own, setting.as_str().as_bytes()))
+    let name = setting.map(|setting| setting.as_str().as_bytes());
+    name.is_some_and(|name| sql::mentions(statement.part_of(text), name))
 }
 
 fn is_own(setting: Option<&SettingName>, name: &[u8]) -> bool {

@@ -100,8 +100,7 @@ impl Session {
         };
         let mut copied = 0;
         for statement in sql::statements(text, dialect) {
-            let own = text.get(statement.span.clone()).unwrap_or_default();
-            let Some(named) = sql::names_prepared(own, dialect) else {
+            let Some(named) = sql::names_prepared(statement.part_of(text), dialect) else {
                 continue;
             };
             let known = self.names.get(&named.name).map(Arc::clone);

@@ -422,8 +422,8 @@ fn first_argument(mut reader: Reader<'_>) -> Result<&[u8], Malformed> {
 
 /// `ON COMMIT DROP`: a temporary table that does not outlive its transaction.
 fn goes_at_commit(statement: &Statement<'_>, text: &[u8]) -> bool {
-    let own = text.get(statement.span.clone()).unwrap_or_default();
-    let words: Vec<&[u8]> = own
+    let words: Vec<&[u8]> = statement
+        .part_of(text)
         .split(|byte| !byte.is_ascii_alphanumeric())
         .filter(|word| !word.is_empty())
         .collect();

@@ -29,7 +29,7 @@ pub fn is_repeatable(text: &[u8], dialect: Dialect) -> bool {
     if first.kind != Kind::Plain {
         return false;
     }
-    let body = text.get(first.span).unwrap_or_default();
+    let body = first.part_of(text);
     let length = body.iter().position(|byte| !byte.is_ascii_alphabetic());
     let word = body.get(..length.unwrap_or(body.len())).unwrap_or_default();
     PLANNED.iter().any(|known| is(word, known)) && settles_nothing(Lexer::new(body, dialect))

@@ -25,6 +25,14 @@ pub struct Statement<'a> {
     pub notable: Notable<'a>,
 }
 
+impl Statement<'_> {
+    /// Its own part of the text that it was found in.
+    #[must_use]
+    pub fn part_of<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        text.get(self.span.clone()).unwrap_or_default()
+    }
+}
+
 /// The statements of a text, in order; empty ones are left out. If there are none, the text
 /// is nothing but blanks, comments and semicolons (T17).
 ///
