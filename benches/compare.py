@@ -13,6 +13,7 @@
     python3 benches/compare.py --storm    1000 logins at once, a login for each query: four minutes
     python3 benches/compare.py --growth   clients, server connections, tenants: five minutes
     python3 benches/compare.py --tls      what TLS to clients costs: three minutes
+    python3 benches/compare.py --weight   with more of the machine for the proxy: eight minutes
     python3 benches/compare.py --seal     row-level security, and what a seal adds: two minutes
 
 The unit to look at is CPU microseconds of the proxy per transaction: user and system time of all
@@ -58,6 +59,7 @@ KINDS = {
     "growth": (growth.run, growth_plot.drawing),
     "seal": (seal.run, None),
     "tls": (usual.run, None),
+    "weight": (usual.run, None),
 }
 # What each changes in the defaults of the other flags.
 DEFAULTS = {
@@ -71,6 +73,7 @@ DEFAULTS = {
     "seal": {"seconds": 3},
     # Idle clients with TLS are counted by a test: Python's take more memory than the poolers.
     "tls": {"clients": [32], "idle": 0},
+    "weight": {"clients": [32, 200], "idle": 0},
     # Where so many points are to be seen they tell the noise.
     "growth": {"rounds": 1, "seconds": 2},
 }
@@ -114,6 +117,7 @@ def arguments():
     add("--storm", action="store_true", help="logins: 1000 at once, one for each query")
     add("--seal", action="store_true", help="policies, and sealed ones")
     add("--tls", action="store_true", help="clients with TLS and without, 32 of them")
+    add("--weight", action="store_true", help="twice the part of the processors, and the usual one")
     add("--growth", action="store_true", help="with clients, server connections, tenants")
     usually = ",".join(noisy.USUAL)
     add("--contenders", type=words, default=usually,

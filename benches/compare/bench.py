@@ -55,6 +55,8 @@ class Bench:
         if name.endswith(contenders.ENCRYPTED):
             plain = self.make(name.removesuffix(contenders.ENCRYPTED), **options)
             return contenders.encrypted(plain, self.directory)
+        if name.endswith(contenders.HEAVY):
+            return contenders.Heavy(self.make(name.removesuffix(contenders.HEAVY), **options))
         if name in FLOORS:
             return contenders.Floor(self.server, FLOORS[name])
         if name in peers.PEERS:

@@ -27,6 +27,8 @@ TENANT_SETTING = "app.tenant_id"
 ENCRYPTED = ", TLS"
 # How those are called that have a tenant, after their names without.
 INJECTED, BY_HAND = ", tenant injected", ", SET LOCAL by hand"
+# How those are called that get twice the part of the machine that the others get, after their names.
+HEAVY = ", twice the weight"
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -133,7 +135,9 @@ class PgBouncer:
             Running(port, *started).stop()
             raise
         running = Running(port, *started)
-        processes.share_as_one(running.pids)
+        if processes.are_grouped():
+            # As one program with as many threads has.
+            processes.weigh(running.pids)
         return _asking_for_tls(self.tls, running)
 
     def refuses(self, mode):
@@ -247,6 +251,32 @@ class ByHand:
         """
         if mode == "prepared" and self.pools:
             return "pgbench stops when it prepares inside of transactions over a pool"
+        return self._way.refuses(mode)
+
+
+class Heavy:
+    """The same pooler, to which the scheduler gives twice as much."""
+
+    def __init__(self, way):
+        if not processes.are_grouped():
+            raise Failed("the scheduler counts threads here, not sessions")
+        # Its files are called like it, and must not be those of the one without.
+        way.name += HEAVY
+        self._way = way
+        self.name, self.pools = way.name, way.pools
+
+    def start(self, directory):
+        """Starts it, and says so to the scheduler."""
+        running = self._way.start(directory)
+        try:
+            processes.weigh(running.pids, 2)
+        except OSError as why:
+            running.stop()
+            raise Failed(f"no weight for it: {why}") from why
+        return running
+
+    def refuses(self, mode):
+        """What it does without."""
         return self._way.refuses(mode)
 
 

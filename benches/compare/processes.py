@@ -91,20 +91,25 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def share_as_one(pids):
-    """Together they have no more of a busy machine than one program with as many threads.
+def weigh(pids, weight=1):
+    """Together they get so many times the part of a busy machine that one program gets.
 
-    Linux gives each session the same part of it (`sched_autogroup_enabled`), and each child here
-    is one. A level of nice is a factor of 1.25 to that part.
+    Linux gives each session the same part (`sched_autogroup_enabled`), and each child here is one,
+    whatever the number of its threads. A level of nice is a factor of 1.25 to that part.
     """
-    level = round(math.log(len(pids), 1.25))
+    level = round(math.log(len(pids) / weight, 1.25))
     for pid in pids if level else ():
-        try:
-            with open(f"/proc/{pid}/autogroup", "w", encoding="ascii") as file:
-                file.write(str(level))
-        except FileNotFoundError:
-            # Without such groups each thread counts by itself.
-            return
+        with open(f"/proc/{pid}/autogroup", "w", encoding="ascii") as file:
+            file.write(str(level))
+
+
+def are_grouped():
+    """Whether the scheduler gives each session its part, and not each thread."""
+    try:
+        with open("/proc/sys/kernel/sched_autogroup_enabled", encoding="ascii") as file:
+            return file.read().strip() == "1"
+    except FileNotFoundError:
+        return False
 
 
 def resident_bytes(pid):

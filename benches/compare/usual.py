@@ -3,7 +3,7 @@
 from . import bench as contest
 from . import load, memory, report
 from .bench import ONE, PGBOUNCER, TENANTS, TWO
-from .contenders import BY_HAND, ENCRYPTED, INJECTED
+from .contenders import BY_HAND, ENCRYPTED, HEAVY, INJECTED
 from .peers import PEERS
 from .processes import Failed
 
@@ -14,14 +14,15 @@ WITH_TENANTS = (
     "direct", PGBOUNCER, ONE, TWO, "direct, by hand", f"{PGBOUNCER}, by hand", ONE + TENANTS,
     TWO + TENANTS,
 )
+WITH_WEIGHT = (PGBOUNCER, ONE, *(name + HEAVY for name in (PGBOUNCER, ONE, TWO)))
 WITH_TLS = (PGBOUNCER, ONE, TWO, *(name + ENCRYPTED for name in (PGBOUNCER, ONE, TWO)))
 # Each process of PgBouncer holds for a client what the only one does.
 POOLERS = (PGBOUNCER, ONE, TWO, *PEERS)
 
 
 def run(bench):
-    """All of it, or only with and without tenants, or TLS."""
-    kinds = {"tenants": WITH_TENANTS, "tls": WITH_TLS}
+    """All of it, or only with and without tenants, or TLS, or more of the machine."""
+    kinds = {"tenants": WITH_TENANTS, "tls": WITH_TLS, "weight": WITH_WEIGHT}
     names = kinds.get(bench.args.kind, EVERYBODY)
     if bench.args.quick:
         names = [name for name in names if not name.endswith("2 processes")]
@@ -59,7 +60,9 @@ def _others(name, found):
     alike = [it.name for it in found if it.name.endswith(ENCRYPTED) == name.endswith(ENCRYPTED)]
     for called in (report.PEER, report.FLOOR):
         others[called] = next((it for it in alike if it.startswith(called)), None)
-    plain = name.removesuffix(INJECTED).removesuffix(BY_HAND).removesuffix(ENCRYPTED)
+    plain = name
+    for added in (INJECTED, BY_HAND, ENCRYPTED, HEAVY):
+        plain = plain.removesuffix(added)
     if plain != name:
         others["itself without"] = plain
     return {called: other for called, other in others.items() if other}
