@@ -2,20 +2,16 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener},
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
-        unix::{
-            fs::FileTypeExt,
-            net::{UnixListener, UnixStream},
-        },
+        fd::AsRawFd,
+        unix::{fs::FileTypeExt, net::UnixListener},
     },
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use rustix::net::SocketFlags;
 use socket2::{Domain, Socket, Type};
 use tokio::io::{Interest, unix::AsyncFd};
 use tracing::{info, warn};
@@ -92,8 +88,18 @@ impl Listener {
 
     async fn accept(&self) -> io::Result<Detached> {
         match self {
-            Self::Tcp(listener) => Ok(TcpStream::from(accept(listener).await?).into()),
-            Self::Unix(listener, _) => Ok(UnixStream::from(accept(listener).await?).into()),
+            Self::Tcp(listener) => {
+                let accept = |it: &TcpListener| it.accept();
+                let (stream, _) = listener.async_io(Interest::READABLE, accept).await?;
+                stream.set_nonblocking(true)?;
+                Ok(stream.into())
+            }
+            Self::Unix(listener, _) => {
+                let accept = |it: &UnixListener| it.accept();
+                let (stream, _) = listener.async_io(Interest::READABLE, accept).await?;
+                stream.set_nonblocking(true)?;
+                Ok(stream.into())
+            }
         }
     }
 
@@ -116,15 +122,6 @@ impl Listener {
             }
         }
     }
-}
-
-async fn accept(listener: &AsyncFd<impl AsRawFd + AsFd>) -> io::Result<OwnedFd> {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    listener
-        .async_io(Interest::READABLE, |it| {
-            Ok(rustix::net::accept_with(it, flags)?)
-        })
-        .await
 }
 
 #[expect(
@@ -152,7 +149,7 @@ fn bind_tcp(address: SocketAddr) -> io::Result<Listener> {
 /// A socket that a process left behind is in the way; one on which somebody answers is not ours to take.
 fn bind_unix(path: &Path) -> io::Result<Listener> {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_socket());
-    if is_socket && UnixStream::connect(path).is_err() {
+    if is_socket && std::os::unix::net::UnixStream::connect(path).is_err() {
         std::fs::remove_file(path)?;
     }
     let listener = UnixListener::bind(path)?;
