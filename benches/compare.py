@@ -13,7 +13,7 @@
     python3 benches/compare.py --storm    1000 logins at once, a login for each query: four minutes
     python3 benches/compare.py --growth   clients, server connections, tenants: five minutes
     python3 benches/compare.py --tls      what TLS to clients costs: three minutes
-    python3 benches/compare.py --weight   with more of the machine for the proxy: eight minutes
+    python3 benches/compare.py --weight   with more of the machine for the proxy: five minutes
     python3 benches/compare.py --seal     row-level security, and what a seal adds: two minutes
 
 The unit to look at is CPU microseconds of the proxy per transaction: user and system time of all
@@ -117,7 +117,7 @@ def arguments():
     add("--storm", action="store_true", help="logins: 1000 at once, one for each query")
     add("--seal", action="store_true", help="policies, and sealed ones")
     add("--tls", action="store_true", help="clients with TLS and without, 32 of them")
-    add("--weight", action="store_true", help="twice the part of the processors, and the usual one")
+    add("--weight", action="store_true", help="twice the share of the processors, and the usual one")
     add("--growth", action="store_true", help="with clients, server connections, tenants")
     usually = ",".join(noisy.USUAL)
     add("--contenders", type=words, default=usually,

@@ -27,7 +27,7 @@ TENANT_SETTING = "app.tenant_id"
 ENCRYPTED = ", TLS"
 # How those are called that have a tenant, after their names without.
 INJECTED, BY_HAND = ", tenant injected", ", SET LOCAL by hand"
-# How those are called that get twice the part of the machine that the others get, after their names.
+# How those are called that get twice the share of the processors, after their names.
 HEAVY = ", twice the weight"
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -131,14 +131,13 @@ class PgBouncer:
                 log = os.path.join(directory, f"{base}-{nth}.log")
                 command = [*self._command, settings]
                 started.append(Process(self.name, command, log, port, user=user))
+            if self._count > 1 and processes.are_grouped():
+                # As one program with as many threads has.
+                processes.weigh([process.pid for process in started])
         except BaseException:
             Running(port, *started).stop()
             raise
-        running = Running(port, *started)
-        if processes.are_grouped():
-            # As one program with as many threads has.
-            processes.weigh(running.pids)
-        return _asking_for_tls(self.tls, running)
+        return _asking_for_tls(self.tls, Running(port, *started))
 
     def refuses(self, mode):
         """Why it has no figure in a mode, if so."""
@@ -259,7 +258,7 @@ class Heavy:
 
     def __init__(self, way):
         if not processes.are_grouped():
-            raise Failed("the scheduler counts threads here, not sessions")
+            raise Failed("the scheduler does not count sessions here")
         # Its files are called like it, and must not be those of the one without.
         way.name += HEAVY
         self._way = way
@@ -270,9 +269,9 @@ class Heavy:
         running = self._way.start(directory)
         try:
             processes.weigh(running.pids, 2)
-        except OSError as why:
+        except Failed:
             running.stop()
-            raise Failed(f"no weight for it: {why}") from why
+            raise
         return running
 
     def refuses(self, mode):

@@ -92,24 +92,46 @@ def cpu_seconds(pid):
 
 
 def weigh(pids, weight=1):
-    """Together they get so many times the part of a busy machine that one program gets.
+    """Together they get so many times the share of a busy machine that one program gets.
 
-    Linux gives each session the same part (`sched_autogroup_enabled`), and each child here is one,
-    whatever the number of its threads. A level of nice is a factor of 1.25 to that part.
+    Linux gives each session the same share (`sched_autogroup_enabled`), and each child here is one,
+    whatever the number of its threads. A level of nice is a factor of 1.25 to that share.
     """
     level = round(math.log(len(pids) / weight, 1.25))
-    for pid in pids if level else ():
-        with open(f"/proc/{pid}/autogroup", "w", encoding="ascii") as file:
-            file.write(str(level))
+    for pid in pids:
+        try:
+            _set_level(pid, level)
+        except OSError as why:
+            raise Failed(f"the scheduler takes no weight for it: {why}") from why
+
+
+def _set_level(pid, level):
+    deadline = time.monotonic() + 2
+    while True:
+        try:
+            with open(f"/proc/{pid}/autogroup", "w", encoding="ascii") as file:
+                file.write(str(level))
+            return
+        except BlockingIOError:
+            # Who is not root may say so ten times a second.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def are_grouped():
-    """Whether the scheduler gives each session its part, and not each thread."""
+    """Whether the scheduler gives each session its share, and not each thread."""
     try:
         with open("/proc/sys/kernel/sched_autogroup_enabled", encoding="ascii") as file:
-            return file.read().strip() == "1"
+            is_on = file.read().strip() == "1"
+        with open("/proc/self/cgroup", encoding="ascii") as file:
+            fields = [line.strip().split(":") for line in file]
     except FileNotFoundError:
         return False
+    # In a control group of the processor all sessions share what that group has. The second version
+    # has one line only, and does not say there whether the processor is controlled.
+    own = [path for _, kinds, path in fields if not kinds or "cpu" in kinds.split(",")]
+    return is_on and all(path == "/" for path in own)
 
 
 def resident_bytes(pid):
